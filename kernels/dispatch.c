@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Chooses kernels. Compiled with baseline flags only; a pure function of the bundles.
+ */
+#include <string.h>
+
+#include "kernels/inventory.h"
+
+static const struct {
+    const char *name;
+    uint32_t mask; /* the bundle and those it builds on */
+} isas[QN_ISA_COUNT] = {
+    [QN_ISA_REF] = {"ref", 1 << QN_ISA_REF},
+    [QN_ISA_AVX2] = {"avx2", 1 << QN_ISA_REF | 1 << QN_ISA_AVX2},
+    [QN_ISA_AVXVNNI] = {"avxvnni", 1 << QN_ISA_REF | 1 << QN_ISA_AVX2 | 1 << QN_ISA_AVXVNNI},
+    [QN_ISA_AVX512] = {"avx512", 1 << QN_ISA_REF | 1 << QN_ISA_AVX2 | 1 << QN_ISA_AVX512},
+    [QN_ISA_AVX512VNNI] = {"avx512vnni", 1 << QN_ISA_REF | 1 << QN_ISA_AVX2 |
+                                             1 << QN_ISA_AVX512 | 1 << QN_ISA_AVX512VNNI},
+    [QN_ISA_AVX512BF16] = {"avx512bf16", 1 << QN_ISA_REF | 1 << QN_ISA_AVX2 | 1 << QN_ISA_AVX512 |
+                                             1 << QN_ISA_AVX512VNNI | 1 << QN_ISA_AVX512BF16},
+    [QN_ISA_NEON] = {"neon", 1 << QN_ISA_REF | 1 << QN_ISA_NEON},
+    [QN_ISA_DOTPROD] = {"dotprod", 1 << QN_ISA_REF | 1 << QN_ISA_NEON | 1 << QN_ISA_DOTPROD},
+    [QN_ISA_I8MM] = {"i8mm", 1 << QN_ISA_REF | 1 << QN_ISA_NEON | 1 << QN_ISA_DOTPROD |
+                                 1 << QN_ISA_I8MM},
+};
+
+const char *qn_isa_name(enum qn_isa isa) { return isas[isa].name; }
+
+bool qn_isa_parse(const char *name, enum qn_isa *isa) {
+    for (int i = 0; i < QN_ISA_COUNT; i++) {
+        if (strcmp(name, isas[i].name) != 0) continue;
+        *isa = (enum qn_isa)i;
+        return true;
+    }
+    return false;
+}
+
+uint32_t qn_isa_mask(enum qn_isa isa) { return isas[isa].mask; }
+
+static const struct qn_kernel_entry entries[] = {
+#define QN_KERNEL(bundle, operation, variant, function)                                            \
+    {QN_ISA_##bundle, #operation, variant, #variant, #function},
+#include "kernels/inventory.def"
+#undef QN_KERNEL
+};
+
+const struct qn_kernel_entry *qn_kernel_list(size_t *n) {
+    *n = sizeof entries / sizeof *entries;
+    return entries;
+}
+
+/* 16 rows fill a 512-bit vector of int32 sums, 8 a 256-bit one; NEON takes two vectors of 4. */
+static int tile_rows(uint32_t bundles) { return bundles >> QN_ISA_AVX512 & 1 ? 16 : 8; }
+
+void qn_kernels_select(uint32_t bundles, struct qn_kernels *out) {
+    memset(out, 0, sizeof *out);
+#define QN_KERNEL(bundle, operation, variant, function)                                            \
+    if (bundles >> QN_ISA_##bundle & 1) {                                                          \
+        out->operation[variant] = function;                                                        \
+        out->bundles |= 1u << QN_ISA_##bundle;                                                     \
+        out->isa = QN_ISA_##bundle;                                                                \
+    }
+#include "kernels/inventory.def"
+#undef QN_KERNEL
+    out->tile_rows = tile_rows(out->bundles);
+}

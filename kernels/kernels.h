@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The contract of every kernel: one typedef and one comment an operation, and the table that
+ * holds the chosen functions. Kernels know no files, threads or models; they return nothing,
+ * because the plan guarantees their preconditions, and open with asserts that state them.
+ *
+ * Shape letters, used everywhere: M tokens, N outputs, K inputs, H heads, D head size,
+ * T positions, V vocabulary. "[M][K]" is row-major, K contiguous.
+ *
+ * Bits: for one ISA, an output element is a function of its own row of x and its own row of
+ * weights alone: the order of every floating-point sum depends on K (or D, or the position) and
+ * on nothing else, so matvec and matmul, any M, any split of N and any batch agree bit for bit.
+ * For quantized weights the order is fixed by this rule, for 32-blocks b = 0, 1, ... (16-blocks
+ * for Q6_K and INT8):
+ *     t = (float)(int32 dot of block b) * act[b].scale
+ *     y = fma(t, weight scale of b, y)
+ *     y = fma(act[b].scale_sum, -weight min of b, y)          (forms with mins only)
+ * where the integer dot is of unsigned or signed weights less the bias, exact in int32.
+ */
+#ifndef QN_KERNELS_KERNELS_H
+#define QN_KERNELS_KERNELS_H
+
+#include "kernels/types.h"
+
+/* ---- instruction sets ------------------------------------------------------------------- */
+
+/* Bundles of features; each overrides slots of those before it. NEON ones are for AArch64. */
+enum qn_isa {
+    QN_ISA_REF,        /* portable C, double accumulators: the specification */
+    QN_ISA_AVX2,       /* AVX2 + FMA + F16C */
+    QN_ISA_AVXVNNI,    /* 256-bit VNNI */
+    QN_ISA_AVX512,     /* F + BW + VL + DQ */
+    QN_ISA_AVX512VNNI, /* + VNNI */
+    QN_ISA_AVX512BF16, /* + BF16 */
+    QN_ISA_NEON,
+    QN_ISA_DOTPROD,
+    QN_ISA_I8MM,
+    QN_ISA_COUNT
+};
+
+/* ---- quantized activations -------------------------------------------------------------- */
+
+/* One row of Q8 activations: Kp = K rounded up to 256; int8 q[Kp], then Kp/32 of these; the
+ * padding is zero. q = round-to-nearest-even(x * 127 / amax of the block), scale = amax / 127.
+ * Sums are stored negated: an unsigned weight u = w + bias starts its accumulator at
+ * bias * neg_sum, a shift, and the product comes out as if w were signed. */
+struct qn_act_block {
+    float scale;        /* 0 for a block of zeros */
+    float scale_sum;    /* scale * (sum of the block's 32 q), for weights with mins */
+    int32_t neg_sum;    /* -(sum of the block's 32 q) */
+    int32_t neg_sum_lo; /* the same of its first 16 */
+};
+
+/* Bytes of a row of K activations of the kind, a multiple of 64. */
+size_t qn_act_row_size(enum qn_act act, int k);
+
+/* ---- operations ------------------------------------------------------------------------- */
+
+/* x float [K] -> one activation row at dst (64-byte aligned), padding included. x must be
+ * finite; a block with an infinity or NaN gives unspecified numbers but no fault. */
+typedef void qn_prepare_fn(const float *x, int k, void *dst);
+
+/* y[m][n] = sum over k of w[n][k] x[m][k] (+ bias[n]) (+ y[m][n] before), for n in [n0, n1).
+ * The bias and then the old y are added after the sum. matvec is the same for M = 1. */
+struct qn_matmul {
+    const void *w;     /* packed tiles of [N][K] (pack.h), 64-byte aligned */
+    const void *x;     /* [M] activation rows of kind qn_pack_act(form), 64-byte aligned */
+    size_t x_ld;       /* bytes from row to row of x, a multiple of 64 */
+    float *y;          /* [M][y_ld]; does not overlap x, w, bias */
+    size_t y_ld;       /* floats from row to row of y */
+    const float *bias; /* [N] or NULL */
+    void *scratch;     /* qn_matmul_scratch_size(m, k) bytes, 64-byte aligned, one a thread */
+    int m, k;          /* k: a multiple of the stored type's block */
+    int n0, n1;        /* n0 a multiple of the tile rows; n1 too, or N itself */
+    bool accumulate;   /* add to y instead of replacing it */
+};
+typedef void qn_matmul_fn(const struct qn_matmul *a);
+typedef qn_matmul_fn qn_matvec_fn;
+size_t qn_matmul_scratch_size(int m, int k);
+
+/* y = x / sqrt(mean(x^2) + eps) * w (RMS), or (x - mean) / sqrt(var + eps) * w + b (layer).
+ * All float [K]; w and b may be NULL (1 and 0); y may be x. */
+typedef void qn_norm_fn(const float *x, const float *w, const float *b, float eps, int k,
+                        float *y);
+enum qn_norm { QN_NORM_RMS, QN_NORM_LAYER, QN_NORM_COUNT };
+
+/* x [n] <- exp(x - max x) / sum. -infinity gives 0; at least one element is finite. */
+typedef void qn_softmax_fn(float *x, int n);
+
+/* Rotates the first 2*half components of x [H][ld] in place by one position's angles:
+ * pairs (i, i + half) for HALVES, (2i, 2i + 1) for ADJACENT.
+ * (a, b) -> (a cos_i - b sin_i, a sin_i + b cos_i); cos, sin float [half]. */
+typedef void qn_rope_fn(float *x, int n_heads, size_t ld, int half, const float *cos,
+                        const float *sin);
+enum qn_rope { QN_ROPE_HALVES, QN_ROPE_ADJACENT, QN_ROPE_COUNT };
+
+/* y[i] = f(g[i]) * u[i], or f(g[i]) where u is NULL; y may be g or u.
+ * SILU x/(1+e^-x); GELU x/2 (1+erf(x/sqrt 2)); GELU_TANH the tanh approximation. */
+typedef void qn_activation_fn(const float *g, const float *u, int n, float *y);
+enum qn_activation {
+    QN_ACTIVATION_SILU,
+    QN_ACTIVATION_GELU,
+    QN_ACTIVATION_GELU_TANH,
+    QN_ACTIVATION_RELU,
+    QN_ACTIVATION_COUNT
+};
+
+/* y[i] += x[i] */
+typedef void qn_add_fn(const float *x, int n, float *y);
+
+/* ---- KV cache and attention ------------------------------------------------------------- */
+
+/* The cache of one layer is made of blocks of QN_KV_BLOCK positions of one KV head:
+ *   K block: 4 tiles of 16 positions; a tile is [D][16] elements, so that the scores of 16
+ *            positions are one vector and appending writes one column. Q8_0: int8 [D][16], then
+ *            f16 scales [D/32][16].
+ *   V block: [64 positions][Dp] elements, Dp = D rounded up to 16, padding zero. Q8_0: int8
+ *            [64][Dp], then f16 scales [64][D/32].
+ * A sequence owns blocks through a table: position p lies in blocks[p / 64]. */
+enum { QN_KV_BLOCK = 64, QN_KV_TILE = 16 };
+enum qn_kv { QN_KV_F16, QN_KV_F32, QN_KV_Q8_0, QN_KV_COUNT };
+
+/* Bytes of a K block and of a V block of one head; multiples of 64. Q8_0 needs D % 32 == 0. */
+size_t qn_kv_k_block_size(enum qn_kv kv, int d);
+size_t qn_kv_v_block_size(enum qn_kv kv, int d);
+
+/* Writes one position of one head: k, v float [D] (either may be NULL) at slot 0..63 of the
+ * blocks. F16 saturates at +-65504, so the cache is always finite. */
+typedef void qn_kv_store_fn(const float *k, const float *v, int d, int slot, void *k_block,
+                            void *v_block);
+
+/* Causal attention of G query heads that share one KV head, for M tokens of one sequence:
+ *   out[m][g] = softmax over p of (scale * q[m][g] . K[p]) applied to V[p],
+ *   p in [max(0, pos[m] - window + 1), pos[m]]; window 0 means no window.
+ * Online softmax over blocks of 64 positions in rising order from the block that holds the first
+ * visible position; the numbers of a row depend on its own q, pos and the cache alone. */
+struct qn_attention {
+    const float *q;        /* q[m * q_ld + g * d + i], already rotated */
+    size_t q_ld;
+    float *out;            /* out[m * out_ld + g * d + i] */
+    size_t out_ld;
+    const int32_t *pos;    /* [M] position of each token, all already stored in the cache */
+    const int32_t *blocks; /* block table of the sequence */
+    const char *k;         /* K block b of this head is at k + b * k_stride */
+    const char *v;
+    size_t k_stride, v_stride; /* bytes */
+    float scale;
+    int m, g, d, window;
+};
+typedef void qn_attention_fn(const struct qn_attention *a);
+
+/* ---- the table -------------------------------------------------------------------------- */
+
+/* Chosen functions; every slot is set. A value, not a global: two models may differ. */
+struct qn_kernels {
+    enum qn_isa isa;    /* the highest bundle used */
+    uint32_t bundles;   /* 1 << enum qn_isa of every bundle used */
+    int tile_rows;      /* R: rows of a weight tile, 16 or 8 */
+    qn_prepare_fn *prepare[QN_ACT_COUNT];
+    qn_matmul_fn *matmul[QN_PACK_COUNT]; /* any M >= 1 */
+    qn_matmul_fn *matvec[QN_PACK_COUNT]; /* M = 1 */
+    qn_norm_fn *norm[QN_NORM_COUNT];
+    qn_softmax_fn *softmax[1];
+    qn_rope_fn *rope[QN_ROPE_COUNT];
+    qn_activation_fn *activation[QN_ACTIVATION_COUNT];
+    qn_add_fn *add[1];
+    qn_kv_store_fn *kv_store[QN_KV_COUNT];
+    qn_attention_fn *attention[QN_KV_COUNT];
+};
+
+/* Bundles that this machine and its operating system can run (cpu.c: CPUID and XGETBV, or
+ * getauxval). Bit QN_ISA_REF is always set. */
+uint32_t qn_cpu_bundles(void);
+
+const char *qn_isa_name(enum qn_isa isa);
+/* Name -> ISA; false when there is none of that name. */
+bool qn_isa_parse(const char *name, enum qn_isa *isa);
+/* The bundle and those it builds on: avx512vnni -> {ref, avx2, avx512, avx512vnni}. */
+uint32_t qn_isa_mask(enum qn_isa isa);
+
+/* Fills the table from the bundles given that are also compiled in. Pure. */
+void qn_kernels_select(uint32_t bundles, struct qn_kernels *out);
+
+/* Every compiled kernel, for tests, benches and the doctor. */
+struct qn_kernel_entry {
+    enum qn_isa isa;
+    const char *op;      /* "matmul" */
+    int variant;         /* index into the slot's array */
+    const char *variant_name; /* "Q4_0" */
+    const char *function;     /* "qn_matmul_q4_0_6x32__avx512vnni" */
+};
+const struct qn_kernel_entry *qn_kernel_list(size_t *n);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Element types of weights as files store them, and the packed forms that kernels read.
+ * Everything below src/ and in src/ that names a type uses this enumeration.
+ */
+#ifndef QN_KERNELS_TYPES_H
+#define QN_KERNELS_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Stored types: rows of K elements in blocks (see qn_type_info). Layouts are those of GGUF. */
+enum qn_type {
+    QN_TYPE_F32,
+    QN_TYPE_F16,
+    QN_TYPE_BF16,
+    QN_TYPE_Q8_0,
+    QN_TYPE_Q4_0,
+    QN_TYPE_Q4_1,
+    QN_TYPE_Q5_0,
+    QN_TYPE_Q5_1,
+    QN_TYPE_Q2_K,
+    QN_TYPE_Q3_K,
+    QN_TYPE_Q4_K,
+    QN_TYPE_Q5_K,
+    QN_TYPE_Q6_K,
+    QN_TYPE_IQ4_NL,
+    QN_TYPE_IQ4_XS,
+    QN_TYPE_COUNT
+};
+
+/* Packed forms: the tile layouts that matmul kernels stream (documented in pack.h). */
+enum qn_pack {
+    QN_PACK_F32,
+    QN_PACK_F16,
+    QN_PACK_BF16,
+    QN_PACK_Q8_0, /* also IQ4_NL: int8 values, one scale per 32 */
+    QN_PACK_Q4_0,
+    QN_PACK_Q4_1,
+    QN_PACK_Q5_0,
+    QN_PACK_Q5_1,
+    QN_PACK_Q4_K,
+    QN_PACK_Q5_K,
+    QN_PACK_Q6_K,
+    QN_PACK_INT8, /* Q2_K, Q3_K, IQ4_XS: int8 values, scale and min per 16 within blocks of 256 */
+    QN_PACK_COUNT
+};
+
+/* How the input rows of a matmul are stored (see kernels.h). */
+enum qn_act {
+    QN_ACT_F32, /* float [K padded to 16] */
+    QN_ACT_Q8,  /* int8 blocks of 32 with scale and sums, struct qn_act_block */
+    QN_ACT_COUNT
+};
+
+struct qn_type_info {
+    const char *name;  /* "Q4_K" */
+    int block;         /* elements in a block; K is a multiple of it */
+    int block_size;    /* bytes of a block */
+    enum qn_pack pack; /* form it is packed into */
+};
+
+extern const struct qn_type_info qn_type_infos[QN_TYPE_COUNT];
+
+/* Bytes of one row of k elements; k must be a multiple of the type's block. */
+size_t qn_type_row_size(enum qn_type type, size_t k);
+
+/* src [k] elements of `type` -> dst [k] floats, exactly as the type defines. */
+void qn_type_to_float(enum qn_type type, const void *src, float *dst, size_t k);
+
+/* The form of input rows that a packed form is multiplied with: Q8 for integers, else F32. */
+enum qn_act qn_pack_act(enum qn_pack pack);
+
+#endif

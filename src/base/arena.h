@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One anonymous mapping that holds everything of a model or a session; placement is decided
+ * beforehand (plan/), the arena only provides zeroed, aligned memory and says what it got.
+ */
+#ifndef QN_BASE_ARENA_H
+#define QN_BASE_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+
+struct qn_arena {
+    char *data;      /* 2 MiB aligned, zero pages until touched */
+    size_t size;     /* bytes asked for */
+    size_t mapped;   /* bytes mapped, alignment included */
+    void *map;
+    bool huge_pages; /* madvise(MADV_HUGEPAGE) was accepted */
+};
+
+/* size 0 is allowed and gives data == NULL. Error: QN_NO_MEMORY. */
+enum qn_status qn_arena_open(size_t size, bool huge_pages, struct qn_arena *arena,
+                             struct qn_error *err);
+/* Idempotent. */
+void qn_arena_close(struct qn_arena *arena);
+
+#endif

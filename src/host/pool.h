@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A pool of pinned workers that run one function together, in lock-step through barriers. The
+ * caller is worker 0. Barriers spin a bounded time, then sleep on a futex, so more threads than
+ * cores still make progress.
+ */
+#ifndef QN_HOST_POOL_H
+#define QN_HOST_POOL_H
+
+#include <stdbool.h>
+
+#include "base/status.h"
+#include "host/topology.h"
+
+struct qn_pool;
+
+struct qn_pool_options {
+    int n_threads;      /* 1 .. 256; 0: the topology's default */
+    bool pin;           /* one worker a physical core, while there are cores; worker 0 is the
+                           calling thread of qn_pool_new and is pinned too (restored on free) */
+};
+
+enum qn_status qn_pool_new(const struct qn_topology *topology, const struct qn_pool_options *options,
+                           struct qn_pool **out, struct qn_error *err);
+void qn_pool_free(struct qn_pool *pool); /* NULL is allowed */
+
+int qn_pool_n_threads(const struct qn_pool *pool);
+/* Processor that a worker is pinned to as read back from the kernel, or -1 when it floats. */
+int qn_pool_cpu(const struct qn_pool *pool, int thread);
+
+/* Runs fn(context, thread) on every worker, thread 0 on the caller; returns when all are done. */
+void qn_pool_run(struct qn_pool *pool, void (*fn)(void *context, int thread), void *context);
+/* Inside fn: every worker must call it the same number of times. Orders memory. */
+void qn_pool_barrier(struct qn_pool *pool, int thread);
+
+#endif

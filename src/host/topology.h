@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The machine as hwloc sees it, reduced to plain data: which cores a pool may use, in the order
+ * in which it should use them. The only module that includes hwloc.h is topology.c.
+ */
+#ifndef QN_HOST_TOPOLOGY_H
+#define QN_HOST_TOPOLOGY_H
+
+#include "base/status.h"
+
+struct qn_core {
+    int cpu;        /* operating-system index of the core's first allowed processor */
+    int kind;       /* rank of its efficiency class, higher is faster; 0 when all are equal */
+    int l3;         /* which L3 domain */
+    int numa;       /* which NUMA node */
+    int n_threads;  /* hardware threads of the core */
+};
+
+struct qn_topology {
+    int n_cores;           /* physical cores in the affinity mask */
+    struct qn_core *cores; /* [n_cores], fastest kind first, then by L3 domain */
+    int n_allowed;         /* processors in the affinity mask */
+    double quota;          /* CPUs that the cgroup allows, 0 when unlimited */
+    int n_default;         /* threads to use: min(fast cores or cores, mask, floor(quota)), >= 1 */
+};
+
+/* synthetic: NULL for this machine, or an hwloc synthetic description (tests). */
+enum qn_status qn_topology_read(const char *synthetic, struct qn_topology *topology,
+                                struct qn_error *err);
+void qn_topology_free(struct qn_topology *topology); /* idempotent */
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Quern's public interface. Two nouns: a model (weights, tokenizer, threads; immutable once
+ * open) and a session (KV cache and work buffers; one caller at a time). Nothing here prints,
+ * exits or aborts: what can fail returns a status and fills a sentence.
+ *
+ * After quern_session_new, nothing allocates and nothing can fail except QUERN_CONTEXT_FULL,
+ * QUERN_BAD_ARGUMENT (an id or position out of range) and QUERN_CANCELLED.
+ */
+#ifndef QUERN_H
+#define QUERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(QUERN_BUILD) && defined(__GNUC__)
+#define QUERN_API __attribute__((visibility("default")))
+#else
+#define QUERN_API
+#endif
+
+enum quern_status {
+    QUERN_OK,
+    QUERN_BAD_ARGUMENT, /* a value of the caller's is out of range */
+    QUERN_NOT_FOUND,    /* no such file, key or tensor */
+    QUERN_IO,           /* the operating system failed to read or map */
+    QUERN_BAD_FILE,     /* contents break the format's rules */
+    QUERN_UNSUPPORTED,  /* valid, but not something this build can run */
+    QUERN_NO_MEMORY,
+    QUERN_CONTEXT_FULL, /* no room in the KV cache */
+    QUERN_CANCELLED     /* the caller's callback said stop */
+};
+
+struct quern_error {
+    enum quern_status status;
+    char message[512]; /* one sentence: what, where, found, expected */
+};
+
+QUERN_API const char *quern_version(void);
+
+/* ---- model ------------------------------------------------------------------------------ */
+
+struct quern_model;
+
+struct quern_model_options { /* all zero: defaults */
+    int n_threads;           /* 0: physical cores, within affinity mask and cgroup quota */
+    const char *isa;         /* NULL: QUERN_ISA from the environment, else the best; "avx2", ... */
+    bool no_pin;             /* do not bind workers to cores */
+    bool no_huge_pages;
+    bool vocab_only;         /* read the tokenizer and no weights; sessions cannot be made */
+    /* Called while weights load with the part done, 0 to 1; return false to stop. May be NULL. */
+    bool (*progress)(void *context, double done);
+    void *progress_context;
+};
+
+/* path: a GGUF file (any part of a split one). options and err may be NULL. */
+QUERN_API enum quern_status quern_model_open(const char *path,
+                                             const struct quern_model_options *options,
+                                             struct quern_model **out, struct quern_error *err);
+/* Its sessions must be freed before. NULL is allowed. */
+QUERN_API void quern_model_close(struct quern_model *model);
+
+struct quern_model_info {
+    const char *name;         /* general.name, or the file's name */
+    const char *architecture; /* "llama" */
+    const char *type;         /* of most weights: "Q4_1" */
+    const char *isa;          /* "avx512vnni" */
+    int n_threads;
+    int n_vocab, n_layers, n_embd, n_heads, n_kv_heads, head_size, n_ff;
+    int n_ctx_train;
+    uint64_t n_params;
+    uint64_t file_size;    /* bytes of the file or files */
+    uint64_t weight_size;  /* bytes of packed weights in memory */
+    uint64_t decode_size;  /* bytes of weights that one decoded token reads */
+    bool has_chat_template;
+};
+QUERN_API void quern_model_info(const struct quern_model *model, struct quern_model_info *info);
+
+/* ---- text ------------------------------------------------------------------------------- */
+
+enum {
+    QUERN_ENCODE_BOS = 1,    /* add BOS and EOS where the model asks for them */
+    QUERN_ENCODE_SPECIAL = 2 /* control tokens written in the text become their ids */
+};
+
+/* text [size] bytes -> ids[capacity]; *n is the number of ids of the whole text, also when it is
+ * larger than capacity (then QUERN_BAD_ARGUMENT, and nothing is written). */
+QUERN_API enum quern_status quern_encode(const struct quern_model *model, const char *text,
+                                         size_t size, unsigned flags, int32_t *ids,
+                                         size_t capacity, size_t *n, struct quern_error *err);
+/* The bytes of a token: *size bytes, not terminated, valid as long as the model; perhaps a part
+ * of a character. Control tokens give no bytes unless special. NULL when id is out of range. */
+QUERN_API const char *quern_token_bytes(const struct quern_model *model, int32_t id, bool special,
+                                        size_t *size);
+/* Exact text of a token -> id, or -1. */
+QUERN_API int32_t quern_token_find(const struct quern_model *model, const char *text);
+QUERN_API bool quern_token_is_end(const struct quern_model *model, int32_t id);
+
+/* Streaming text: whole UTF-8 characters only. Zero-initialise. */
+struct quern_text_stream {
+    char held[4];
+    int n_held;
+    bool started;
+};
+/* Bytes to show for the next id, into out[capacity]; returns their count. 1024 bytes suffice for
+ * any token of up to 300 bytes. id -1 ends the stream: what is left of an unfinished character. */
+QUERN_API size_t quern_text_next(struct quern_text_stream *stream, const struct quern_model *model,
+                                 int32_t id, bool special, char *out, size_t capacity);
+
+/* ---- session ---------------------------------------------------------------------------- */
+
+struct quern_session;
+
+struct quern_session_options { /* all zero: defaults */
+    int n_ctx;       /* positions of all sequences together; 0: min(the model's, 4096) */
+    int n_ubatch;    /* tokens that go through the layers at once; 0: 512 */
+    int n_sequences; /* ids 0 .. n_sequences-1; 0: 1 */
+    int n_logits;    /* rows of logits that one eval may ask for; 0: n_sequences */
+    const char *kv_type_k, *kv_type_v; /* "f16" (NULL), "f32", "q8_0" */
+    /* Called between ubatches; return false to stop. May be NULL. */
+    bool (*keep_going)(void *context);
+    void *keep_going_context;
+};
+
+QUERN_API enum quern_status quern_session_new(struct quern_model *model,
+                                              const struct quern_session_options *options,
+                                              struct quern_session **out, struct quern_error *err);
+QUERN_API void quern_session_free(struct quern_session *session);
+
+/* Token i goes to position positions[i] of sequence sequences[i]; each sequence's positions
+ * continue where it ends, without gaps. logits[i] asks for the logits after token i. */
+struct quern_batch {
+    size_t n;
+    const int32_t *tokens;    /* [n] */
+    const int32_t *positions; /* [n]; NULL: each sequence continues */
+    const int32_t *sequences; /* [n]; NULL: all 0 */
+    const bool *logits;       /* [n]; NULL: the last token only */
+};
+
+/* Evaluates the batch, in ubatches. On failure of the checks nothing has changed; after
+ * QUERN_CANCELLED the sequences hold the tokens of the ubatches that were done. */
+QUERN_API enum quern_status quern_session_eval(struct quern_session *session,
+                                               const struct quern_batch *batch,
+                                               struct quern_error *err);
+/* Row i (in order of the tokens that asked) of the last eval: float [n_vocab], valid until the
+ * next eval. NULL when there is no such row. May be changed in place. */
+QUERN_API float *quern_session_logits(struct quern_session *session, size_t i);
+
+/* Positions that a sequence holds. */
+QUERN_API int quern_session_length(const struct quern_session *session, int sequence);
+/* Drops the positions from `length` on. */
+QUERN_API void quern_session_truncate(struct quern_session *session, int sequence, int length);
+
+struct quern_session_info {
+    int n_ctx, n_ubatch, n_sequences;
+    size_t kv_size;         /* bytes of the KV cache */
+    size_t buffer_size;     /* bytes of work buffers */
+    uint64_t bytes_read;    /* weights and KV bytes that all evals read so far */
+};
+QUERN_API void quern_session_info(const struct quern_session *session,
+                                  struct quern_session_info *info);
+
+/* ---- sampler ---------------------------------------------------------------------------- */
+
+struct quern_sampler;
+
+struct quern_sampler_options {
+    float temperature;    /* 0: greedy */
+    int top_k;            /* 0: all */
+    float top_p;          /* 1: all */
+    float min_p;          /* 0: all */
+    float repeat_penalty; /* 1: none; over the last repeat_last tokens */
+    int repeat_last;
+    uint64_t seed;
+};
+
+/* temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, repeat_penalty 1, repeat_last 64, seed 0. */
+QUERN_API void quern_sampler_defaults(struct quern_sampler_options *options);
+QUERN_API enum quern_status quern_sampler_new(const struct quern_model *model,
+                                              const struct quern_sampler_options *options,
+                                              struct quern_sampler **out, struct quern_error *err);
+QUERN_API void quern_sampler_free(struct quern_sampler *sampler);
+/* Chooses from logits [n_vocab], remembers the token. Order: repeat penalty, top-k, top-p,
+ * min-p, temperature. Does not change the logits. */
+QUERN_API int32_t quern_sampler_next(struct quern_sampler *sampler, const float *logits);
+/* Remembers a token that was not sampled (the prompt's). */
+QUERN_API void quern_sampler_accept(struct quern_sampler *sampler, int32_t token);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Text to token ids and back. A tokenizer is made from a vocabulary, plain data that the model
+ * loaders fill; it is immutable afterwards and may be shared by threads.
+ */
+#ifndef QN_TEXT_TOKENIZER_H
+#define QN_TEXT_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct qn_text { /* bytes, not terminated */
+    const char *data;
+    size_t size;
+};
+
+enum qn_vocab_model {
+    QN_VOCAB_BPE, /* byte-level BPE ("gpt2"): tokens in the printable byte alphabet, merges */
+    QN_VOCAB_SPM  /* SentencePiece with scores and byte fallback ("llama") */
+};
+
+/* Token kinds as GGUF numbers them. */
+enum qn_token_kind {
+    QN_TOKEN_NORMAL = 1,
+    QN_TOKEN_UNKNOWN = 2,
+    QN_TOKEN_CONTROL = 3,      /* matched in text only when special tokens are parsed; no text */
+    QN_TOKEN_USER_DEFINED = 4, /* always matched in text, before splitting */
+    QN_TOKEN_UNUSED = 5,
+    QN_TOKEN_BYTE = 6 /* <0xHH> */
+};
+
+struct qn_vocab {
+    enum qn_vocab_model model;
+    struct qn_text pre;           /* pre-tokenizer's name: "gpt-2", "qwen2", ...; BPE only */
+    uint32_t n_tokens;
+    const struct qn_text *tokens; /* [n_tokens] */
+    const float *scores;          /* [n_tokens], SPM */
+    const uint8_t *kinds;         /* [n_tokens] enum qn_token_kind, or NULL: all NORMAL */
+    uint32_t n_merges;
+    const struct qn_text *merges; /* [n_merges] "left right", BPE, by rising rank */
+    int32_t bos, eos, unknown;    /* -1: none */
+    int32_t end_of_turn;          /* -1: none */
+    bool add_bos, add_eos, add_space_prefix;
+};
+
+struct qn_tokenizer;
+
+/* Copies what it keeps. Errors: QN_BAD_FILE (names the entry), QN_UNSUPPORTED (pre-tokenizer of
+ * an unknown name), QN_NO_MEMORY. */
+enum qn_status qn_tokenizer_new(const struct qn_vocab *vocab, struct qn_tokenizer **out,
+                                struct qn_error *err);
+void qn_tokenizer_free(struct qn_tokenizer *tokenizer); /* NULL is allowed */
+
+struct qn_ids { /* grows; free with qn_ids_free; zero-initialise */
+    int32_t *data;
+    size_t n, capacity;
+};
+void qn_ids_free(struct qn_ids *ids);
+
+enum {
+    QN_ENCODE_BOS = 1,    /* add BOS/EOS where the vocabulary asks for it */
+    QN_ENCODE_SPECIAL = 2 /* control tokens in the text become their ids */
+};
+
+/* Appends to ids. Any bytes are accepted: invalid UTF-8 is encoded as Hugging Face's tokenizers
+ * see it, as U+FFFD. Linear in size. Error: QN_NO_MEMORY. */
+enum qn_status qn_tokenizer_encode(const struct qn_tokenizer *tokenizer, const char *text,
+                                   size_t size, unsigned flags, struct qn_ids *ids,
+                                   struct qn_error *err);
+
+/* The bytes that a token stands for (may be a part of a character); empty for control tokens
+ * unless `special`. id must be in range. Points into the tokenizer. SentencePiece's leading space of the
+ * first token is the caller's to drop (qn_decoder does). */
+struct qn_text qn_tokenizer_piece(const struct qn_tokenizer *tokenizer, int32_t id, bool special);
+
+/* The id of a token by its exact text, or -1. */
+int32_t qn_tokenizer_find(const struct qn_tokenizer *tokenizer, const char *text, size_t size);
+
+uint32_t qn_tokenizer_n_tokens(const struct qn_tokenizer *tokenizer);
+const struct qn_vocab *qn_tokenizer_vocab(const struct qn_tokenizer *tokenizer);
+/* EOS, end of turn, and the other tokens that end an answer (<|im_end|>, <|endoftext|>, ...). */
+bool qn_tokenizer_is_end(const struct qn_tokenizer *tokenizer, int32_t id);
+
+/* Streaming decoder: holds back bytes of an unfinished character, so that output is always valid
+ * UTF-8; what can never become valid comes out as U+FFFD. Zero-initialise. */
+struct qn_decoder {
+    char held[4];
+    int n_held;
+    bool started;
+};
+/* Bytes that may be written now for the next id: at most 3 * size of the piece + 3 (writes into
+ * out[capacity]; returns the count, or 0 with nothing consumed if capacity is too small). */
+size_t qn_decoder_next(struct qn_decoder *decoder, const struct qn_tokenizer *tokenizer,
+                       int32_t id, bool special, char *out, size_t capacity);
+/* What remains at the end: U+FFFD for an unfinished character. */
+size_t qn_decoder_finish(struct qn_decoder *decoder, char *out, size_t capacity);
+
+#endif
