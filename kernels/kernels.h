@@ -41,7 +41,8 @@ enum qn_isa {
 /* ---- quantized activations -------------------------------------------------------------- */
 
 /* One row of Q8 activations: Kp = K rounded up to 256; int8 q[Kp], then Kp/32 of these; the
- * padding is zero. q = round-to-nearest-even(x * 127 / amax of the block), scale = amax / 127.
+ * padding is zero. q = round-to-nearest-even(x * (127 / amax of the block)), scale = amax / 127,
+ * each operation rounded to float; every ISA gives the same bytes.
  * Sums are stored negated: an unsigned weight u = w + bias starts its accumulator at
  * bias * neg_sum, a shift, and the product comes out as if w were signed. */
 struct qn_act_block {
@@ -50,6 +51,10 @@ struct qn_act_block {
     int32_t neg_sum;    /* -(sum of the block's 32 q) */
     int32_t neg_sum_lo; /* the same of its first 16 */
 };
+
+/* A block whose largest magnitude is below this counts as zeros: from here on amax / 127 and
+ * 127 / amax are normal floats, so flushing subnormals to zero changes nothing. */
+#define QN_ACT_AMAX_MIN 0x1p-119f
 
 /* Bytes of a row of K activations of the kind, a multiple of 64. */
 size_t qn_act_row_size(enum qn_act act, int k);
@@ -125,7 +130,8 @@ size_t qn_kv_k_block_size(enum qn_kv kv, int d);
 size_t qn_kv_v_block_size(enum qn_kv kv, int d);
 
 /* Writes one position of one head: k, v float [D] (either may be NULL) at slot 0..63 of the
- * blocks. F16 saturates at +-65504, so the cache is always finite. */
+ * blocks. F16 saturates at +-65504, so the cache is always finite; so do the scales of Q8_0, which
+ * quantizes blocks of 32 as activations are, with scale = the half nearest amax / 127. */
 typedef void qn_kv_store_fn(const float *k, const float *v, int d, int slot, void *k_block,
                             void *v_block);
 

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Activation rows, as specified. Every instruction set gives the same bytes: only comparisons,
+ * two divisions a block, and one multiplication an element round, each once.
+ */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/inventory.h"
+
+void qn_prepare_f32__ref(const float *x, int k, void *dst) {
+    const size_t size = (size_t)k * sizeof(float);
+    assert(k > 0);
+    memcpy(dst, x, size);
+    memset((char *)dst + size, 0, qn_act_row_size(QN_ACT_F32, k) - size);
+}
+
+/* The largest magnitude of a block; one too small for 127 / amax and amax / 127 to be normal
+ * numbers counts as zero. */
+static float block_amax(const float x[32]) {
+    float amax = 0;
+    for (int i = 0; i < 32; i++) amax = fmaxf(amax, fabsf(x[i]));
+    return amax < QN_ACT_AMAX_MIN ? 0 : amax;
+}
+
+static void quantize_block(const float x[32], int8_t q[32], struct qn_act_block *block) {
+    const float amax = block_amax(x);
+    const float inverse = amax > 0 ? 127.0f / amax : 0;
+    int sum = 0, sum_lo = 0;
+    for (int i = 0; i < 32; i++) {
+        q[i] = (int8_t)rintf(x[i] * inverse);
+        sum += q[i];
+        if (i == 15) sum_lo = sum;
+    }
+    block->scale = amax / 127.0f;
+    block->scale_sum = block->scale * (float)sum;
+    block->neg_sum = -sum;
+    block->neg_sum_lo = -sum_lo;
+}
+
+void qn_prepare_q8__ref(const float *x, int k, void *dst) {
+    assert(k > 0 && (uintptr_t)dst % 64 == 0);
+    const int padded = (k + 255) / 256 * 256;
+    int8_t *const q = dst;
+    struct qn_act_block *const blocks = (struct qn_act_block *)(q + padded);
+    for (int i = 0; i < padded; i += 32) {
+        float block[32] = {0};
+        const int n = k - i < 32 ? k - i : 32;
+        if (n > 0) memcpy(block, x + i, (size_t)n * sizeof *x);
+        quantize_block(block, q + i, blocks + i / 32);
+    }
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Bytes of the layouts that kernels.h describes, the same for every instruction set.
+ */
+#include <assert.h>
+
+#include "kernels/kernels.h"
+
+static size_t round_up(size_t n, size_t unit) {
+    return (n + unit - 1) / unit * unit;
+}
+
+size_t qn_act_row_size(enum qn_act act, int k) {
+    if (act == QN_ACT_F32) return round_up((size_t)k, 16) * sizeof(float);
+    const size_t padded = round_up((size_t)k, 256);
+    return padded + padded / 32 * sizeof(struct qn_act_block);
+}
+
+size_t qn_matmul_scratch_size(int m, int k) {
+    (void)m, (void)k;
+    return 64;
+}
+
+/* Q8_0 adds one half-precision scale for every 32 bytes. */
+static size_t kv_size(enum qn_kv kv, size_t elements) {
+    switch (kv) {
+    case QN_KV_F16:
+        return elements * 2;
+    case QN_KV_F32:
+        return elements * 4;
+    case QN_KV_Q8_0:
+        return elements + elements / 32 * 2;
+    default:
+        assert(0);
+        return 0;
+    }
+}
+
+size_t qn_kv_k_block_size(enum qn_kv kv, int d) {
+    assert(kv != QN_KV_Q8_0 || d % 32 == 0);
+    return kv_size(kv, (size_t)d * QN_KV_BLOCK);
+}
+
+size_t qn_kv_v_block_size(enum qn_kv kv, int d) {
+    assert(kv != QN_KV_Q8_0 || d % 32 == 0);
+    return kv_size(kv, round_up((size_t)d, 16) * QN_KV_BLOCK);
+}
