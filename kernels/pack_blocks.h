@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the packers of single blocks share. Private to kernels/pack*.c.
+ */
+#ifndef QN_KERNELS_PACK_BLOCKS_H
+#define QN_KERNELS_PACK_BLOCKS_H
+
+#include <stdint.h>
+#include <string.h>
+
+/* Writes one stored block of one row into its unit: block `b` of the unit (0 for types whose
+ * block is the unit), row `row` of `r`. */
+typedef void qn_pack_block_fn(const uint8_t *src, uint8_t *unit, int b, int r, int row);
+
+qn_pack_block_fn qn_pack_block_q2_k, qn_pack_block_q3_k, qn_pack_block_q4_k, qn_pack_block_q5_k,
+    qn_pack_block_q6_k, qn_pack_block_iq4_xs;
+
+/* The 16 values of IQ4_NL and IQ4_XS. */
+extern const int8_t qn_pack_iq4_values[16];
+
+static inline uint32_t load_u32(const uint8_t *p) {
+    uint32_t x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+static inline void store_u32(uint8_t *p, uint32_t x) {
+    memcpy(p, &x, sizeof x);
+}
+
+static inline void copy_u16(uint8_t *dst, const uint8_t *src) {
+    memcpy(dst, src, 2);
+}
+
+#endif
