@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "models/family.h"
+
+#include <stdio.h>
+#include <string.h>
+
+extern const struct qn_family qn_family_llama, qn_family_qwen2;
+
+static const struct qn_family *const families[] = {&qn_family_llama, &qn_family_qwen2};
+static const size_t n_families = sizeof families / sizeof *families;
+
+const struct qn_family *qn_family_find(const char *name, size_t size) {
+    for (size_t i = 0; i < n_families; i++)
+        if (strlen(families[i]->name) == size && memcmp(families[i]->name, name, size) == 0)
+            return families[i];
+    return NULL;
+}
+
+void qn_family_names(char *text, size_t capacity) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < n_families && used < capacity; i++)
+        used += (size_t)snprintf(text + used, capacity - used, "%s%s", i ? ", " : "",
+                                 families[i]->name);
+}

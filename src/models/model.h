@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * An open model: the mapped file, its specification, the packed weights, the tokenizer, the
+ * chosen kernels and the pinned pool. Immutable once open; sessions refer to it.
+ */
+#ifndef QN_MODELS_MODEL_H
+#define QN_MODELS_MODEL_H
+
+#include "base/arena.h"
+#include "host/pool.h"
+#include "host/topology.h"
+#include "models/spec.h"
+#include "text/tokenizer.h"
+
+struct qn_model_options {
+    int n_threads;    /* 0: the topology's default */
+    uint32_t bundles; /* kernels to choose from, see qn_kernels_select */
+    bool pin, huge_pages;
+    bool (*progress)(void *context, double done); /* false stops; may be NULL */
+    void *progress_context;
+};
+
+struct qn_model {
+    struct qn_gguf *gguf;
+    struct qn_spec spec;
+    struct qn_kernels kernels;
+    struct qn_topology topology;
+    struct qn_pool *pool;
+    struct qn_arena arena; /* packed weights */
+    struct qn_tokenizer *tokenizer;
+    double *rope_frequency; /* [n_rot / 2] radians a position */
+    float rope_scale;       /* factor of cos and sin */
+};
+
+/* Opens, validates and packs. */
+enum qn_status qn_model_open(const char *path, const struct qn_model_options *options,
+                             struct qn_model **out, struct qn_error *err);
+/* The tokenizer alone: no weights, pool or specification. */
+enum qn_status qn_model_open_vocab(const char *path, struct qn_model **out, struct qn_error *err);
+void qn_model_close(struct qn_model *model); /* NULL is allowed */
+
+/* Packed tiles of a matrix, or floats of a vector; NULL when the model has none. */
+const void *qn_model_weight(const struct qn_model *model, enum qn_role role, int layer);
+/* One embedding row as floats: token in range, dst [E]. */
+void qn_model_embedding(const struct qn_model *model, int32_t token, float *dst);
+
+#endif
