@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The static execution plan: every step of a forward pass and every byte of a session, fixed
+ * before the first token from the model's specification and the session's limits. The executor
+ * walks the steps; nothing is decided, allocated or looked up by name on the way.
+ */
+#ifndef QN_PLAN_PLAN_H
+#define QN_PLAN_PLAN_H
+
+#include <stdio.h>
+
+#include "models/spec.h"
+
+/* Work buffers, a row for each token of a ubatch (LOGITS: for each output). All float but
+ * ACT_Q8. */
+enum qn_buffer_id {
+    QN_BUFFER_X,       /* [M][E] residual stream */
+    QN_BUFFER_ACT_F32, /* [M] rows ready for float weights */
+    QN_BUFFER_ACT_Q8,  /* [M] rows ready for quantized weights */
+    QN_BUFFER_Q,       /* [M][H D] */
+    QN_BUFFER_K,       /* [M][Hkv D] */
+    QN_BUFFER_V,       /* [M][Hkv D] */
+    QN_BUFFER_ATTN,    /* [M][H D] heads' outputs */
+    QN_BUFFER_GATE,    /* [M][F], then the activated product */
+    QN_BUFFER_UP,      /* [M][F] */
+    QN_BUFFER_COS,     /* [M][n_rot / 2] */
+    QN_BUFFER_SIN,     /* [M][n_rot / 2] */
+    QN_BUFFER_LOGITS,  /* [outputs][V] */
+    QN_BUFFER_COUNT
+};
+
+enum qn_op {
+    QN_OP_EMBED,     /* tokens -> X, positions -> COS, SIN */
+    QN_OP_PREPARE,   /* norm (if any) of `in`, made ready for the next products */
+    QN_OP_MATMUL,    /* up to three products of the prepared rows */
+    QN_OP_ATTENTION, /* Q and the cache -> ATTN */
+    QN_OP_COUNT
+};
+
+/* What the thread that computed a piece of a MATMUL does with it before the barrier. */
+enum qn_after {
+    QN_AFTER_NOTHING,
+    QN_AFTER_ADD,      /* the product was added to `out`, the residual stream */
+    QN_AFTER_STORE_KV, /* K is rotated, K and V go to the cache */
+    QN_AFTER_ACTIVATE  /* GATE <- activation(GATE) * UP, or activation(GATE) */
+};
+
+struct qn_product {
+    enum qn_role weight, bias; /* bias QN_ROLE_COUNT: none */
+    enum qn_buffer_id out;
+};
+
+struct qn_step {
+    enum qn_op op;
+    int layer;        /* -1 outside the layers */
+    const char *name; /* "attn_norm", "qkv", ... */
+    enum qn_buffer_id in;
+    enum qn_role norm; /* PREPARE: its weight; QN_ROLE_COUNT: none */
+    unsigned acts;     /* PREPARE: bit per enum qn_act to produce */
+    int n_products;
+    struct qn_product products[3]; /* STORE_KV: K, V, Q in this order */
+    enum qn_after after;
+    bool outputs_only; /* only rows whose logits are asked for */
+    size_t bytes;      /* packed weights that it reads */
+    uint64_t flops;    /* per row: 2 for each weight */
+};
+
+struct qn_limits {
+    int n_ctx, n_ubatch, n_sequences, n_logits, n_threads;
+    enum qn_kv kv_k, kv_v; /* equal for now */
+};
+
+struct qn_buffer {
+    const char *name;
+    size_t row_size; /* bytes, a multiple of 64 */
+    int n_rows;
+    size_t offset; /* in the session's arena */
+};
+
+/* Where everything of a session lies; offsets into its arena, sizes in bytes. */
+struct qn_layout {
+    int n_blocks;              /* KV blocks of QN_KV_BLOCK positions */
+    size_t k_block, v_block;   /* of one head */
+    size_t k_layer, v_layer;   /* of one layer: [n_blocks][Hkv] blocks */
+    size_t kv_offset, kv_size; /* [L] K, then [L] V */
+    size_t buffer_offset, buffer_size;
+    size_t scratch_offset, scratch_size;  /* scratch_size: of one thread */
+    size_t norm, act_f32, act_q8, matmul; /* offsets within a thread's scratch */
+    size_t total;
+};
+
+struct qn_plan {
+    const struct qn_spec *spec; /* not owned */
+    struct qn_limits limits;
+    int n_steps;
+    struct qn_step *steps; /* [n_steps] */
+    struct qn_buffer buffers[QN_BUFFER_COUNT];
+    struct qn_layout layout;
+};
+
+/* Errors: QN_BAD_ARGUMENT (limits out of range), QN_UNSUPPORTED, QN_NO_MEMORY. */
+enum qn_status qn_plan_new(const struct qn_spec *spec, const struct qn_limits *limits,
+                           struct qn_plan *plan, struct qn_error *err);
+void qn_plan_free(struct qn_plan *plan); /* idempotent */
+
+/* Buffers that a step reads or writes, as bits. */
+uint32_t qn_step_reads(const struct qn_step *step);
+uint32_t qn_step_writes(const struct qn_step *step);
+/* Barriers of a ubatch of m tokens: a PREPARE of one row is done by every thread for itself. */
+bool qn_step_has_barrier(const struct qn_step *step, int m);
+
+const char *qn_op_name(enum qn_op op);
+/* Name -> cache type; false when there is none of that name. */
+bool qn_kv_parse(const char *name, enum qn_kv *kv);
+const char *qn_kv_name(enum qn_kv kv);
+
+/* Writes the plan as text: steps of one layer and those outside, buffers, and where each byte of
+ * memory goes. */
+void qn_plan_print(const struct qn_plan *plan, FILE *out);
+
+#endif

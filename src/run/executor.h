@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Walks the plan: every thread of the pool runs its part of each step, then meets the others at
+ * the step's barrier. The only caller of compute kernels.
+ */
+#ifndef QN_RUN_EXECUTOR_H
+#define QN_RUN_EXECUTOR_H
+
+#include <stdatomic.h>
+
+#include "models/model.h"
+#include "plan/plan.h"
+
+/* Tokens of one ubatch. A tile is a run of tokens of one sequence that attend together. */
+struct qn_ubatch {
+    int m;                    /* tokens */
+    const int32_t *tokens;    /* [m] */
+    const int32_t *positions; /* [m] */
+    const int32_t *sequences; /* [m] */
+    int n_outputs;
+    const int32_t *outputs; /* [n_outputs] tokens whose logits are wanted, rising */
+    int first_logits;       /* row of LOGITS that the first output fills */
+    int n_tiles;
+    const int32_t *tiles; /* [n_tiles + 1] first token of each tile, then m */
+};
+
+enum { QN_TILE_TOKENS = 16 };
+
+struct qn_executor {
+    const struct qn_model *model;
+    const struct qn_plan *plan;
+    char *arena;           /* the session's, laid out by the plan */
+    const int32_t *blocks; /* [n_sequences][n_blocks] block tables */
+    atomic_int *next;      /* [n_steps] next piece of work to hand out */
+    const struct qn_ubatch *ubatch;
+};
+
+/* Runs one ubatch; its tokens' blocks are in the tables. Logits go to rows first_logits ... of
+ * LOGITS. Cannot fail. */
+void qn_executor_run(struct qn_executor *executor, const struct qn_ubatch *ubatch);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/products.h"
+
+#include "run/work.h"
+
+/* From this many rows on, a product is bound by arithmetic and its pieces are handed out as
+ * threads become free; below, each thread keeps a fixed contiguous run of tiles, one stream from
+ * memory. */
+enum { DYNAMIC_ROWS = 16, PIECE_ROWS = 64 };
+
+/* A set of products that are cut at the same rows: gate and up together, else one each. */
+struct group {
+    int first, count; /* products */
+    int n;            /* rows */
+    int granule;      /* cuts are multiples of it */
+    size_t cost;      /* bytes of one granule */
+};
+
+static int least_common_multiple(int a, int b) {
+    int x = a, y = b;
+    while (y) {
+        const int rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
+static struct group group_at(const struct qn_executor *e, const struct qn_step *step, int index) {
+    const struct qn_spec *const spec = &e->model->spec;
+    const bool together = step->after == QN_AFTER_ACTIVATE;
+    struct group group = {.first = index, .count = together ? step->n_products : 1};
+    group.granule = spec->tile_rows;
+    /* K and V are stored by whole heads; Q, the third, is not. */
+    if (step->after == QN_AFTER_STORE_KV && index < 2)
+        group.granule = least_common_multiple(spec->tile_rows, spec->hparams.head_size);
+    for (int i = 0; i < group.count; i++) {
+        const struct qn_weight *const w =
+            qn_spec_weight(spec, step->products[index + i].weight, step->layer);
+        group.n = w->n;
+        group.cost += w->tile_size * (size_t)(group.granule / spec->tile_rows);
+    }
+    return group;
+}
+
+static int n_groups(const struct qn_step *step) {
+    return step->after == QN_AFTER_ACTIVATE ? 1 : step->n_products;
+}
+
+static int min_int(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* ---- one piece -------------------------------------------------------------------------- */
+
+static void store_kv(const struct qn_executor *e, const struct qn_step *step, enum qn_buffer_id id,
+                     int n0, int n1) {
+    const struct qn_model *const model = e->model;
+    const struct qn_hparams *const hp = &model->spec.hparams;
+    const struct qn_layout *const l = &e->plan->layout;
+    const struct qn_ubatch *const u = e->ubatch;
+    const int d = hp->head_size;
+    const bool is_k = id == QN_BUFFER_K;
+    for (int m = 0; m < u->m; m++) {
+        float *const row = qn_buffer_row(e, id, m);
+        if (is_k)
+            model->kernels.rope[model->spec.family->rope](
+                row + n0, (n1 - n0) / d, (size_t)d, hp->n_rot / 2,
+                qn_buffer_row(e, QN_BUFFER_COS, m), qn_buffer_row(e, QN_BUFFER_SIN, m));
+        const int32_t *const table = e->blocks + (size_t)u->sequences[m] * (size_t)l->n_blocks;
+        const size_t block = (size_t)table[u->positions[m] / QN_KV_BLOCK];
+        for (int h = n0 / d; h < n1 / d; h++) {
+            const size_t at = block * (size_t)hp->n_kv_heads + (size_t)h;
+            model->kernels.kv_store[e->plan->limits.kv_k](
+                is_k ? row + h * d : NULL, is_k ? NULL : row + h * d, d,
+                u->positions[m] % QN_KV_BLOCK, qn_k_layer(e, step->layer) + at * l->k_block,
+                qn_v_layer(e, step->layer) + at * l->v_block);
+        }
+    }
+}
+
+static void activate(const struct qn_executor *e, const struct qn_step *step, int n0, int n1,
+                     int n_rows) {
+    const enum qn_activation activation = e->model->spec.family->activation;
+    for (int m = 0; m < n_rows; m++) {
+        float *const gate = qn_buffer_row(e, QN_BUFFER_GATE, m) + n0;
+        const float *const up =
+            step->n_products == 2 ? qn_buffer_row(e, QN_BUFFER_UP, m) + n0 : NULL;
+        e->model->kernels.activation[activation](gate, up, n1 - n0, gate);
+    }
+}
+
+static void run_product(const struct qn_executor *e, const struct qn_step *step,
+                        const struct qn_product *product, int n0, int n1, int thread, int n_rows) {
+    const struct qn_model *const model = e->model;
+    const struct qn_weight *const w = qn_spec_weight(&model->spec, product->weight, step->layer);
+    const enum qn_pack pack = qn_type_infos[w->tensor->type].pack;
+    const enum qn_act act = qn_pack_act(pack);
+    const enum qn_buffer_id act_buffer = act == QN_ACT_F32 ? QN_BUFFER_ACT_F32 : QN_BUFFER_ACT_Q8;
+    const int row = step->outputs_only ? e->ubatch->first_logits : 0;
+    const struct qn_matmul a = {
+        .w = model->arena.data + w->offset,
+        .x = qn_act_row(e, act, thread, 0, n_rows),
+        .x_ld = e->plan->buffers[act_buffer].row_size,
+        .y = qn_buffer_row(e, product->out, row),
+        .y_ld = qn_buffer_ld(e, product->out),
+        .bias = product->bias == QN_ROLE_COUNT ? NULL
+                                               : qn_model_weight(model, product->bias, step->layer),
+        .scratch = qn_matmul_scratch(e, thread),
+        .m = n_rows,
+        .k = w->k,
+        .n0 = n0,
+        .n1 = n1,
+        .accumulate = step->after == QN_AFTER_ADD,
+    };
+    (n_rows == 1 ? model->kernels.matvec : model->kernels.matmul)[pack](&a);
+}
+
+static void run_piece(const struct qn_executor *e, const struct qn_step *step,
+                      const struct group *group, int n0, int n1, int thread, int n_rows) {
+    for (int i = 0; i < group->count; i++)
+        run_product(e, step, &step->products[group->first + i], n0, n1, thread, n_rows);
+    const enum qn_buffer_id out = step->products[group->first].out;
+    if (step->after == QN_AFTER_STORE_KV && out != QN_BUFFER_Q) store_kv(e, step, out, n0, n1);
+    if (step->after == QN_AFTER_ACTIVATE) activate(e, step, n0, n1, n_rows);
+}
+
+/* ---- division --------------------------------------------------------------------------- */
+
+/* Granules lie one behind the other on a line as long as their bytes; a thread takes those that
+ * start within its even part of it. */
+static void run_fixed(const struct qn_executor *e, const struct qn_step *step, int thread,
+                      int n_rows) {
+    const size_t n_threads = (size_t)qn_pool_n_threads(e->model->pool);
+    size_t total = 0, base = 0;
+    for (int i = 0; i < n_groups(step); i++) {
+        const struct group group = group_at(e, step, i);
+        total += (size_t)((group.n + group.granule - 1) / group.granule) * group.cost;
+    }
+    const size_t from = total * (size_t)thread / n_threads;
+    const size_t to = total * ((size_t)thread + 1) / n_threads;
+    for (int i = 0; i < n_groups(step); i++) {
+        const struct group group = group_at(e, step, i);
+        const size_t n = (size_t)((group.n + group.granule - 1) / group.granule);
+        const size_t first = from <= base ? 0 : (from - base + group.cost - 1) / group.cost;
+        const size_t end = to <= base ? 0 : (to - base + group.cost - 1) / group.cost;
+        const int n0 = (int)(first < n ? first : n) * group.granule;
+        const int n1 = min_int((int)(end < n ? end : n) * group.granule, group.n);
+        if (n0 < n1) run_piece(e, step, &group, n0, n1, thread, n_rows);
+        base += n * group.cost;
+    }
+}
+
+/* Pieces of about PIECE_ROWS rows, handed out in order. */
+static void run_handed_out(const struct qn_executor *e, const struct qn_step *step, int thread,
+                           int n_rows) {
+    int passed = 0, piece = qn_next_piece(e, step);
+    for (int i = 0; i < n_groups(step); i++) {
+        const struct group group = group_at(e, step, i);
+        const int rows = (PIECE_ROWS + group.granule - 1) / group.granule * group.granule;
+        const int n_pieces = (group.n + rows - 1) / rows;
+        for (; piece - passed < n_pieces; piece = qn_next_piece(e, step)) {
+            const int n0 = (piece - passed) * rows;
+            run_piece(e, step, &group, n0, min_int(n0 + rows, group.n), thread, n_rows);
+        }
+        passed += n_pieces;
+    }
+}
+
+void qn_products_run(const struct qn_executor *executor, const struct qn_step *step, int thread,
+                     int n_rows) {
+    if (n_rows >= DYNAMIC_ROWS)
+        run_handed_out(executor, step, thread, n_rows);
+    else
+        run_fixed(executor, step, thread, n_rows);
+}
