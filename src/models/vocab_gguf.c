@@ -26,7 +26,7 @@ static bool string_is(struct qn_string s, const char *text) {
 
 static enum qn_status read_strings(const struct qn_gguf *gguf, const char *key,
                                    struct qn_text **strings, uint32_t *n, struct qn_error *err) {
-    const struct qn_gguf_value *value;
+    const struct qn_gguf_value *value = NULL;
     QN_TRY(qn_gguf_get_array(gguf, key, QN_GGUF_STRING, &value, err));
     if (value->count > MAX_TOKENS)
         return qn_fail(err, QN_BAD_FILE, "metadata key %s has %llu entries; at most %d are allowed",
@@ -46,7 +46,7 @@ static enum qn_status read_strings(const struct qn_gguf *gguf, const char *key,
 static enum qn_status read_per_token(const struct qn_gguf *gguf, const char *key,
                                      enum qn_gguf_type element, uint32_t n_tokens,
                                      const uint8_t **data, struct qn_error *err) {
-    const struct qn_gguf_value *value;
+    const struct qn_gguf_value *value = NULL;
     QN_TRY(qn_gguf_get_array(gguf, key, element, &value, err));
     if (value->count != n_tokens)
         return qn_fail(err, QN_BAD_FILE,
@@ -59,7 +59,7 @@ static enum qn_status read_per_token(const struct qn_gguf *gguf, const char *key
 
 static enum qn_status read_scores(const struct qn_gguf *gguf, const struct qn_vocab *vocab,
                                   struct tables *tables, struct qn_error *err) {
-    const uint8_t *data;
+    const uint8_t *data = NULL;
     QN_TRY(read_per_token(gguf, "tokenizer.ggml.scores", QN_GGUF_F32, vocab->n_tokens, &data, err));
     tables->scores = malloc(vocab->n_tokens * sizeof(float));
     if (!tables->scores) return qn_fail(err, QN_NO_MEMORY, "no memory for the token scores");
@@ -71,7 +71,7 @@ static enum qn_status read_kinds(const struct qn_gguf *gguf, const struct qn_voc
                                  struct tables *tables, struct qn_error *err) {
     static const char key[] = "tokenizer.ggml.token_type";
     if (!qn_gguf_find(gguf, key)) return QN_OK;
-    const uint8_t *data;
+    const uint8_t *data = NULL;
     QN_TRY(read_per_token(gguf, key, QN_GGUF_I32, vocab->n_tokens, &data, err));
     tables->kinds = malloc(vocab->n_tokens);
     if (!tables->kinds) return qn_fail(err, QN_NO_MEMORY, "no memory for the token types");
