@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "kernels/kernels.h"
+#include "kernels/x86/panel_size.h"
 
 static size_t round_up(size_t n, size_t unit) {
     return (n + unit - 1) / unit * unit;
@@ -17,8 +18,8 @@ size_t qn_act_row_size(enum qn_act act, int k) {
 }
 
 size_t qn_matmul_scratch_size(int m, int k) {
-    (void)m, (void)k;
-    return 64;
+    (void)k;
+    return QN_PANEL_BYTES + (size_t)m * QN_PANEL_ROWS * sizeof(float);
 }
 
 /* Q8_0 adds one half-precision scale for every 32 bytes. */

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Vectors of R = 8 lanes of 32 bits, one lane a weight row, for the matmul bodies of this folder.
+ * Same names as lanes_avx512.h: a body includes one of them.
+ */
+#ifndef QN_KERNELS_X86_LANES_H
+#define QN_KERNELS_X86_LANES_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define QN_INLINE static inline __attribute__((always_inline))
+
+enum { QN_R = 8 };
+#define QN_PANEL_TILES 1 /* tiles of a register tile: 6 sums and 6 accumulators of 16 registers */
+typedef __m256 lanes_f;
+typedef __m256i lanes_i;
+
+QN_INLINE lanes_f f_zero(void) {
+    return _mm256_setzero_ps();
+}
+QN_INLINE lanes_f f_load(const float *p) {
+    return _mm256_loadu_ps(p);
+}
+QN_INLINE void f_store(float *p, lanes_f v) {
+    _mm256_storeu_ps(p, v);
+}
+QN_INLINE lanes_f f_set1(float x) {
+    return _mm256_set1_ps(x);
+}
+QN_INLINE lanes_f f_add(lanes_f a, lanes_f b) {
+    return _mm256_add_ps(a, b);
+}
+QN_INLINE lanes_f f_mul(lanes_f a, lanes_f b) {
+    return _mm256_mul_ps(a, b);
+}
+QN_INLINE lanes_f f_fma(lanes_f a, lanes_f b, lanes_f c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+QN_INLINE lanes_f f_neg(lanes_f a) {
+    return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f));
+}
+QN_INLINE lanes_f f_from_i(lanes_i a) {
+    return _mm256_cvtepi32_ps(a);
+}
+
+/* R values of f16, u8 or s8. */
+QN_INLINE lanes_f f_load_half(const void *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+QN_INLINE lanes_f f_load_u8(const void *p) {
+    return f_from_i(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+QN_INLINE lanes_f f_load_s8(const void *p) {
+    return f_from_i(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+
+/* The first `rows` lanes only; the others read as 0, or are left alone. */
+QN_INLINE __m256i lanes_mask(int rows) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(rows), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+QN_INLINE lanes_f f_load_rows(const float *p, int rows) {
+    return _mm256_maskload_ps(p, lanes_mask(rows));
+}
+QN_INLINE void f_store_rows(float *p, lanes_f v, int rows) {
+    _mm256_maskstore_ps(p, lanes_mask(rows), v);
+}
+
+QN_INLINE lanes_i i_zero(void) {
+    return _mm256_setzero_si256();
+}
+QN_INLINE lanes_i i_set1(int x) {
+    return _mm256_set1_epi32(x);
+}
+QN_INLINE lanes_i i_set1_8(int x) {
+    return _mm256_set1_epi8((char)x);
+}
+QN_INLINE lanes_i i_load(const void *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+QN_INLINE void i_store(void *p, lanes_i v) {
+    _mm256_storeu_si256((__m256i *)p, v);
+}
+QN_INLINE lanes_i i_and(lanes_i a, lanes_i b) {
+    return _mm256_and_si256(a, b);
+}
+QN_INLINE lanes_i i_or(lanes_i a, lanes_i b) {
+    return _mm256_or_si256(a, b);
+}
+QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
+    return _mm256_xor_si256(a, b);
+}
+QN_INLINE lanes_i i_add(lanes_i a, lanes_i b) {
+    return _mm256_add_epi32(a, b);
+}
+QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
+    return _mm256_slli_epi32(a, n);
+}
+/* Shift right by n, or left by -n, in lanes of 16 bits. */
+QN_INLINE lanes_i i_shift16(lanes_i a, int n) {
+    return n >= 0 ? _mm256_srli_epi16(a, n) : _mm256_slli_epi16(a, -n);
+}
+
+#ifdef __AVXVNNI__
+#define QN_HAVE_DPBUSD 1
+QN_INLINE lanes_i i_dpbusd(lanes_i acc, lanes_i u, lanes_i s) {
+    return _mm256_dpbusd_avx_epi32(acc, u, s);
+}
+#else
+#define QN_HAVE_DPBUSD 0
+QN_INLINE lanes_i i_maddubs(lanes_i u, lanes_i s) {
+    return _mm256_maddubs_epi16(u, s);
+}
+QN_INLINE lanes_i i_add16(lanes_i a, lanes_i b) {
+    return _mm256_add_epi16(a, b);
+}
+/* acc + pairs of 16-bit sums. */
+QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+/* Signed weights in -128..127 times activations in -127..127: |w| times the activation with w's
+ * sign. A pair of products is at most 2 * 128 * 127 = 32512. */
+QN_INLINE lanes_i i_dot_s8(lanes_i acc, lanes_i w, lanes_i a) {
+    return i_add_pairs(acc, _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w)));
+}
+#endif
+
+#endif

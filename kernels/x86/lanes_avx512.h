@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Vectors of R = 16 lanes of 32 bits, one lane a weight row, for the matmul bodies of this folder.
+ * Same names as lanes_avx2.h: a body includes one of them.
+ */
+#ifndef QN_KERNELS_X86_LANES_H
+#define QN_KERNELS_X86_LANES_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define QN_INLINE static inline __attribute__((always_inline))
+
+enum { QN_R = 16 };
+#define QN_PANEL_TILES                                                                             \
+    2 /* tiles of a register tile: 6 x 2 sums and 12 accumulators of 32 registers */
+typedef __m512 lanes_f;
+typedef __m512i lanes_i;
+
+QN_INLINE lanes_f f_zero(void) {
+    return _mm512_setzero_ps();
+}
+QN_INLINE lanes_f f_load(const float *p) {
+    return _mm512_loadu_ps(p);
+}
+QN_INLINE void f_store(float *p, lanes_f v) {
+    _mm512_storeu_ps(p, v);
+}
+QN_INLINE lanes_f f_set1(float x) {
+    return _mm512_set1_ps(x);
+}
+QN_INLINE lanes_f f_add(lanes_f a, lanes_f b) {
+    return _mm512_add_ps(a, b);
+}
+QN_INLINE lanes_f f_mul(lanes_f a, lanes_f b) {
+    return _mm512_mul_ps(a, b);
+}
+QN_INLINE lanes_f f_fma(lanes_f a, lanes_f b, lanes_f c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+QN_INLINE lanes_f f_neg(lanes_f a) {
+    return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f));
+}
+QN_INLINE lanes_f f_from_i(lanes_i a) {
+    return _mm512_cvtepi32_ps(a);
+}
+
+/* R values of f16, u8 or s8. */
+QN_INLINE lanes_f f_load_half(const void *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+QN_INLINE lanes_f f_load_u8(const void *p) {
+    return f_from_i(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+QN_INLINE lanes_f f_load_s8(const void *p) {
+    return f_from_i(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+/* The first `rows` lanes only; the others read as 0, or are left alone. */
+QN_INLINE lanes_f f_load_rows(const float *p, int rows) {
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << rows) - 1), p);
+}
+QN_INLINE void f_store_rows(float *p, lanes_f v, int rows) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << rows) - 1), v);
+}
+
+QN_INLINE lanes_i i_zero(void) {
+    return _mm512_setzero_si512();
+}
+QN_INLINE lanes_i i_set1(int x) {
+    return _mm512_set1_epi32(x);
+}
+QN_INLINE lanes_i i_set1_8(int x) {
+    return _mm512_set1_epi8((char)x);
+}
+QN_INLINE lanes_i i_load(const void *p) {
+    return _mm512_loadu_si512(p);
+}
+QN_INLINE void i_store(void *p, lanes_i v) {
+    _mm512_storeu_si512(p, v);
+}
+QN_INLINE lanes_i i_and(lanes_i a, lanes_i b) {
+    return _mm512_and_si512(a, b);
+}
+QN_INLINE lanes_i i_or(lanes_i a, lanes_i b) {
+    return _mm512_or_si512(a, b);
+}
+QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
+    return _mm512_xor_si512(a, b);
+}
+QN_INLINE lanes_i i_add(lanes_i a, lanes_i b) {
+    return _mm512_add_epi32(a, b);
+}
+QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
+    return _mm512_slli_epi32(a, (unsigned)n);
+}
+/* Shift right by n, or left by -n, in lanes of 16 bits. */
+QN_INLINE lanes_i i_shift16(lanes_i a, int n) {
+    return n >= 0 ? _mm512_srli_epi16(a, (unsigned)n) : _mm512_slli_epi16(a, (unsigned)-n);
+}
+
+#ifdef __AVX512VNNI__
+#define QN_HAVE_DPBUSD 1
+QN_INLINE lanes_i i_dpbusd(lanes_i acc, lanes_i u, lanes_i s) {
+    return _mm512_dpbusd_epi32(acc, u, s);
+}
+#else
+#define QN_HAVE_DPBUSD 0
+QN_INLINE lanes_i i_maddubs(lanes_i u, lanes_i s) {
+    return _mm512_maddubs_epi16(u, s);
+}
+QN_INLINE lanes_i i_add16(lanes_i a, lanes_i b) {
+    return _mm512_add_epi16(a, b);
+}
+/* acc + pairs of 16-bit sums. */
+QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs) {
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+/* Signed weights in -128..127 times activations in -127..127: |w| times the activation with w's
+ * sign. A pair of products is at most 2 * 128 * 127 = 32512. */
+QN_INLINE lanes_i i_dot_s8(lanes_i acc, lanes_i w, lanes_i a) {
+    const lanes_i signed_a =
+        _mm512_mask_sub_epi8(a, _mm512_movepi8_mask(w), _mm512_setzero_si512(), a);
+    return i_add_pairs(acc, _mm512_maddubs_epi16(_mm512_abs_epi8(w), signed_a));
+}
+#endif
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The quantized packed forms (pack.h) as vectors: unpacking a block, its scales and mins, and the
+ * exact integer dot of a run of groups. Written once for both vector widths; `form` and the other
+ * const arguments are compile-time constants at every use, so each use is straight-line code.
+ * Include lanes_avx2.h or lanes_avx512.h before.
+ */
+#ifndef QN_KERNELS_X86_MATMUL_FORMS_H
+#define QN_KERNELS_X86_MATMUL_FORMS_H
+
+#include <assert.h>
+
+#include "kernels/inventory.h"
+#include "kernels/pack.h"
+#include "kernels/x86/panel_size.h"
+
+enum { QN_VEC = QN_R * 4 }; /* bytes of a vector: one group of R rows */
+
+/* What the arithmetic of a form depends on. Forms with mins are unsigned; the others are shifted
+ * by half their range to be so. */
+struct qn_form_traits {
+    int bits;  /* of a quant: 4, 5, 6 or 8 */
+    int sub;   /* k that share a scale: 32 or 16 */
+    bool mins; /* the weight scale comes with a min */
+    int shift; /* log2 of the bias that made the quants unsigned, or -1 */
+};
+
+/* 8-bit quants are stored signed; VPDPBUSD takes them unsigned, the sign trick as they are. */
+#define QN_SHIFT_8      (QN_HAVE_DPBUSD ? 7 : -1)
+#define QN_TRAITS_4     ((struct qn_form_traits){4, 32, false, 3})
+#define QN_TRAITS_4_MIN ((struct qn_form_traits){4, 32, true, -1})
+#define QN_TRAITS_5     ((struct qn_form_traits){5, 32, false, 4})
+#define QN_TRAITS_5_MIN ((struct qn_form_traits){5, 32, true, -1})
+#define QN_TRAITS_6     ((struct qn_form_traits){6, 16, false, 5})
+#define QN_TRAITS_8     ((struct qn_form_traits){8, 32, false, QN_SHIFT_8})
+#define QN_TRAITS_8_MIN ((struct qn_form_traits){8, 16, true, QN_SHIFT_8})
+
+/* ---- quants ----------------------------------------------------------------------------- */
+
+QN_INLINE void unpack_nibbles(const uint8_t *p, lanes_i w[8]) {
+    const lanes_i low = i_set1_8(15);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        const lanes_i v = i_load(p + j * QN_VEC);
+        w[j] = i_and(v, low);
+        w[j + 4] = i_and(i_shift16(v, 4), low);
+    }
+}
+
+/* Bit g of each byte becomes bit 4 of w[g]. */
+QN_INLINE void add_bits(const uint8_t *p, lanes_i w[8]) {
+    const lanes_i bits = i_load(p), bit4 = i_set1_8(16);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++) w[g] = i_or(w[g], i_and(i_shift16(bits, g - 4), bit4));
+}
+
+/* Bits 2g and 2g + 1 of each byte become bits 4 and 5 of w[g], then of w[g + 4]. */
+QN_INLINE void add_pairs(const uint8_t *p, lanes_i w[8]) {
+    const lanes_i bits45 = i_set1_8(48);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++) {
+        const lanes_i pairs = i_load(p + g / 4 * QN_VEC);
+        w[g] = i_or(w[g], i_and(i_shift16(pairs, g % 4 * 2 - 4), bits45));
+    }
+}
+
+QN_INLINE void unpack_bytes(const uint8_t *p, lanes_i w[8]) {
+    const lanes_i bias = i_set1_8(QN_HAVE_DPBUSD ? 128 : 0);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++) w[g] = i_xor(i_load(p + g * QN_VEC), bias);
+}
+
+/* Block b of a unit: w[g] is group g, [R][4] bytes, unsigned except for signed 8 bits. */
+QN_INLINE void unpack_block(const enum qn_pack form, const uint8_t *unit, int b, lanes_i w[8]) {
+    const uint8_t *const high = unit + qn_pack_unit_k(form) / 2 * QN_R;
+    if (form == QN_PACK_Q8_0 || form == QN_PACK_INT8) {
+        unpack_bytes(unit + b * 8 * QN_VEC, w);
+        return;
+    }
+    unpack_nibbles(unit + b * 4 * QN_VEC, w);
+    if (form == QN_PACK_Q5_0 || form == QN_PACK_Q5_1 || form == QN_PACK_Q5_K)
+        add_bits(high + b * QN_VEC, w);
+    if (form == QN_PACK_Q6_K) add_pairs(high + b * 2 * QN_VEC, w);
+}
+
+/* ---- scales ----------------------------------------------------------------------------- */
+
+/* Q4_K and Q5_K: p is `low`, followed by `high`, d, dmin (pack.h). */
+QN_INLINE void k_scales(const uint8_t *p, float *scale, float *neg_min, size_t stride) {
+    _Alignas(64) uint8_t sc[8 * QN_R], mn[8 * QN_R];
+    const lanes_i low4 = i_set1_8(15), bits45 = i_set1_8(48);
+    const lanes_i high = i_load(p + 2 * QN_VEC);
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h++) {
+        const lanes_i low = i_load(p + h * QN_VEC);
+        i_store(sc + h * QN_VEC, i_or(i_and(low, low4), i_and(i_shift16(high, h * 4 - 4), bits45)));
+        i_store(mn + h * QN_VEC,
+                i_or(i_and(i_shift16(low, 4), low4), i_and(i_shift16(high, h * 4 - 2), bits45)));
+    }
+    const lanes_f d = f_load_half(p + 3 * QN_VEC);
+    const lanes_f neg_dmin = f_neg(f_load_half(p + 3 * QN_VEC + 2 * QN_R));
+#pragma GCC unroll 8
+    for (int b = 0; b < 8; b++) {
+        f_store(scale + (size_t)b * stride, f_mul(d, f_load_u8(sc + b * QN_R)));
+        f_store(neg_min + (size_t)b * stride, f_mul(neg_dmin, f_load_u8(mn + b * QN_R)));
+    }
+}
+
+/* Scales one per 16, times d at p + d_offset. */
+QN_INLINE void sub_scales(const uint8_t *p, int d_offset, float *scale, size_t stride) {
+    const lanes_f d = f_load_half(p + d_offset);
+    for (int s = 0; s < 16; s++)
+        f_store(scale + (size_t)s * stride, f_mul(d, f_load_s8(p + s * QN_R)));
+}
+
+QN_INLINE void sub_mins(const uint8_t *p, int d_offset, float *neg_min, size_t stride) {
+    const lanes_f neg_d = f_neg(f_load_half(p + d_offset));
+    for (int s = 0; s < 16; s++)
+        f_store(neg_min + (size_t)s * stride, f_mul(neg_d, f_load_u8(p + s * QN_R)));
+}
+
+/* Scales and negated mins of a unit: scale [unit_k / sub] vectors, `stride` floats apart. */
+QN_INLINE void unit_scales(const enum qn_pack form, const uint8_t *unit, float *scale,
+                           float *neg_min, size_t stride) {
+    if (form == QN_PACK_Q4_K) {
+        k_scales(unit + 128 * QN_R, scale, neg_min, stride);
+    } else if (form == QN_PACK_Q5_K) {
+        k_scales(unit + 160 * QN_R, scale, neg_min, stride);
+    } else if (form == QN_PACK_Q6_K) {
+        sub_scales(unit + 192 * QN_R, 16 * QN_R, scale, stride);
+    } else if (form == QN_PACK_INT8) {
+        sub_scales(unit + 256 * QN_R, 32 * QN_R, scale, stride);
+        sub_mins(unit + 272 * QN_R, 18 * QN_R, neg_min, stride);
+    } else {
+        const bool mins = form == QN_PACK_Q4_1 || form == QN_PACK_Q5_1;
+        const uint8_t *const d = unit + (qn_pack_unit_bytes(form) - (mins ? 8 : 4)) * QN_R;
+#pragma GCC unroll 2
+        for (int b = 0; b < 2; b++) {
+            f_store(scale + (size_t)b * stride, f_load_half(d + b * 2 * QN_R));
+            if (mins) f_store(neg_min + (size_t)b * stride, f_load_half(d + (b + 2) * 2 * QN_R));
+        }
+    }
+}
+
+/* ---- integer dots ----------------------------------------------------------------------- */
+
+QN_INLINE lanes_i broadcast_group(const int8_t *a) {
+    int32_t group;
+    __builtin_memcpy(&group, a, sizeof group);
+    return i_set1(group);
+}
+
+/* Where the accumulator of sub-block h starts, so that the dot comes out as if signed. */
+QN_INLINE lanes_i dot_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
+    if (t.shift < 0) return i_zero();
+    if (t.sub == 32) return i_shl32(i_set1(act->neg_sum), t.shift);
+    return i_shl32(i_set1(h == 0 ? act->neg_sum_lo : act->neg_sum - act->neg_sum_lo), t.shift);
+}
+
+/* The activation's factor of the min of sub-block h. */
+QN_INLINE lanes_f min_factor(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
+    if (t.sub == 32) return f_set1(act->scale_sum);
+    const int32_t neg_sum = h == 0 ? act->neg_sum_lo : act->neg_sum - act->neg_sum_lo;
+    return f_set1(act->scale * (float)-neg_sum);
+}
+
+/* Groups whose 16-bit sums of pairs of products can be added before they might overflow:
+ * 2 * 15 * 127 * 8, 2 * 31 * 127 * 4 and 2 * 63 * 127 * 2 are below 32768. */
+QN_INLINE int groups_a_flush(const int bits) {
+    return bits == 4 ? 8 : bits == 5 ? 4 : 2;
+}
+
+/* acc[m] + the dots of n_groups groups of w with those of a[m], for mr rows of activations. */
+QN_INLINE void dot_groups(const struct qn_form_traits t, lanes_i *acc, const lanes_i *w,
+                          const int8_t *const *a, const int n_groups, const int mr) {
+#if QN_HAVE_DPBUSD
+    (void)t;
+#pragma GCC unroll 8
+    for (int g = 0; g < n_groups; g++)
+#pragma GCC unroll 8
+        for (int m = 0; m < mr; m++) acc[m] = i_dpbusd(acc[m], w[g], broadcast_group(a[m] + 4 * g));
+#else
+#pragma GCC unroll 8
+    for (int m = 0; m < mr; m++) {
+        lanes_i pairs = i_zero();
+#pragma GCC unroll 8
+        for (int g = 0; g < n_groups; g++) {
+            const lanes_i x = broadcast_group(a[m] + 4 * g);
+            if (t.bits == 8) {
+                acc[m] = i_dot_s8(acc[m], w[g], x);
+                continue;
+            }
+            const bool first = g % groups_a_flush(t.bits) == 0;
+            pairs = first ? i_maddubs(w[g], x) : i_add16(pairs, i_maddubs(w[g], x));
+            if ((g + 1) % groups_a_flush(t.bits) == 0 || g + 1 == n_groups)
+                acc[m] = i_add_pairs(acc[m], pairs);
+        }
+    }
+#endif
+}
+
+/* Adds the dot of sub-block h to y, in the order that kernels.h fixes. */
+QN_INLINE lanes_f add_dot(const struct qn_form_traits t, lanes_i dot,
+                          const struct qn_act_block *act, int h, lanes_f scale, lanes_f neg_min,
+                          lanes_f y) {
+    y = f_fma(f_mul(f_from_i(dot), f_set1(act->scale)), scale, y);
+    return t.mins ? f_fma(min_factor(t, act, h), neg_min, y) : y;
+}
+
+static inline void check_matmul(const struct qn_matmul *a) {
+    assert(a->m >= 1 && a->k > 0 && a->n0 >= 0 && a->n0 % QN_R == 0 && a->n0 <= a->n1);
+    assert((uintptr_t)a->w % 64 == 0 && (uintptr_t)a->x % 64 == 0 && a->x_ld % 64 == 0);
+    (void)a;
+}
+
+/* Bias, old y, and the store of one tile's sums of row m. */
+QN_INLINE void finish_tile(const struct qn_matmul *a, int m, int n, lanes_f sum) {
+    float *const y = a->y + (size_t)m * a->y_ld + n;
+    const int rows = a->n1 - n;
+    if (__builtin_expect(rows >= QN_R, 1)) {
+        if (a->bias) sum = f_add(sum, f_load(a->bias + n));
+        if (a->accumulate) sum = f_add(sum, f_load(y));
+        f_store(y, sum);
+        return;
+    }
+    if (a->bias) sum = f_add(sum, f_load_rows(a->bias + n, rows));
+    if (a->accumulate) sum = f_add(sum, f_load_rows(y, rows));
+    f_store_rows(y, sum, rows);
+}
+
+#endif

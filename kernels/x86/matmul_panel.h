@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Products with many rows of activations (prefill). Two tiles of weights at a time are unpacked,
+ * QN_PANEL_K of k after QN_PANEL_K, to a panel of bytes and float scales that stays in the first
+ * level cache while every row of activations passes by, QN_PANEL_M rows at a time, through a
+ * register-tiled kernel that all forms share. Sums between two panels wait in scratch.
+ */
+#ifndef QN_KERNELS_X86_MATMUL_PANEL_H
+#define QN_KERNELS_X86_MATMUL_PANEL_H
+
+#include "kernels/x86/matmul_forms.h"
+
+/* A panel is, block after block: quants [8 groups][nt][R][4], scales float [32 / sub][nt][R], and
+ * negated mins alike. */
+struct qn_panel {
+    const uint8_t *blocks; /* [n_blocks] */
+    int n_blocks;
+    const int8_t *q; /* activations of row 0 at the panel's first k, x_ld bytes a row */
+    const struct qn_act_block *act; /* alike */
+    size_t x_ld;
+    float *sums;      /* [mr][QN_PANEL_TILES * R]: sums so far of these rows, read unless `first` */
+    bool first, last; /* of the panels over k; the last finishes into y */
+    const struct qn_matmul *matmul;
+    int m, n; /* row and output of the result's corner */
+};
+typedef void qn_panel_fn(const struct qn_panel *p);
+
+QN_INLINE size_t panel_block_size(const struct qn_form_traits t, const int nt) {
+    return (size_t)nt * QN_VEC * (size_t)(8 + 32 / t.sub * (t.mins ? 2 : 1));
+}
+
+/* Sub-block h of one block: all mr x nt integer dots, then their sums into y. */
+QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const int8_t *const *q,
+                          lanes_i (*acc)[QN_PANEL_TILES], const int mr, const int nt) {
+#if QN_HAVE_DPBUSD
+#pragma GCC unroll 8
+    for (int g = 0; g < t.sub / 4; g++) {
+        lanes_i wg[QN_PANEL_TILES];
+#pragma GCC unroll 2
+        for (int n = 0; n < nt; n++) wg[n] = i_load(w + (g * nt + n) * QN_VEC);
+#pragma GCC unroll 8
+        for (int m = 0; m < mr; m++) {
+            const lanes_i x = broadcast_group(q[m] + 4 * g);
+#pragma GCC unroll 2
+            for (int n = 0; n < nt; n++) acc[m][n] = i_dpbusd(acc[m][n], wg[n], x);
+        }
+    }
+#else
+    lanes_i pairs[QN_PANEL_M][QN_PANEL_TILES];
+    const int flush = groups_a_flush(t.bits);
+#pragma GCC unroll 8
+    for (int g = 0; g < t.sub / 4; g++) {
+        lanes_i wg[QN_PANEL_TILES];
+#pragma GCC unroll 2
+        for (int n = 0; n < nt; n++) wg[n] = i_load(w + (g * nt + n) * QN_VEC);
+#pragma GCC unroll 8
+        for (int m = 0; m < mr; m++) {
+            const lanes_i x = broadcast_group(q[m] + 4 * g);
+#pragma GCC unroll 2
+            for (int n = 0; n < nt; n++) {
+                if (t.bits == 8) {
+                    acc[m][n] = i_dot_s8(acc[m][n], wg[n], x);
+                    continue;
+                }
+                const lanes_i products = i_maddubs(wg[n], x);
+                pairs[m][n] = g % flush == 0 ? products : i_add16(pairs[m][n], products);
+                if (g % flush == flush - 1) acc[m][n] = i_add_pairs(acc[m][n], pairs[m][n]);
+            }
+        }
+    }
+#endif
+}
+
+/* One block of the panel into y[mr][nt]. */
+QN_INLINE void panel_block(const struct qn_form_traits t, const uint8_t *block,
+                           const int8_t *const *q, const struct qn_act_block *const *act,
+                           lanes_f (*y)[QN_PANEL_TILES], const int mr, const int nt) {
+    const int halves = 32 / t.sub;
+    const float *const scale = (const float *)(block + nt * 8 * QN_VEC);
+    const float *const neg_min = scale + halves * nt * QN_R;
+#pragma GCC unroll 2
+    for (int h = 0; h < halves; h++) {
+        lanes_i acc[QN_PANEL_M][QN_PANEL_TILES];
+        const int8_t *qh[QN_PANEL_M];
+#pragma GCC unroll 8
+        for (int m = 0; m < mr; m++) {
+            qh[m] = q[m] + h * 16;
+#pragma GCC unroll 2
+            for (int n = 0; n < nt; n++) acc[m][n] = dot_start(t, act[m], h);
+        }
+        panel_dots(t, block + h * 4 * nt * QN_VEC, qh, acc, mr, nt);
+#pragma GCC unroll 2
+        for (int n = 0; n < nt; n++) {
+            const lanes_f sc = f_load(scale + (h * nt + n) * QN_R);
+            const lanes_f nm = t.mins ? f_load(neg_min + (h * nt + n) * QN_R) : f_zero();
+#pragma GCC unroll 8
+            for (int m = 0; m < mr; m++)
+                y[m][n] = add_dot(t, acc[m][n], act[m], h, sc, nm, y[m][n]);
+        }
+    }
+}
+
+/* The register tile: mr rows of activations by nt tiles of weights over one panel. */
+QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct qn_panel *p, const int mr,
+                            const int nt) {
+    lanes_f y[QN_PANEL_M][QN_PANEL_TILES];
+#pragma GCC unroll 8
+    for (int m = 0; m < mr; m++)
+#pragma GCC unroll 2
+        for (int n = 0; n < nt; n++)
+            y[m][n] = p->first ? f_zero() : f_load(p->sums + (m * QN_PANEL_TILES + n) * QN_R);
+    const uint8_t *block = p->blocks;
+    const int8_t *q0 = p->q;
+    const struct qn_act_block *act0 = p->act;
+    const size_t x_ld = p->x_ld;
+    for (int b = p->n_blocks; b > 0; b--) {
+        const int8_t *q[QN_PANEL_M];
+        const struct qn_act_block *act[QN_PANEL_M];
+#pragma GCC unroll 8
+        for (int m = 0; m < mr; m++) {
+            q[m] = q0 + (size_t)m * x_ld;
+            act[m] = (const void *)((const char *)act0 + (size_t)m * x_ld);
+        }
+        panel_block(t, block, q, act, y, mr, nt);
+        block += panel_block_size(t, nt);
+        q0 += 32;
+        act0++;
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < mr; m++)
+#pragma GCC unroll 2
+        for (int n = 0; n < nt; n++) {
+            if (p->last)
+                finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);
+            else
+                f_store(p->sums + (m * QN_PANEL_TILES + n) * QN_R, y[m][n]);
+        }
+}
+
+/* Unpacks blocks of tile n of nt into a panel. unit: the tile's unit at the panel's first k. */
+QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits t,
+                            const uint8_t *unit, int n_blocks, int n, const int nt,
+                            uint8_t *panel) {
+    const int unit_blocks = qn_pack_unit_k(form) / 32;
+    const size_t block_size = panel_block_size(t, nt);
+    const int halves = 32 / t.sub;
+    for (int b0 = 0; b0 < n_blocks; b0 += unit_blocks, unit += qn_pack_unit_bytes(form) * QN_R) {
+        _Alignas(64) float scale[16 * QN_R], neg_min[16 * QN_R];
+        unit_scales(form, unit, scale, neg_min, QN_R);
+        for (int b = 0; b < unit_blocks; b++, panel += block_size) {
+            lanes_i w[8];
+            unpack_block(form, unit, b, w);
+#pragma GCC unroll 8
+            for (int g = 0; g < 8; g++) i_store(panel + (g * nt + n) * QN_VEC, w[g]);
+            float *const out = (float *)(panel + nt * 8 * QN_VEC) + n * QN_R;
+#pragma GCC unroll 2
+            for (int h = 0; h < halves; h++) {
+                const int s = (b * halves + h) * QN_R;
+                f_store(out + h * nt * QN_R, f_load(scale + s));
+                if (t.mins) f_store(out + (halves + h) * nt * QN_R, f_load(neg_min + s));
+            }
+        }
+    }
+}
+
+/* The product of nt tiles from output n on with all rows, through kernels[rows]. */
+QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits t,
+                           const struct qn_matmul *a, int n, const int nt,
+                           qn_panel_fn *const *kernels) {
+    const int unit_k = qn_pack_unit_k(form), padded = (a->k + 255) / 256 * 256;
+    const int k = (a->k + unit_k - 1) / unit_k * unit_k;
+    const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
+    const uint8_t *const tile = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
+    uint8_t *const panel = a->scratch;
+    float *const sums = (float *)(panel + QN_PANEL_BYTES);
+    for (int k0 = 0; k0 < k; k0 += QN_PANEL_K) {
+        const int n_blocks = (k - k0 < QN_PANEL_K ? k - k0 : QN_PANEL_K) / 32;
+        const size_t offset = (size_t)(k0 / unit_k) * (size_t)qn_pack_unit_bytes(form) * QN_R;
+        for (int i = 0; i < nt; i++)
+            panel_unpack(form, t, tile + (size_t)i * tile_size + offset, n_blocks, i, nt, panel);
+        struct qn_panel p = {.blocks = panel,
+                             .n_blocks = n_blocks,
+                             .x_ld = a->x_ld,
+                             .first = k0 == 0,
+                             .last = k0 + QN_PANEL_K >= k,
+                             .matmul = a,
+                             .n = n};
+        for (p.m = 0; p.m < a->m; p.m += QN_PANEL_M) {
+            const char *const x = (const char *)a->x + (size_t)p.m * a->x_ld;
+            p.q = (const int8_t *)x + k0;
+            p.act = (const struct qn_act_block *)(x + padded) + k0 / 32;
+            p.sums = sums + (size_t)p.m * QN_PANEL_TILES * QN_R;
+            kernels[a->m - p.m < QN_PANEL_M ? a->m - p.m : QN_PANEL_M](&p);
+        }
+    }
+}
+
+QN_INLINE void panel_matmul(const enum qn_pack form, const struct qn_form_traits t,
+                            const struct qn_matmul *a,
+                            qn_panel_fn *const kernels[QN_PANEL_TILES][QN_PANEL_M + 1]) {
+    int n = a->n0;
+    if (QN_PANEL_TILES == 2)
+        for (; a->n1 - n > QN_R; n += 2 * QN_R) panel_tiles(form, t, a, n, 2, kernels[1]);
+    for (; n < a->n1; n += QN_R) panel_tiles(form, t, a, n, 1, kernels[0]);
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The matvec and matmul kernels of every quantized form for one instruction set: the including
+ * file includes the lanes, defines QN_KERNEL_NAME(operation, form), and gets all of them.
+ */
+#include "kernels/x86/matmul_direct.h"
+#include "kernels/x86/matmul_panel.h"
+
+/* Register tiles of 1 to 6 rows of activations by 1 to QN_PANEL_N tiles of weights, one set for
+ * each arithmetic. */
+#define QN_PANEL_KERNEL(name, traits, mr, nt)                                                      \
+    static void name##_##mr##x##nt(const struct qn_panel *p) {                                     \
+        panel_kernel(traits, p, mr, nt);                                                           \
+    }
+#define QN_PANEL_KERNELS_NT(name, traits, nt)                                                      \
+    QN_PANEL_KERNEL(name, traits, 1, nt)                                                           \
+    QN_PANEL_KERNEL(name, traits, 2, nt)                                                           \
+    QN_PANEL_KERNEL(name, traits, 3, nt)                                                           \
+    QN_PANEL_KERNEL(name, traits, 4, nt)                                                           \
+    QN_PANEL_KERNEL(name, traits, 5, nt)                                                           \
+    QN_PANEL_KERNEL(name, traits, 6, nt)
+#define QN_PANEL_ROW(name, nt)                                                                     \
+    {                                                                                              \
+        NULL, name##_1x##nt, name##_2x##nt, name##_3x##nt, name##_4x##nt, name##_5x##nt,           \
+            name##_6x##nt                                                                          \
+    }
+
+#if QN_PANEL_TILES == 2
+#define QN_PANEL_KERNELS(name, traits)                                                             \
+    QN_PANEL_KERNELS_NT(name, traits, 1)                                                           \
+    QN_PANEL_KERNELS_NT(name, traits, 2)                                                           \
+    static qn_panel_fn *const name[2][QN_PANEL_M + 1] = {QN_PANEL_ROW(name, 1),                    \
+                                                         QN_PANEL_ROW(name, 2)};
+#else
+#define QN_PANEL_KERNELS(name, traits)                                                             \
+    QN_PANEL_KERNELS_NT(name, traits, 1)                                                           \
+    static qn_panel_fn *const name[1][QN_PANEL_M + 1] = {QN_PANEL_ROW(name, 1)};
+#endif
+
+QN_PANEL_KERNELS(panel_4, QN_TRAITS_4)
+QN_PANEL_KERNELS(panel_4_min, QN_TRAITS_4_MIN)
+QN_PANEL_KERNELS(panel_5, QN_TRAITS_5)
+QN_PANEL_KERNELS(panel_5_min, QN_TRAITS_5_MIN)
+QN_PANEL_KERNELS(panel_6, QN_TRAITS_6)
+QN_PANEL_KERNELS(panel_8, QN_TRAITS_8)
+QN_PANEL_KERNELS(panel_8_min, QN_TRAITS_8_MIN)
+
+/* Up to QN_DIRECT_M rows, unpacking again for each four costs less than a panel. */
+#define QN_MATMUL(name, form, traits, kernels)                                                     \
+    static void direct_##name(const struct qn_matmul *a, int m0, int mr) {                         \
+        switch (mr) {                                                                              \
+        case 1:                                                                                    \
+            direct_rows(form, traits, a, m0, 1);                                                   \
+            break;                                                                                 \
+        case 2:                                                                                    \
+            direct_rows(form, traits, a, m0, 2);                                                   \
+            break;                                                                                 \
+        case 3:                                                                                    \
+            direct_rows(form, traits, a, m0, 3);                                                   \
+            break;                                                                                 \
+        default:                                                                                   \
+            direct_rows(form, traits, a, m0, 4);                                                   \
+            break;                                                                                 \
+        }                                                                                          \
+    }                                                                                              \
+    void QN_KERNEL_NAME(matvec, name)(const struct qn_matmul *a) {                                 \
+        check_matmul(a);                                                                           \
+        direct_##name(a, 0, 1);                                                                    \
+    }                                                                                              \
+    void QN_KERNEL_NAME(matmul, name)(const struct qn_matmul *a) {                                 \
+        check_matmul(a);                                                                           \
+        if (a->m > QN_DIRECT_M) {                                                                  \
+            panel_matmul(form, traits, a, kernels);                                                \
+            return;                                                                                \
+        }                                                                                          \
+        for (int m = 0; m < a->m; m += 4) direct_##name(a, m, a->m - m < 4 ? a->m - m : 4);        \
+    }
+
+QN_MATMUL(q8_0, QN_PACK_Q8_0, QN_TRAITS_8, panel_8)
+QN_MATMUL(q4_0, QN_PACK_Q4_0, QN_TRAITS_4, panel_4)
+QN_MATMUL(q4_1, QN_PACK_Q4_1, QN_TRAITS_4_MIN, panel_4_min)
+QN_MATMUL(q5_0, QN_PACK_Q5_0, QN_TRAITS_5, panel_5)
+QN_MATMUL(q5_1, QN_PACK_Q5_1, QN_TRAITS_5_MIN, panel_5_min)
+QN_MATMUL(q4_k, QN_PACK_Q4_K, QN_TRAITS_4_MIN, panel_4_min)
+QN_MATMUL(q5_k, QN_PACK_Q5_K, QN_TRAITS_5_MIN, panel_5_min)
+QN_MATMUL(q6_k, QN_PACK_Q6_K, QN_TRAITS_6, panel_6)
+QN_MATMUL(int8, QN_PACK_INT8, QN_TRAITS_8_MIN, panel_8_min)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sizes of what the x86 matmuls keep in scratch: a panel, then the sums of every row.
+ */
+#ifndef QN_KERNELS_X86_PANEL_SIZE_H
+#define QN_KERNELS_X86_PANEL_SIZE_H
+
+enum {
+    QN_PANEL_M = 6,     /* rows of activations of a register tile */
+    QN_PANEL_K = 512,   /* k of a panel: 32 rows of bytes and scales are 20 to 24 KiB */
+    QN_PANEL_ROWS = 32, /* weight rows of a panel at the most */
+    QN_PANEL_BYTES = QN_PANEL_K * QN_PANEL_ROWS * 4, /* a panel of floats */
+    QN_DIRECT_M = 4 /* up to so many rows, weights are unpacked for each use */
+};
+
+#endif
