@@ -13,6 +13,7 @@
 
 enum { QN_R = 8 };
 #define QN_PANEL_TILES 1 /* tiles of a register tile: 6 sums and 6 accumulators of 16 registers */
+#define QN_FLOAT_M     6 /* rows of a float register tile: 6 x 2 sums */
 typedef __m256 lanes_f;
 typedef __m256i lanes_i;
 
@@ -42,6 +43,10 @@ QN_INLINE lanes_f f_neg(lanes_f a) {
 }
 QN_INLINE lanes_f f_from_i(lanes_i a) {
     return _mm256_cvtepi32_ps(a);
+}
+
+QN_INLINE lanes_f f_from_bits(lanes_i a) {
+    return _mm256_castsi256_ps(a);
 }
 
 /* R values of f16, u8 or s8. */

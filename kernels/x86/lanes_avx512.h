@@ -13,7 +13,8 @@
 
 enum { QN_R = 16 };
 #define QN_PANEL_TILES                                                                             \
-    2 /* tiles of a register tile: 6 x 2 sums and 12 accumulators of 32 registers */
+    2                 /* tiles of a register tile: 6 x 2 sums and 12 accumulators of 32 registers */
+#define QN_FLOAT_M 12 /* rows of a float register tile: 12 x 2 sums */
 typedef __m512 lanes_f;
 typedef __m512i lanes_i;
 
@@ -43,6 +44,10 @@ QN_INLINE lanes_f f_neg(lanes_f a) {
 }
 QN_INLINE lanes_f f_from_i(lanes_i a) {
     return _mm512_cvtepi32_ps(a);
+}
+
+QN_INLINE lanes_f f_from_bits(lanes_i a) {
+    return _mm512_castsi512_ps(a);
 }
 
 /* R values of f16, u8 or s8. */

@@ -6,10 +6,12 @@
 #define QN_KERNELS_X86_PANEL_SIZE_H
 
 enum {
-    QN_PANEL_M = 6,     /* rows of activations of a register tile */
-    QN_PANEL_K = 512,   /* k of a panel: 32 rows of bytes and scales are 20 to 24 KiB */
+    QN_PANEL_M = 6,     /* rows of activations of an integer register tile */
+    QN_PANEL_K = 512,   /* k of an integer panel: 32 rows with scales and mins are 24 KiB */
     QN_PANEL_ROWS = 32, /* weight rows of a panel at the most */
-    QN_PANEL_BYTES = QN_PANEL_K * QN_PANEL_ROWS * 4, /* a panel of floats */
+    QN_FLOAT_K = 256,   /* k of a float panel */
+    QN_PANEL_BYTES = QN_FLOAT_K * QN_PANEL_ROWS * 4, /* the largest panel: floats */
+    QN_FLOAT_AHEAD = 1024,                           /* bytes ahead in each of four streams */
     QN_DIRECT_M = 4 /* up to so many rows, weights are unpacked for each use */
 };
 

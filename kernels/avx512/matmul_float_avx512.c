@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Float matmuls for AVX-512.
+ */
+#include "kernels/x86/lanes_avx512.h"
+
+#define QN_KERNEL_NAME(operation, form) qn_##operation##_##form##__avx512
+
+#include "kernels/x86/matmul_float.h"

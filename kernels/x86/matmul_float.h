@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The matvec and matmul kernels of the float forms for one instruction set, by float FMA in rising
+ * k from zero. The including file includes the lanes, defines QN_KERNEL_NAME(operation, form), and
+ * gets all of them.
+ */
+#include "kernels/x86/matmul_forms.h"
+
+/* Adds w[k] x[k] of nt tiles for 2 k to y[mr][nt]. */
+QN_INLINE void float_pair(const lanes_f (*w)[2], const float *const *x, lanes_f (*y)[4],
+                          const int mr, const int nt) {
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++)
+#pragma GCC unroll 12
+        for (int m = 0; m < mr; m++) {
+            const lanes_f xm = f_set1(x[m][i]);
+#pragma GCC unroll 4
+            for (int n = 0; n < nt; n++) y[m][n] = f_fma(w[n][i], xm, y[m][n]);
+        }
+}
+
+/* Weights of one tile at two k of a unit, i even. */
+QN_INLINE void float_unpack_pair(const enum qn_pack form, const uint8_t *unit, int i,
+                                 lanes_f w[2]) {
+    if (form == QN_PACK_F32) {
+        w[0] = f_load((const float *)unit + i * QN_R);
+        w[1] = f_load((const float *)unit + (i + 1) * QN_R);
+    } else if (form == QN_PACK_F16) {
+        w[0] = f_load_half(unit + i * QN_R * 2);
+        w[1] = f_load_half(unit + (i + 1) * QN_R * 2);
+    } else {
+        const lanes_i pair = i_load(unit + i * QN_R * 2);
+        w[0] = f_from_bits(i_shl32(pair, 16));
+        w[1] = f_from_bits(i_and(pair, i_set1((int)0xffff0000)));
+    }
+}
+
+/* nt tiles from output n on, streamed side by side: as many chains of sums hide the FMA's
+ * latency. */
+QN_INLINE void float_matvec_tiles(const enum qn_pack form, const struct qn_matmul *a, int n,
+                                  const int nt) {
+    const int unit_size = qn_pack_unit_bytes(form) * QN_R;
+    const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
+    const uint8_t *unit = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
+    lanes_f y[1][4];
+#pragma GCC unroll 4
+    for (int t = 0; t < nt; t++) y[0][t] = f_zero();
+    for (int k = 0; k < a->k; k += 16, unit += unit_size) {
+#pragma GCC unroll 4
+        for (int t = 0; t < nt; t++)
+#pragma GCC unroll 16
+            for (int i = 0; i < unit_size; i += 64)
+                _mm_prefetch((const char *)unit + (size_t)t * tile_size + QN_FLOAT_AHEAD + i,
+                             _MM_HINT_T0);
+#pragma GCC unroll 8
+        for (int i = 0; i < 16; i += 2) {
+            const float *const x = (const float *)a->x + k + i;
+            lanes_f w[4][2];
+#pragma GCC unroll 4
+            for (int t = 0; t < nt; t++)
+                float_unpack_pair(form, unit + (size_t)t * tile_size, i, w[t]);
+            float_pair((const lanes_f(*)[2])w, &x, y, 1, nt);
+        }
+    }
+#pragma GCC unroll 4
+    for (int t = 0; t < nt; t++) finish_tile(a, 0, n + t * QN_R, y[0][t]);
+}
+
+QN_INLINE void float_matvec(const enum qn_pack form, const struct qn_matmul *a) {
+    int n = a->n0;
+    for (; a->n1 - n > 3 * QN_R; n += 4 * QN_R) float_matvec_tiles(form, a, n, 4);
+    for (; n < a->n1; n += QN_R) float_matvec_tiles(form, a, n, 1);
+}
+
+/* One panel of nt <= 2 tiles of float [k][R], `stride` floats from tile to tile. */
+struct qn_float_panel {
+    const float *w;
+    size_t stride;
+    int k;          /* a multiple of 16 */
+    const float *x; /* row 0 at the panel's first k, x_ld floats a row */
+    size_t x_ld;
+    float *sums; /* [mr][2 * R]: sums so far of these rows, read unless `first` */
+    bool first, last;
+    const struct qn_matmul *matmul;
+    int m, n; /* row and output of the result's corner */
+};
+typedef void qn_float_panel_fn(const struct qn_float_panel *p);
+
+QN_INLINE void float_panel_kernel(const struct qn_float_panel *p, const int mr, const int nt) {
+    lanes_f y[QN_FLOAT_M][4];
+    const float *x[QN_FLOAT_M];
+#pragma GCC unroll 12
+    for (int m = 0; m < mr; m++) {
+        x[m] = p->x + (size_t)m * p->x_ld;
+#pragma GCC unroll 2
+        for (int n = 0; n < nt; n++)
+            y[m][n] = p->first ? f_zero() : f_load(p->sums + (m * 2 + n) * QN_R);
+    }
+    const float *w = p->w;
+    for (int k = p->k; k > 0; k -= 2, w += 2 * QN_R) {
+        lanes_f pair[4][2];
+#pragma GCC unroll 2
+        for (int n = 0; n < nt; n++)
+            float_unpack_pair(QN_PACK_F32, (const uint8_t *)(w + (size_t)n * p->stride), 0,
+                              pair[n]);
+        float_pair((const lanes_f(*)[2])pair, x, y, mr, nt);
+#pragma GCC unroll 12
+        for (int m = 0; m < mr; m++) x[m] += 2;
+    }
+#pragma GCC unroll 12
+    for (int m = 0; m < mr; m++)
+#pragma GCC unroll 2
+        for (int n = 0; n < nt; n++) {
+            if (p->last)
+                finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);
+            else
+                f_store(p->sums + (m * 2 + n) * QN_R, y[m][n]);
+        }
+}
+
+#define QN_FLOAT_KERNEL(mr)                                                                        \
+    static void float_##mr##x1(const struct qn_float_panel *p) {                                   \
+        float_panel_kernel(p, mr, 1);                                                              \
+    }                                                                                              \
+    static void float_##mr##x2(const struct qn_float_panel *p) {                                   \
+        float_panel_kernel(p, mr, 2);                                                              \
+    }
+#define QN_FLOAT_ROW(nt)                                                                           \
+    NULL, float_1x##nt, float_2x##nt, float_3x##nt, float_4x##nt, float_5x##nt, float_6x##nt
+
+QN_FLOAT_KERNEL(1)
+QN_FLOAT_KERNEL(2)
+QN_FLOAT_KERNEL(3)
+QN_FLOAT_KERNEL(4)
+QN_FLOAT_KERNEL(5)
+QN_FLOAT_KERNEL(6)
+#if QN_FLOAT_M == 12
+QN_FLOAT_KERNEL(7)
+QN_FLOAT_KERNEL(8)
+QN_FLOAT_KERNEL(9)
+QN_FLOAT_KERNEL(10)
+QN_FLOAT_KERNEL(11)
+QN_FLOAT_KERNEL(12)
+#define QN_FLOAT_HIGH_ROW(nt)                                                                      \
+    , float_7x##nt, float_8x##nt, float_9x##nt, float_10x##nt, float_11x##nt, float_12x##nt
+#else
+#define QN_FLOAT_HIGH_ROW(nt)
+#endif
+
+static qn_float_panel_fn *const float_kernels[2][QN_FLOAT_M + 1] = {
+    {QN_FLOAT_ROW(1) QN_FLOAT_HIGH_ROW(1)}, {QN_FLOAT_ROW(2) QN_FLOAT_HIGH_ROW(2)}};
+
+/* Points the panel at k [k0, k0 + p->k) of nt tiles: floats as they lie, halves converted into
+ * the scratch. */
+QN_INLINE void float_panel_weights(const enum qn_pack form, const struct qn_matmul *a, int k0,
+                                   int nt, struct qn_float_panel *p) {
+    const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
+    const size_t offset = (size_t)k0 / 16 * (size_t)qn_pack_unit_bytes(form) * QN_R;
+    const uint8_t *const tile = (const uint8_t *)a->w + (size_t)(p->n / QN_R) * tile_size + offset;
+    if (form == QN_PACK_F32) {
+        p->w = (const float *)tile;
+        p->stride = tile_size / sizeof(float);
+        return;
+    }
+    float *const panel = a->scratch;
+    p->w = panel;
+    p->stride = QN_FLOAT_K * QN_R;
+    for (int t = 0; t < nt; t++) {
+        const uint8_t *const src = tile + (size_t)t * tile_size;
+        float *const dst = panel + (size_t)t * p->stride;
+        for (int k = 0; k < p->k; k += 2) {
+            lanes_f w[2];
+            float_unpack_pair(form, src, k, w);
+            f_store(dst + k * QN_R, w[0]);
+            f_store(dst + (k + 1) * QN_R, w[1]);
+        }
+    }
+}
+
+QN_INLINE void float_panel_tiles(const enum qn_pack form, const struct qn_matmul *a, int n,
+                                 int nt) {
+    const int k = (a->k + 15) / 16 * 16;
+    float *const sums = (float *)((char *)a->scratch + QN_PANEL_BYTES);
+    for (int k0 = 0; k0 < k; k0 += QN_FLOAT_K) {
+        struct qn_float_panel p = {.k = k - k0 < QN_FLOAT_K ? k - k0 : QN_FLOAT_K,
+                                   .x_ld = a->x_ld / sizeof(float),
+                                   .first = k0 == 0,
+                                   .last = k0 + QN_FLOAT_K >= k,
+                                   .matmul = a,
+                                   .n = n};
+        float_panel_weights(form, a, k0, nt, &p);
+        for (p.m = 0; p.m < a->m; p.m += QN_FLOAT_M) {
+            p.x = (const float *)a->x + (size_t)p.m * p.x_ld + k0;
+            p.sums = sums + (size_t)p.m * 2 * QN_R;
+            float_kernels[nt - 1][a->m - p.m < QN_FLOAT_M ? a->m - p.m : QN_FLOAT_M](&p);
+        }
+    }
+}
+
+QN_INLINE void float_matmul(const enum qn_pack form, const struct qn_matmul *a) {
+    for (int n = a->n0; n < a->n1; n += 2 * QN_R)
+        float_panel_tiles(form, a, n, a->n1 - n > QN_R ? 2 : 1);
+}
+
+#define QN_FLOAT_MATMUL(name, form)                                                                \
+    void QN_KERNEL_NAME(matvec, name)(const struct qn_matmul *a) {                                 \
+        check_matmul(a);                                                                           \
+        float_matvec(form, a);                                                                     \
+    }                                                                                              \
+    void QN_KERNEL_NAME(matmul, name)(const struct qn_matmul *a) {                                 \
+        check_matmul(a);                                                                           \
+        if (a->m == 1)                                                                             \
+            float_matvec(form, a);                                                                 \
+        else                                                                                       \
+            float_matmul(form, a);                                                                 \
+    }
+
+QN_FLOAT_MATMUL(f32, QN_PACK_F32)
+QN_FLOAT_MATMUL(f16, QN_PACK_F16)
+QN_FLOAT_MATMUL(bf16, QN_PACK_BF16)
