@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Checks of matmul and matvec. What is expected comes from the stored weights, dequantized by
+ * qn_type_to_float, times the prepared activations, summed in double: it owes nothing to the
+ * packed layouts, so packers, reference and fast kernels are all judged by it.
+ */
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel_check.h"
+#include "kernels/pack.h"
+
+/* ---- problems ---- */
+
+/* One product: stored weights [n][k], activations [m][k], and what comes of them. */
+struct problem {
+    enum qn_type type;
+    enum qn_input input;
+    uint64_t seed;
+    int m, n, k;
+    char *stored;        /* [n] rows */
+    char *rows;          /* [m] prepared activation rows */
+    size_t row_size;     /* bytes of one */
+    double *activations; /* [m][k], as stored in the rows */
+    double *expected;    /* [m][n] */
+    double *terms;       /* [m][n], sum of magnitudes of the terms that are added */
+    float *bias;         /* [n] */
+    float *old;          /* [m][n] */
+};
+
+static void *allocate(size_t n, size_t size) {
+    void *const p = calloc(n, size);
+    if (!p) abort();
+    return p;
+}
+
+static enum qn_pack form_of(const struct problem *p) {
+    return qn_type_infos[p->type].pack;
+}
+
+/* Weights whose integer dot products share a scale: the terms of a quantized sum are these. */
+static int block_of(enum qn_pack form) {
+    if (qn_pack_act(form) == QN_ACT_F32) return 1;
+    return form == QN_PACK_Q6_K || form == QN_PACK_INT8 ? 16 : 32;
+}
+
+static bool form_has_min(enum qn_pack form) {
+    return form == QN_PACK_Q4_1 || form == QN_PACK_Q5_1 || form == QN_PACK_Q4_K ||
+           form == QN_PACK_Q5_K || form == QN_PACK_INT8;
+}
+
+/* Largest error of an element, from S = the sum of the magnitudes of its terms.
+ * Float forms: k products and sums, each off by u of at most S: (k + 2) u S. With BF16
+ *   instructions the activation is rounded to 8 bits first, 2^-8 of every term.
+ * Quantized: integer dots, their conversion to float (below 2^24) and a weight's scale are exact.
+ *   A term is rounded once when multiplied with the activation's scale, and scale_sum was rounded
+ *   once; each block adds one fused rounding, two with mins: (blocks (1 + mins) + 3) u S.
+ * Terms below the normal numbers may be flushed, each FLT_MIN at the most; an expectation rounded
+ * to float and back does not enter, because it stays double. */
+static double error_bound(const struct problem *p, enum qn_isa isa, double terms) {
+    const enum qn_pack form = form_of(p);
+    const int blocks = (p->k + block_of(form) - 1) / block_of(form);
+    const int roundings = blocks * (form_has_min(form) ? 2 : 1) + 3;
+    const bool bf16 = form == QN_PACK_BF16 && isa == QN_ISA_AVX512BF16;
+    return terms * (roundings * QN_U + (bf16 ? 0x1p-8 : 0)) + (roundings + 1) * (double)FLT_MIN;
+}
+
+/* The activations as the kernels see them. */
+static void load_activations(struct problem *p) {
+    const int padded = (p->k + 255) / 256 * 256;
+    const enum qn_act act = qn_pack_act(form_of(p));
+    for (int m = 0; m < p->m; m++) {
+        const char *const row = p->rows + (size_t)m * p->row_size;
+        const struct qn_act_block *const blocks = (const struct qn_act_block *)(row + padded);
+        double *const x = p->activations + (size_t)m * (size_t)p->k;
+        for (int k = 0; k < p->k; k++)
+            x[k] = act == QN_ACT_F32 ? (double)((const float *)row)[k]
+                                     : (double)blocks[k / 32].scale * ((const int8_t *)row)[k];
+    }
+}
+
+/* Adds weights [k] times x [k] to the sum, block by block, and magnitudes of the blocks' sums. */
+static void add_terms(const float *weights, const double *x, int k, int block, double *sum,
+                      double *terms) {
+    for (int i = 0; i < k; i += block) {
+        double dot = 0;
+        for (int j = i; j < i + block; j++) dot += (double)weights[j] * x[j];
+        *sum += dot;
+        *terms += fabs(dot);
+    }
+}
+
+/* Row n of the weights in two parts that are exact in float: products, and mins. */
+static void expect_row(struct problem *p, int n, float *products, float *mins, char *part) {
+    const size_t size = qn_type_row_size(p->type, (size_t)p->k);
+    const char *const row = p->stored + (size_t)n * size;
+    const int block = block_of(form_of(p));
+    const bool has_min = qn_stored_has_min(p->type);
+    memcpy(part, row, size);
+    qn_stored_clear(p->type, QN_PART_MIN, part, (size_t)p->k);
+    qn_type_to_float(p->type, part, products, (size_t)p->k);
+    if (has_min) {
+        memcpy(part, row, size);
+        qn_stored_clear(p->type, QN_PART_SCALE, part, (size_t)p->k);
+        qn_type_to_float(p->type, part, mins, (size_t)p->k);
+    }
+    for (int m = 0; m < p->m; m++) {
+        const size_t at = (size_t)m * (size_t)p->n + (size_t)n;
+        const double *const x = p->activations + (size_t)m * (size_t)p->k;
+        add_terms(products, x, p->k, block, p->expected + at, p->terms + at);
+        if (has_min) add_terms(mins, x, p->k, block, p->expected + at, p->terms + at);
+    }
+}
+
+static void problem_open(struct problem *p, const struct qn_kernels *ref) {
+    const size_t stored_size = qn_type_row_size(p->type, (size_t)p->k);
+    const size_t outputs = (size_t)p->m * (size_t)p->n;
+    const enum qn_act act = qn_pack_act(form_of(p));
+    struct qn_random r = qn_random_open(p->seed);
+    p->row_size = qn_act_row_size(act, p->k);
+    p->stored = allocate((size_t)p->n, stored_size);
+    p->rows = aligned_alloc(64, (size_t)p->m * p->row_size);
+    if (!p->rows) abort();
+    p->activations = allocate((size_t)p->m * (size_t)p->k, sizeof *p->activations);
+    p->expected = allocate(outputs, sizeof *p->expected);
+    p->terms = allocate(outputs, sizeof *p->terms);
+    p->bias = allocate((size_t)p->n, sizeof *p->bias);
+    p->old = allocate(outputs, sizeof *p->old);
+    float *const x = allocate((size_t)p->k, 2 * sizeof *x);
+    qn_input_fill(QN_INPUT_RANDOM, &r, p->bias, (size_t)p->n);
+    qn_input_fill(QN_INPUT_RANDOM, &r, p->old, outputs);
+    for (int n = 0; n < p->n; n++)
+        qn_stored_fill(p->type, p->input, &r, p->stored + (size_t)n * stored_size, (size_t)p->k);
+    for (int m = 0; m < p->m; m++) {
+        qn_input_fill(p->input, &r, x, (size_t)p->k);
+        ref->prepare[act](x, p->k, p->rows + (size_t)m * p->row_size);
+    }
+    load_activations(p);
+    char *const part = allocate(1, stored_size);
+    for (int n = 0; n < p->n; n++) expect_row(p, n, x, x + p->k, part);
+    free(part);
+    free(x);
+}
+
+static void problem_close(struct problem *p) {
+    free(p->stored);
+    free(p->rows);
+    free(p->activations);
+    free(p->expected);
+    free(p->terms);
+    free(p->bias);
+    free(p->old);
+}
+
+/* ---- running a kernel ---- */
+
+/* Operands in guarded memory, for one height of tiles. */
+struct operands {
+    struct qn_guarded w, x, scratch, bias, y;
+    int tile_rows; /* that w is packed for */
+};
+
+/* A NaN that no kernel makes: where it stands after a call, nothing was written. */
+static const uint32_t untouched_bits = 0x7fa5a5a5;
+
+static void fill_untouched(float *y, size_t n) {
+    for (size_t i = 0; i < n; i++) memcpy(y + i, &untouched_bits, sizeof *y);
+}
+
+static bool is_untouched(const float *y, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(y + i, &untouched_bits, sizeof *y) != 0) return false;
+    return true;
+}
+
+static void place_weights(struct operands *o, const struct problem *p, int tile_rows,
+                          enum qn_side side) {
+    const size_t tiles = (size_t)((p->n + tile_rows - 1) / tile_rows);
+    char *const w =
+        qn_guarded_place(&o->w, tiles * qn_pack_tile_size(p->type, tile_rows, p->k), side);
+    memset(w, 0xff, o->w.size);
+    qn_pack_rows(p->type, tile_rows, p->k, p->stored, qn_type_row_size(p->type, (size_t)p->k), p->n,
+                 0, p->n, w);
+    o->tile_rows = tile_rows;
+}
+
+/* Rows at a stride that is sometimes wider than a row; the last one ends at the guard. */
+static struct qn_matmul place_operands(struct operands *o, const struct problem *p,
+                                       enum qn_side side) {
+    struct qn_random r = qn_random_open(p->seed);
+    const size_t x_ld = p->row_size + 64 * (size_t)qn_random_below(&r, 2);
+    const size_t y_ld = (size_t)(p->n + qn_random_below(&r, 2) * 3);
+    const size_t last = (size_t)p->m - 1;
+    char *const x = qn_guarded_place(&o->x, last * x_ld + p->row_size, side);
+    memset(x, 0xff, o->x.size);
+    for (size_t m = 0; m <= last; m++) memcpy(x + m * x_ld, p->rows + m * p->row_size, p->row_size);
+    float *const bias = qn_guarded_place(&o->bias, (size_t)p->n * sizeof *bias, side);
+    memcpy(bias, p->bias, o->bias.size);
+    const size_t scratch = (qn_matmul_scratch_size(p->m, p->k) + 63) / 64 * 64;
+    memset(qn_guarded_place(&o->scratch, scratch, side), 0xff, scratch);
+    return (struct qn_matmul){
+        .w = o->w.data,
+        .x = x,
+        .x_ld = x_ld,
+        .y = qn_guarded_place(&o->y, (last * y_ld + (size_t)p->n) * sizeof(float), side),
+        .y_ld = y_ld,
+        .scratch = o->scratch.data,
+        .m = p->m,
+        .k = p->k,
+        .n0 = 0,
+        .n1 = p->n,
+    };
+}
+
+static size_t y_count(const struct qn_matmul *a, const struct problem *p) {
+    return ((size_t)a->m - 1) * a->y_ld + (size_t)p->n;
+}
+
+static void check_gaps(struct check *c, const struct qn_matmul *a, int n) {
+    for (int m = 0; m + 1 < a->m; m++)
+        check_true(c, is_untouched(a->y + (size_t)m * a->y_ld + n, a->y_ld - (size_t)n),
+                   "wrote between the rows of y");
+}
+
+static void check_memory(struct check *c, const struct operands *o) {
+    check_true(c, qn_guarded_intact(&o->y), "wrote outside y");
+    check_true(c, qn_guarded_intact(&o->scratch), "wrote outside its scratch");
+}
+
+static void check_values(struct check *c, const struct check_kernel *kernel,
+                         const struct problem *p, const struct qn_matmul *a) {
+    struct qn_worst worst = {0};
+    for (int m = 0; m < p->m; m++)
+        for (int n = 0; n < p->n; n++) {
+            const size_t at = (size_t)m * (size_t)p->n + (size_t)n;
+            const double found = (double)a->y[(size_t)m * a->y_ld + (size_t)n];
+            qn_compare_one(&worst, at, found, p->expected[at],
+                           error_bound(p, kernel->isa, p->terms[at]));
+        }
+    check_bound(c, &worst);
+}
+
+/* Again with a bias, and on top of old values: exactly two more float additions. */
+static void check_epilogue(struct check *c, qn_matmul_fn *run, const struct problem *p,
+                           struct qn_matmul a, const float *bias, const float *plain) {
+    a.bias = bias;
+    a.accumulate = p->seed & 1;
+    float *const expected = allocate((size_t)p->n, sizeof *expected);
+    for (int m = 0; m < p->m; m++)
+        memcpy(a.y + (size_t)m * a.y_ld, p->old + (size_t)m * (size_t)p->n,
+               (size_t)p->n * sizeof(float));
+    run(&a);
+    for (int m = 0; m < p->m; m++) {
+        for (int n = 0; n < p->n; n++) {
+            expected[n] = plain[(size_t)m * a.y_ld + (size_t)n] + bias[n];
+            if (a.accumulate) expected[n] += p->old[(size_t)m * (size_t)p->n + (size_t)n];
+        }
+        check_same_bits(c, a.y + (size_t)m * a.y_ld, expected, (size_t)p->n,
+                        a.accumulate ? "bias and old values" : "bias");
+    }
+    free(expected);
+}
+
+/* The upper rows first and alone, then the lower ones: the same bits as both at once. */
+static void check_split(struct check *c, qn_matmul_fn *run, const struct problem *p,
+                        struct qn_matmul a, int tile_rows, const float *plain) {
+    const size_t count = y_count(&a, p);
+    const int tiles = (p->n + tile_rows - 1) / tile_rows;
+    if (tiles < 2) return;
+    const int cut = (1 + (int)(p->seed % (uint64_t)(tiles - 1))) * tile_rows;
+    fill_untouched(a.y, count);
+    a.n0 = cut;
+    run(&a);
+    for (int m = 0; m < a.m; m++)
+        check_true(c, is_untouched(a.y + (size_t)m * a.y_ld, (size_t)cut), "wrote rows below n0");
+    a.n0 = 0;
+    a.n1 = cut;
+    run(&a);
+    check_same_bits(c, a.y, plain, count, "in two ranges of n");
+}
+
+static void check_one(struct check *c, const struct check_kernel *kernel, qn_matmul_fn *run,
+                      const struct problem *p, struct operands *o) {
+    const enum qn_side side = p->seed & 2 ? QN_SIDE_END : QN_SIDE_START;
+    struct qn_kernels table;
+    qn_kernels_select(qn_isa_mask(kernel->isa), &table);
+    check_begin(c, kernel, p->input, p->seed, "%s M=%d N=%d K=%d", qn_type_infos[p->type].name,
+                p->m, p->n, p->k);
+    if (o->tile_rows != table.tile_rows) place_weights(o, p, table.tile_rows, side);
+    const struct qn_matmul a = place_operands(o, p, side);
+    const size_t count = y_count(&a, p);
+    fill_untouched(a.y, count);
+    run(&a);
+    check_values(c, kernel, p, &a);
+    check_gaps(c, &a, p->n);
+    float *const plain = memcpy(allocate(count, sizeof *plain), a.y, count * sizeof *plain);
+    check_split(c, run, p, a, table.tile_rows, plain);
+    check_epilogue(c, run, p, a, (const float *)o->bias.data, plain);
+    check_memory(c, o);
+    check_end(c);
+    free(plain);
+}
+
+/* ---- shapes ---- */
+
+/* Outputs: 1, around one and two tiles of 8 and of 16, and primes; inputs: blocks of every type,
+ * widths of real models; tokens: around the strips that kernels take at once. */
+static const int some_n[] = {1, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 37, 64, 101};
+static const int some_k[] = {1,  3,   15,  16,  17,  33,  97,  32,  64,
+                             96, 160, 256, 512, 576, 768, 896, 1280};
+static const int some_m[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 17, 64};
+enum {
+    SOME_N = sizeof some_n / sizeof *some_n,
+    SOME_K = sizeof some_k / sizeof *some_k,
+    SOME_M = sizeof some_m / sizeof *some_m
+};
+
+static const struct { int n, k; } layers[] = {{1536, 576}, {576, 1536}, {896, 4864}, {192, 576}};
+
+static qn_matmul_fn *run_of(const struct check_kernel *kernel, bool vector) {
+    return vector ? kernel->run.matvec : kernel->run.matmul;
+}
+
+static void check_problem(struct check *c, const struct check_kernel *const *kernels, int count,
+                          bool vector, struct problem p) {
+    static struct operands operands;
+    problem_open(&p, &c->ref);
+    operands.tile_rows = 0;
+    for (int i = 0; i < count; i++)
+        check_one(c, kernels[i], run_of(kernels[i], vector), &p, &operands);
+    problem_close(&p);
+}
+
+/* Random numbers on all pairs of n and k, each with some of the m in turn; every other kind of
+ * input on a few. */
+static void check_small(struct check *c, const struct check_kernel *const *kernels, int count,
+                        bool vector, enum qn_type type) {
+    const int step = c->quick ? 5 : 1; /* prime to both counts */
+    const int repeats = vector ? 1 : 3;
+    struct problem p = {.type = type, .input = QN_INPUT_RANDOM, .m = 1};
+    for (int i = 0; i < SOME_N * SOME_K; i += step) {
+        p.n = some_n[i % SOME_N];
+        p.k = some_k[i / SOME_N];
+        if (p.k % qn_type_infos[type].block != 0) continue;
+        for (int j = 0; j < repeats; j++) {
+            if (!vector) p.m = some_m[(i / step * repeats + j) % SOME_M];
+            p.seed = (uint64_t)(i * repeats + j + 1);
+            check_problem(c, kernels, count, vector, p);
+        }
+    }
+    for (int input = QN_INPUT_RANDOM + 1; input < QN_INPUT_COUNT; input++)
+        for (int i = 0; i < 3; i++) {
+            p.input = (enum qn_input)input;
+            p.n = (int[]){9, 33, 48}[i];
+            p.k = (int[]){256, 1536, 768}[i];
+            p.m = vector ? 1 : (int[]){13, 1, 6}[i];
+            p.seed = (uint64_t)(1000 + input * 3 + i);
+            check_problem(c, kernels, count, vector, p);
+        }
+}
+
+static void check_form(struct check *c, const struct check_kernel *const *kernels, int count,
+                       bool vector) {
+    for (int type = 0; type < QN_TYPE_COUNT; type++) {
+        const struct qn_type_info *const info = &qn_type_infos[type];
+        if ((int)info->pack != kernels[0]->variant) continue;
+        check_small(c, kernels, count, vector, (enum qn_type)type);
+        for (size_t i = 0; i < sizeof layers / sizeof *layers && !c->quick; i++)
+            if (layers[i].k % info->block == 0)
+                check_problem(c, kernels, count, vector,
+                              (struct problem){.type = (enum qn_type)type,
+                                               .seed = 2000 + i,
+                                               .m = vector ? 1 : 1 + (int)i,
+                                               .n = layers[i].n,
+                                               .k = layers[i].k});
+    }
+}
+
+void check_matmul(struct check *c, const struct check_kernel *const *kernels, int n) {
+    check_form(c, kernels, n, false);
+}
+
+void check_matvec(struct check *c, const struct check_kernel *const *kernels, int n) {
+    check_form(c, kernels, n, true);
+}
+
+/* ---- agreement of matmul and matvec ---- */
+
+/* One matmul of all rows against one matvec a row, in the same table. */
+static void check_rows_agree(struct check *c, const struct qn_kernels *t, const struct problem *p,
+                             struct operands *o) {
+    const enum qn_pack form = form_of(p);
+    if (!t->matmul[form] || !t->matvec[form]) return; /* check_tables fails */
+    const struct check_kernel subject = {.isa = t->isa, .function = "matmul against matvec"};
+    check_begin(c, &subject, p->input, p->seed, "%s M=%d N=%d K=%d", qn_type_infos[p->type].name,
+                p->m, p->n, p->k);
+    place_weights(o, p, t->tile_rows, QN_SIDE_END);
+    struct qn_matmul a = place_operands(o, p, QN_SIDE_END);
+    float *const row = allocate((size_t)p->n, sizeof *row);
+    fill_untouched(a.y, y_count(&a, p));
+    t->matmul[form](&a);
+    struct qn_matmul one = a;
+    one.y = row;
+    one.m = 1;
+    for (int m = 0; m < p->m; m++) {
+        one.x = (const char *)a.x + (size_t)m * a.x_ld;
+        t->matvec[form](&one);
+        check_same_bits(c, a.y + (size_t)m * a.y_ld, row, (size_t)p->n, "a row alone");
+    }
+    free(row);
+    check_end(c);
+}
+
+void check_agreement(struct check *c) {
+    static struct operands operands;
+    for (int type = 0; type < QN_TYPE_COUNT; type++) {
+        const int block = qn_type_infos[type].block;
+        for (int i = 0; i < SOME_M; i += c->quick ? 5 : 1) {
+            const struct { int n, k; } shapes[] = {{37, 768}, {64, block}, {16, 1536}, {203, 512}};
+            struct problem p = {.type = (enum qn_type)type,
+                                .seed = (uint64_t)(3000 + i),
+                                .m = some_m[i],
+                                .n = shapes[i % 4].n,
+                                .k = shapes[i % 4].k};
+            problem_open(&p, &c->ref);
+            for (int isa = 0; isa < QN_ISA_COUNT; isa++) {
+                struct qn_kernels t;
+                if (!(c->bundles >> isa & 1)) continue;
+                qn_kernels_select(qn_isa_mask((enum qn_isa)isa) & check_machine_bundles(), &t);
+                check_rows_agree(c, &t, &p, &operands);
+            }
+            problem_close(&p);
+        }
+    }
+}
