@@ -12,23 +12,30 @@
 #include "base/status.h"
 #include "host/topology.h"
 
+#define QN_POOL_MAX_THREADS 256
+
 struct qn_pool;
 
 struct qn_pool_options {
-    int n_threads;      /* 1 .. 256; 0: the topology's default */
-    bool pin;           /* one worker a physical core, while there are cores; worker 0 is the
-                           calling thread of qn_pool_new and is pinned too (restored on free) */
+    int n_threads; /* 1 .. QN_POOL_MAX_THREADS; 0: the topology's default */
+    bool pin;      /* one worker a physical core, while there are cores; worker 0 is the
+                      calling thread of qn_pool_new and is pinned too (restored on free) */
 };
 
-enum qn_status qn_pool_new(const struct qn_topology *topology, const struct qn_pool_options *options,
-                           struct qn_pool **out, struct qn_error *err);
+/* The topology is read, not kept. Errors: QN_BAD_ARGUMENT, QN_NO_MEMORY (a thread cannot be
+ * started either). A core that cannot be pinned to is no error: see qn_pool_cpu. */
+enum qn_status qn_pool_new(const struct qn_topology *topology,
+                           const struct qn_pool_options *options, struct qn_pool **out,
+                           struct qn_error *err);
 void qn_pool_free(struct qn_pool *pool); /* NULL is allowed */
 
 int qn_pool_n_threads(const struct qn_pool *pool);
 /* Processor that a worker is pinned to as read back from the kernel, or -1 when it floats. */
 int qn_pool_cpu(const struct qn_pool *pool, int thread);
 
-/* Runs fn(context, thread) on every worker, thread 0 on the caller; returns when all are done. */
+/* Runs fn(context, thread) on every worker, thread 0 on the caller; returns when all are done.
+ * Orders memory: workers see what the caller wrote, and the caller what they wrote. One caller at
+ * a time; not from inside fn. */
 void qn_pool_run(struct qn_pool *pool, void (*fn)(void *context, int thread), void *context);
 /* Inside fn: every worker must call it the same number of times. Orders memory. */
 void qn_pool_barrier(struct qn_pool *pool, int thread);

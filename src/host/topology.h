@@ -9,11 +9,11 @@
 #include "base/status.h"
 
 struct qn_core {
-    int cpu;        /* operating-system index of the core's first allowed processor */
-    int kind;       /* rank of its efficiency class, higher is faster; 0 when all are equal */
-    int l3;         /* which L3 domain */
-    int numa;       /* which NUMA node */
-    int n_threads;  /* hardware threads of the core */
+    int cpu;       /* operating-system index of the core's first allowed processor */
+    int kind;      /* rank of its efficiency class, higher is faster; 0 when all are equal */
+    int l3;        /* which L3 domain */
+    int numa;      /* which NUMA node */
+    int n_threads; /* hardware threads of the core */
 };
 
 struct qn_topology {
@@ -24,9 +24,19 @@ struct qn_topology {
     int n_default;         /* threads to use: min(fast cores or cores, mask, floor(quota)), >= 1 */
 };
 
-/* synthetic: NULL for this machine, or an hwloc synthetic description (tests). */
+/* synthetic: NULL for this machine, or an hwloc synthetic description (tests), whose processors
+ * are all allowed and without a quota. Falls back to the affinity mask, a core a processor, when
+ * hwloc cannot tell. To be read before a pool pins the calling thread, which narrows the mask.
+ * Errors: QN_NO_MEMORY, QN_BAD_ARGUMENT (the description). */
 enum qn_status qn_topology_read(const char *synthetic, struct qn_topology *topology,
                                 struct qn_error *err);
 void qn_topology_free(struct qn_topology *topology); /* idempotent */
+
+/* The order in which a pool takes cores: fastest kind, then by NUMA node, L3 domain, processor. */
+void qn_topology_order(struct qn_core *cores, int n_cores);
+/* n_default of ordered cores. Work is split evenly, so a slow core would hold up the fast ones:
+ * only the fastest kind counts, and the next one too where the fastest is a single core (a
+ * "prime" core of phones). */
+int qn_topology_default(const struct qn_core *cores, int n_cores, int n_allowed, double quota);
 
 #endif

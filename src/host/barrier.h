@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Waiting for other threads: spin a bounded time, then sleep on a futex. The pool builds on it.
+ *
+ * A signal is one word that its owner moves forward, 2 a step; the lowest bit says that somebody
+ * sleeps on it. The owner posts with an exchange, which tells it in the same breath whether there
+ * is anyone to wake: a sleeper either sets the bit before the exchange, and is woken, or finds
+ * the word changed, and does not sleep. That is all there is against lost wake-ups.
+ */
+#ifndef QN_HOST_BARRIER_H
+#define QN_HOST_BARRIER_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* Two cache lines of 64: x86 prefetches lines in pairs; also the line of some ARM cores. */
+#define QN_SIGNAL_ALIGNMENT 128
+
+struct qn_signal {
+    alignas(QN_SIGNAL_ALIGNMENT) _Atomic uint32_t word;
+};
+
+/* How long to spin before sleeping. */
+struct qn_spin {
+    uint32_t n_loads; /* reads of the word without a pause: the lowest latency */
+    uint64_t ns;      /* then reads with pauses, for this long */
+};
+
+/* The value after the signal's next step. */
+uint32_t qn_signal_next(const struct qn_signal *signal);
+/* Moves the signal forward to target and wakes who sleeps on it. Orders memory (release). */
+void qn_signal_post(struct qn_signal *signal, uint32_t target);
+/* Returns when the signal has reached target. Orders memory (acquire). */
+void qn_signal_wait(struct qn_signal *signal, uint32_t target, struct qn_spin spin);
+
+/* Threads of one barrier, at most QN_BARRIER_GROUP of which watch each other directly. Larger
+ * teams meet in groups: members watch their leader, leaders watch their members and each other.
+ * Cores are handed out by L3 domain, so a group's lines mostly stay within one. */
+#define QN_BARRIER_GROUP 8
+
+struct qn_barrier_line {
+    struct qn_signal arrived;  /* the thread has come */
+    struct qn_signal gathered; /* of a leader: its whole group has come */
+    struct qn_signal released; /* of a leader: all groups have come */
+};
+
+/* Each thread goes through qn_barrier_wait, or through _arrive (thread 0: _join), the same number
+ * of times. */
+void qn_barrier_wait(struct qn_barrier_line *lines, int n_threads, int thread, struct qn_spin spin);
+/* Comes to the barrier and does not wait for the others; for threads other than 0. A leader waits
+ * for its group. */
+void qn_barrier_arrive(struct qn_barrier_line *lines, int n_threads, int thread,
+                       struct qn_spin spin);
+/* Thread 0: waits for all threads, who may be in qn_barrier_arrive. */
+void qn_barrier_join(struct qn_barrier_line *lines, int n_threads, struct qn_spin spin);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How many processors' time the control groups of this process allow, in versions 1 and 2. A
+ * group's own limit may be loose and that of a group above it tight, so all are looked at.
+ */
+#ifndef QN_HOST_LIMITS_H
+#define QN_HOST_LIMITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* "150000 100000" -> 1.5, "max 100000" -> 0 (no limit), nonsense -> 0. */
+double qn_limits_parse_cpu_max(const char *text);
+/* cpu.cfs_quota_us and cpu.cfs_period_us: "150000", "100000" -> 1.5; "-1" -> 0. */
+double qn_limits_parse_cfs(const char *quota, const char *period);
+
+/* Path of this process in the hierarchy that limits processors, from the text of
+ * /proc/self/cgroup: version 2 ("0::/a/b") or the version 1 hierarchy of `cpu`
+ * ("4:cpu,cpuacct:/a/b"). False when there is none. */
+bool qn_limits_find_path(const char *cgroup, bool v2, char *path, size_t size);
+/* Where that hierarchy is mounted, and which of its folders the mount shows, from the text of
+ * /proc/self/mountinfo. */
+bool qn_limits_find_mount(const char *mountinfo, bool v2, char *mount, char *root, size_t size);
+
+/* The tightest limit on the way from the process's group to the top, given both texts; 0 when
+ * nothing limits. */
+double qn_limits_quota_of(const char *cgroup, const char *mountinfo);
+/* The same for this process. */
+double qn_limits_quota(void);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Threads that wait for work. Pinning is by processor number, as the topology gave it.
+ */
+#include "host/pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/barrier.h"
+
+/* Spinning as long as a sleep and a wake-up would cost bounds the loss at twice the best choice.
+ * Waking a thread whose core has gone idle takes 5 us on bare metal and 50 to 100 us in a
+ * virtual machine, where an idle core is handed back. Between two decode runs the caller samples
+ * a token (tens of microseconds), within a run barriers come every few microseconds: so workers
+ * rarely sleep in the middle of a text, and a stopped one costs 100 us a text at the most. */
+static const struct qn_spin spin_in_run = {.n_loads = 1000, .ns = 50 * 1000};
+static const struct qn_spin spin_between_runs = {.n_loads = 1000, .ns = 100 * 1000};
+/* With more threads than processors, whoever spins keeps the one that it waits for from running. */
+static const struct qn_spin spin_crowded = {.n_loads = 100, .ns = 0};
+
+/* CPU_SETSIZE stops at 1024 processors; Linux goes to 8192. */
+struct cpu_mask {
+    unsigned long words[8192 / (8 * sizeof(unsigned long))];
+};
+
+struct worker {
+    struct qn_pool *pool;
+    int index;
+    int cpu; /* -1: floats */
+    pthread_t thread;
+};
+
+struct qn_pool {
+    /* Written by the caller before `start` is posted, read by workers after it. */
+    void (*fn)(void *context, int thread); /* NULL: end */
+    void *context;
+
+    int n_threads;
+    struct qn_spin in_run, between_runs;
+    struct worker *workers;        /* [n_threads]; 0 is the caller */
+    struct qn_barrier_line *lines; /* [n_threads] */
+    pid_t caller;                  /* whose affinity was changed, 0 when nobody's */
+    struct cpu_mask caller_mask;   /* what it was before */
+    struct qn_signal start;        /* one step a run */
+};
+
+/* ---- affinity ---- */
+
+static bool get_mask(pid_t thread, struct cpu_mask *mask) {
+    memset(mask, 0, sizeof *mask);
+    return sched_getaffinity(thread, sizeof *mask, (cpu_set_t *)mask) == 0;
+}
+
+static bool set_mask(pid_t thread, const struct cpu_mask *mask) {
+    return sched_setaffinity(thread, sizeof *mask, (const cpu_set_t *)mask) == 0;
+}
+
+/* The only processor in the mask, or -1. */
+static int only_cpu(const struct cpu_mask *mask) {
+    if (CPU_COUNT_S(sizeof *mask, (const cpu_set_t *)mask) != 1) return -1;
+    int cpu = 0;
+    while (!CPU_ISSET_S((size_t)cpu, sizeof *mask, (const cpu_set_t *)mask)) cpu++;
+    return cpu;
+}
+
+static void only_mask(int cpu, struct cpu_mask *mask) {
+    memset(mask, 0, sizeof *mask);
+    CPU_SET_S((size_t)cpu, sizeof *mask, (cpu_set_t *)mask);
+}
+
+static void pin_caller(struct qn_pool *pool, int cpu) {
+    struct cpu_mask mask;
+    if (!get_mask(0, &pool->caller_mask)) return;
+    only_mask(cpu, &mask);
+    if (!set_mask(0, &mask)) return;
+    pool->caller = gettid();
+    if (get_mask(0, &mask)) pool->workers[0].cpu = only_cpu(&mask);
+}
+
+static void pin_worker(struct worker *worker, int cpu) {
+    struct cpu_mask mask;
+    only_mask(cpu, &mask);
+    if (pthread_setaffinity_np(worker->thread, sizeof mask, (const cpu_set_t *)&mask) != 0) return;
+    memset(&mask, 0, sizeof mask);
+    if (pthread_getaffinity_np(worker->thread, sizeof mask, (cpu_set_t *)&mask) == 0)
+        worker->cpu = only_cpu(&mask);
+}
+
+/* ---- workers ---- */
+
+static void *work(void *argument) {
+    const struct worker *worker = argument;
+    struct qn_pool *pool = worker->pool;
+    /* Steps begin at 0; the first run is step 2. */
+    for (uint32_t target = 2;; target += 2) {
+        qn_signal_wait(&pool->start, target, pool->between_runs);
+        if (!pool->fn) return NULL;
+        pool->fn(pool->context, worker->index);
+        qn_barrier_arrive(pool->lines, pool->n_threads, worker->index, pool->in_run);
+    }
+}
+
+static void start_run(struct qn_pool *pool, void (*fn)(void *context, int thread), void *context) {
+    pool->fn = fn;
+    pool->context = context;
+    qn_signal_post(&pool->start, qn_signal_next(&pool->start));
+}
+
+/* Ends and joins workers 1 .. n_started - 1. */
+static void stop(struct qn_pool *pool, int n_started) {
+    start_run(pool, NULL, NULL);
+    for (int i = 1; i < n_started; i++) pthread_join(pool->workers[i].thread, NULL);
+}
+
+static enum qn_status start_workers(struct qn_pool *pool, struct qn_error *err) {
+    /* Signals are the caller's business: a worker must not run its handlers. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int started = 1, error = 0;
+    while (error == 0 && started < pool->n_threads) {
+        struct worker *worker = &pool->workers[started];
+        error = pthread_create(&worker->thread, NULL, work, worker);
+        if (error == 0) started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0) return QN_OK;
+    stop(pool, started);
+    return qn_fail(err, QN_NO_MEMORY, "thread %d of %d cannot be started: %s", started + 1,
+                   pool->n_threads, strerror(error));
+}
+
+static void name_and_pin(struct qn_pool *pool, const struct qn_topology *topology, bool pin) {
+    for (int i = 0; i < pool->n_threads; i++) {
+        const int cpu = pin && i < topology->n_cores ? topology->cores[i].cpu : -1;
+        struct worker *worker = &pool->workers[i];
+        if (i > 0) {
+            char name[24]; /* the kernel takes 15 characters */
+            snprintf(name, sizeof name, "quern-%d", i);
+            pthread_setname_np(worker->thread, name);
+        }
+        if (cpu < 0 || (size_t)cpu >= 8 * sizeof(struct cpu_mask)) continue;
+        if (i == 0)
+            pin_caller(pool, cpu);
+        else
+            pin_worker(worker, cpu);
+    }
+}
+
+/* ---- the pool ---- */
+
+static void *take_aligned(size_t size) {
+    /* A multiple of the alignment by construction: every struct here is padded to it. */
+    void *memory = aligned_alloc(QN_SIGNAL_ALIGNMENT, size);
+    if (memory) memset(memory, 0, size);
+    return memory;
+}
+
+static void release(struct qn_pool *pool) {
+    free(pool->workers);
+    free(pool->lines);
+    free(pool);
+}
+
+static struct qn_pool *take_pool(int n_threads) {
+    struct qn_pool *pool = take_aligned(sizeof *pool);
+    if (!pool) return NULL;
+    pool->n_threads = n_threads;
+    pool->workers = calloc((size_t)n_threads, sizeof *pool->workers);
+    pool->lines = take_aligned((size_t)n_threads * sizeof *pool->lines);
+    if (!pool->workers || !pool->lines) {
+        release(pool);
+        return NULL;
+    }
+    for (int i = 0; i < n_threads; i++)
+        pool->workers[i] = (struct worker){.pool = pool, .index = i, .cpu = -1};
+    return pool;
+}
+
+enum qn_status qn_pool_new(const struct qn_topology *topology,
+                           const struct qn_pool_options *options, struct qn_pool **out,
+                           struct qn_error *err) {
+    *out = NULL;
+    const int n_threads = options->n_threads ? options->n_threads : topology->n_default;
+    if (n_threads < 1 || n_threads > QN_POOL_MAX_THREADS)
+        return qn_fail(err, QN_BAD_ARGUMENT, "%d threads, expected 1 to %d", n_threads,
+                       QN_POOL_MAX_THREADS);
+    struct qn_pool *pool = take_pool(n_threads);
+    if (!pool) return qn_fail(err, QN_NO_MEMORY, "no memory for a pool of %d threads", n_threads);
+    const bool crowded = n_threads > topology->n_allowed ||
+                         (topology->quota > 0 && (double)n_threads > topology->quota);
+    pool->in_run = crowded ? spin_crowded : spin_in_run;
+    pool->between_runs = crowded ? spin_crowded : spin_between_runs;
+    const enum qn_status status = start_workers(pool, err);
+    if (status != QN_OK) {
+        release(pool);
+        return status;
+    }
+    name_and_pin(pool, topology, options->pin);
+    *out = pool;
+    return QN_OK;
+}
+
+void qn_pool_free(struct qn_pool *pool) {
+    if (!pool) return;
+    stop(pool, pool->n_threads);
+    if (pool->caller) (void)set_mask(pool->caller, &pool->caller_mask);
+    release(pool);
+}
+
+int qn_pool_n_threads(const struct qn_pool *pool) {
+    return pool->n_threads;
+}
+
+int qn_pool_cpu(const struct qn_pool *pool, int thread) {
+    return pool->workers[thread].cpu;
+}
+
+void qn_pool_run(struct qn_pool *pool, void (*fn)(void *context, int thread), void *context) {
+    start_run(pool, fn, context);
+    fn(context, 0);
+    qn_barrier_join(pool->lines, pool->n_threads, pool->in_run);
+}
+
+void qn_pool_barrier(struct qn_pool *pool, int thread) {
+    qn_barrier_wait(pool->lines, pool->n_threads, thread, pool->in_run);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * hwloc's objects, reduced to the list of cores that a pool may use.
+ */
+#include "host/topology.h"
+
+#include <hwloc.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "host/limits.h"
+
+static int compare_cores(const void *a, const void *b) {
+    const struct qn_core *core_a = a, *core_b = b;
+    if (core_a->kind != core_b->kind) return core_a->kind > core_b->kind ? -1 : 1;
+    if (core_a->numa != core_b->numa) return core_a->numa < core_b->numa ? -1 : 1;
+    if (core_a->l3 != core_b->l3) return core_a->l3 < core_b->l3 ? -1 : 1;
+    return (core_a->cpu > core_b->cpu) - (core_a->cpu < core_b->cpu);
+}
+
+void qn_topology_order(struct qn_core *cores, int n_cores) {
+    qsort(cores, (size_t)n_cores, sizeof *cores, compare_cores);
+}
+
+/* Cores of the same kind as the one at `first`. */
+static int count_kind(const struct qn_core *cores, int n_cores, int first) {
+    int n = first;
+    while (n < n_cores && cores[n].kind == cores[first].kind) n++;
+    return n - first;
+}
+
+int qn_topology_default(const struct qn_core *cores, int n_cores, int n_allowed, double quota) {
+    int n = count_kind(cores, n_cores, 0);
+    if (n == 1 && n_cores > 1) n += count_kind(cores, n_cores, 1);
+    if (n > n_allowed) n = n_allowed;
+    if (quota > 0 && (double)n > quota) n = (int)quota;
+    return n < 1 ? 1 : n;
+}
+
+/* ---- hwloc ---- */
+
+/* Only what is asked of it: devices, caches above and below L3 and groups cost time to discover. */
+static bool load(hwloc_topology_t hwloc, const char *synthetic) {
+    if (synthetic && hwloc_topology_set_synthetic(hwloc, synthetic) != 0) return false;
+    hwloc_topology_set_all_types_filter(hwloc, HWLOC_TYPE_FILTER_KEEP_NONE);
+    hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_L3CACHE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    return hwloc_topology_load(hwloc) == 0;
+}
+
+/* What the process may use: of all its threads, so that a pinned one does not hide the rest. */
+static hwloc_bitmap_t read_allowed(hwloc_topology_t hwloc, bool synthetic) {
+    hwloc_bitmap_t allowed = hwloc_bitmap_dup(hwloc_topology_get_allowed_cpuset(hwloc));
+    hwloc_bitmap_t bound = hwloc_bitmap_alloc();
+    if (allowed && bound && !synthetic &&
+        hwloc_get_cpubind(hwloc, bound, HWLOC_CPUBIND_PROCESS) == 0 &&
+        hwloc_bitmap_intersects(allowed, bound))
+        hwloc_bitmap_and(allowed, allowed, bound);
+    hwloc_bitmap_free(bound);
+    return allowed;
+}
+
+/* Rank of a core's kind among the machine's, 0 when hwloc cannot rank them. */
+static int kind_of(hwloc_topology_t hwloc, hwloc_obj_t object) {
+    const int kind = hwloc_cpukinds_get_by_cpuset(hwloc, object->cpuset, 0);
+    int efficiency;
+    if (kind < 0 ||
+        hwloc_cpukinds_get_info(hwloc, (unsigned)kind, NULL, &efficiency, NULL, NULL, 0) != 0)
+        return 0;
+    return efficiency > 0 ? efficiency : 0;
+}
+
+/* Describes a core (or a processor, where there are no cores); false when none of it is allowed. */
+static bool describe(hwloc_topology_t hwloc, hwloc_obj_t object, hwloc_const_bitmap_t allowed,
+                     struct qn_core *core) {
+    hwloc_bitmap_t usable = hwloc_bitmap_alloc();
+    if (!usable) return false;
+    hwloc_bitmap_and(usable, object->cpuset, allowed);
+    const int cpu = hwloc_bitmap_first(usable);
+    hwloc_bitmap_free(usable);
+    if (cpu < 0) return false;
+    const hwloc_obj_t l3 = hwloc_get_ancestor_obj_by_type(hwloc, HWLOC_OBJ_L3CACHE, object);
+    const int numa = object->nodeset ? hwloc_bitmap_first(object->nodeset) : 0;
+    *core = (struct qn_core){
+        .cpu = cpu,
+        .kind = kind_of(hwloc, object),
+        .l3 = l3 ? (int)l3->logical_index : 0,
+        .numa = numa < 0 ? 0 : numa,
+        .n_threads = hwloc_bitmap_weight(object->cpuset),
+    };
+    return true;
+}
+
+static enum qn_status read_cores(hwloc_topology_t hwloc, bool synthetic,
+                                 struct qn_topology *topology, struct qn_error *err) {
+    hwloc_obj_type_t type = HWLOC_OBJ_CORE;
+    int n = hwloc_get_nbobjs_by_type(hwloc, type);
+    if (n <= 0) {
+        type = HWLOC_OBJ_PU;
+        n = hwloc_get_nbobjs_by_type(hwloc, type);
+    }
+    if (n <= 0) return QN_OK;
+    hwloc_bitmap_t allowed = read_allowed(hwloc, synthetic);
+    topology->cores = calloc((size_t)n, sizeof *topology->cores);
+    if (!allowed || !topology->cores) {
+        hwloc_bitmap_free(allowed);
+        return qn_fail(err, QN_NO_MEMORY, "no memory for the topology of %d cores", n);
+    }
+    for (int i = 0; i < n; i++) {
+        const hwloc_obj_t object = hwloc_get_obj_by_type(hwloc, type, (unsigned)i);
+        if (describe(hwloc, object, allowed, &topology->cores[topology->n_cores]))
+            topology->n_cores++;
+    }
+    topology->n_allowed = hwloc_bitmap_weight(allowed);
+    hwloc_bitmap_free(allowed);
+    return QN_OK;
+}
+
+static enum qn_status read_hwloc(const char *synthetic, struct qn_topology *topology,
+                                 struct qn_error *err) {
+    hwloc_topology_t hwloc;
+    if (hwloc_topology_init(&hwloc) != 0)
+        return qn_fail(err, QN_NO_MEMORY, "no memory for the topology of the machine");
+    enum qn_status status = QN_OK;
+    if (load(hwloc, synthetic))
+        status = read_cores(hwloc, synthetic != NULL, topology, err);
+    else if (synthetic)
+        status =
+            qn_fail(err, QN_BAD_ARGUMENT, "'%s' is not a description of a topology", synthetic);
+    hwloc_topology_destroy(hwloc);
+    return status;
+}
+
+/* ---- without hwloc's help ---- */
+
+static enum qn_status read_mask(struct qn_topology *topology, struct qn_error *err) {
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    if (sched_getaffinity(0, sizeof mask, &mask) != 0) CPU_SET(0, &mask);
+    free(topology->cores);
+    topology->n_allowed = CPU_COUNT(&mask);
+    topology->n_cores = 0;
+    topology->cores = calloc((size_t)topology->n_allowed, sizeof *topology->cores);
+    if (!topology->cores)
+        return qn_fail(err, QN_NO_MEMORY, "no memory for the topology of %d processors",
+                       topology->n_allowed);
+    for (int cpu = 0; topology->n_cores < topology->n_allowed; cpu++) {
+        if (CPU_ISSET(cpu, &mask))
+            topology->cores[topology->n_cores++] = (struct qn_core){.cpu = cpu, .n_threads = 1};
+    }
+    return QN_OK;
+}
+
+enum qn_status qn_topology_read(const char *synthetic, struct qn_topology *topology,
+                                struct qn_error *err) {
+    *topology = (struct qn_topology){0};
+    enum qn_status status = read_hwloc(synthetic, topology, err);
+    if (status == QN_OK && topology->n_cores == 0) status = read_mask(topology, err);
+    if (status != QN_OK) {
+        qn_topology_free(topology);
+        return status;
+    }
+    topology->quota = synthetic ? 0 : qn_limits_quota();
+    qn_topology_order(topology->cores, topology->n_cores);
+    topology->n_default = qn_topology_default(topology->cores, topology->n_cores,
+                                              topology->n_allowed, topology->quota);
+    return QN_OK;
+}
+
+void qn_topology_free(struct qn_topology *topology) {
+    free(topology->cores);
+    *topology = (struct qn_topology){0};
+}

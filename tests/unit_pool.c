@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The pool under every number of threads, more than there are cores included. Run it under
+ * ThreadSanitizer too: the tests share plain variables that only barriers protect.
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "alloc_meter.h"
+#include "host/pool.h"
+
+static const int thread_counts[] = {1, 2, 3, 4, 7, 8, 9, 16, 17, 33};
+#define N_COUNTS (sizeof thread_counts / sizeof *thread_counts)
+
+static struct qn_pool *make_pool(int n_threads, bool pin) {
+    struct qn_topology topology;
+    struct qn_pool *pool;
+    struct qn_error err = {0};
+    cr_assert_eq(qn_topology_read(NULL, &topology, &err), QN_OK, "%s", err.message);
+    const struct qn_pool_options options = {.n_threads = n_threads, .pin = pin};
+    cr_assert_eq(qn_pool_new(&topology, &options, &pool, &err), QN_OK, "%s", err.message);
+    cr_assert(n_threads == 0 || qn_pool_n_threads(pool) == n_threads);
+    qn_topology_free(&topology);
+    return pool;
+}
+
+/* ---- runs ---- */
+
+struct tally {
+    struct {
+        _Alignas(64) long n;
+    } thread[QN_POOL_MAX_THREADS];
+    long input; /* written by the caller between runs */
+};
+
+static void add_input(void *context, int thread) {
+    struct tally *tally = context;
+    tally->thread[thread].n += tally->input;
+}
+
+/* Each run adds a new number once on every thread; the caller reads the sums at once. */
+Test(pool, every_thread_runs_once_a_run) {
+    for (size_t c = 0; c < N_COUNTS; c++) {
+        struct qn_pool *pool = make_pool(thread_counts[c], true);
+        static struct tally tally;
+        tally = (struct tally){0};
+        long expected = 0;
+        for (int run = 1; run <= 500; run++) {
+            tally.input = run;
+            expected += run;
+            qn_pool_run(pool, add_input, &tally);
+            for (int i = 0; i < thread_counts[c]; i++) cr_assert_eq(tally.thread[i].n, expected);
+        }
+        cr_assert_eq(tally.thread[thread_counts[c]].n, 0);
+        qn_pool_free(pool);
+    }
+}
+
+static void where(void *context, int thread) {
+    pthread_t *threads = context;
+    threads[thread] = pthread_self();
+}
+
+Test(pool, caller_is_thread_0) {
+    struct qn_pool *pool = make_pool(3, false);
+    pthread_t threads[3];
+    qn_pool_run(pool, where, threads);
+    cr_assert(pthread_equal(threads[0], pthread_self()));
+    cr_assert_not(pthread_equal(threads[1], threads[0]));
+    cr_assert_not(pthread_equal(threads[1], threads[2]));
+    qn_pool_free(pool);
+}
+
+/* Workers that went to sleep are woken: far longer pauses than any spinning. */
+Test(pool, wakes_sleeping_workers) {
+    struct qn_pool *pool = make_pool(3, true);
+    static struct tally tally;
+    tally.input = 1;
+    for (int run = 1; run <= 20; run++) {
+        usleep(3000);
+        qn_pool_run(pool, add_input, &tally);
+        for (int i = 0; i < 3; i++) cr_assert_eq(tally.thread[i].n, run);
+    }
+    qn_pool_free(pool);
+}
+
+/* ---- barriers ---- */
+
+struct ring {
+    struct qn_pool *pool;
+    int n_threads, n_steps;
+    long value[2][QN_POOL_MAX_THREADS]; /* double-buffered, on purpose without padding */
+    atomic_int wrong;
+};
+
+/* Each step, a thread takes its neighbour's value of the step before and adds one: right only if
+ * nobody is a step ahead or behind. */
+static void walk_ring(void *context, int thread) {
+    struct ring *ring = context;
+    for (int step = 0; step < ring->n_steps; step++) {
+        const long *from = ring->value[step % 2];
+        long *to = ring->value[1 - step % 2];
+        const long neighbour = from[(thread + 1) % ring->n_threads];
+        if (neighbour != step) atomic_fetch_add(&ring->wrong, 1);
+        to[thread] = neighbour + 1;
+        qn_pool_barrier(ring->pool, thread);
+    }
+}
+
+static void check_ring(int n_threads, int n_steps, int n_runs, bool pin) {
+    struct qn_pool *pool = make_pool(n_threads, pin);
+    static struct ring ring;
+    for (int run = 0; run < n_runs; run++) {
+        ring = (struct ring){.pool = pool, .n_threads = n_threads, .n_steps = n_steps};
+        qn_pool_run(pool, walk_ring, &ring);
+        cr_assert_eq(atomic_load(&ring.wrong), 0, "%d threads", n_threads);
+        for (int i = 0; i < n_threads; i++) cr_assert_eq(ring.value[n_steps % 2][i], n_steps);
+    }
+    qn_pool_free(pool);
+}
+
+Test(barrier, keeps_step_at_every_count) {
+    for (size_t c = 0; c < N_COUNTS; c++) check_ring(thread_counts[c], 50, 4, true);
+}
+
+Test(barrier, hundred_thousand_with_two_threads) {
+    check_ring(2, 100000, 1, true);
+}
+
+Test(barrier, two_thousand_crowded) {
+    check_ring(16, 2000, 1, true);
+}
+
+Test(barrier, does_not_need_pinning) {
+    check_ring(4, 1000, 2, false);
+}
+
+struct sleepers {
+    struct qn_pool *pool;
+    int n_threads;
+    long steps[QN_POOL_MAX_THREADS];
+};
+
+/* A different thread comes late each time, by more than the others spin. */
+static void one_is_late(void *context, int thread) {
+    struct sleepers *sleepers = context;
+    for (int step = 0; step < 3 * sleepers->n_threads; step++) {
+        if (step % sleepers->n_threads == thread) usleep(1000);
+        sleepers->steps[thread]++;
+        qn_pool_barrier(sleepers->pool, thread);
+    }
+}
+
+Test(barrier, wakes_sleepers) {
+    for (size_t c = 0; c < N_COUNTS; c++) {
+        const int n = thread_counts[c];
+        struct qn_pool *pool = make_pool(n, true);
+        static struct sleepers sleepers;
+        sleepers = (struct sleepers){.pool = pool, .n_threads = n};
+        qn_pool_run(pool, one_is_late, &sleepers);
+        for (int i = 0; i < n; i++) cr_assert_eq(sleepers.steps[i], 3 * n);
+        qn_pool_free(pool);
+    }
+}
+
+/* ---- pinning ---- */
+
+static void record_cpu(void *context, int thread) {
+    cpu_set_t mask;
+    int *cpus = context;
+    CPU_ZERO(&mask);
+    cpus[thread] = -2;
+    if (sched_getaffinity(0, sizeof mask, &mask) != 0) return;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &mask)) continue;
+        cpus[thread] = CPU_COUNT(&mask) == 1 ? cpu : -1;
+        return;
+    }
+}
+
+/* One worker a core in the topology's order, floating ones beyond; what the pool reports is what
+ * each thread sees of itself. */
+Test(pinning, is_read_back) {
+    struct qn_topology topology;
+    cr_assert_eq(qn_topology_read(NULL, &topology, NULL), QN_OK);
+    const int n = topology.n_cores + 2;
+    cr_assert_leq(n, QN_POOL_MAX_THREADS);
+    struct qn_pool *pool = make_pool(n, true);
+    int cpus[QN_POOL_MAX_THREADS];
+    qn_pool_run(pool, record_cpu, cpus);
+    for (int i = 0; i < n; i++) {
+        if (i < topology.n_cores)
+            cr_assert_eq(qn_pool_cpu(pool, i), topology.cores[i].cpu);
+        else
+            cr_assert_eq(qn_pool_cpu(pool, i), topology.n_allowed > 1 ? -1 : topology.cores[0].cpu);
+        cr_assert_eq(cpus[i], qn_pool_cpu(pool, i));
+    }
+    qn_pool_free(pool);
+    qn_topology_free(&topology);
+}
+
+Test(pinning, of_the_caller_is_undone) {
+    cpu_set_t before, after;
+    cr_assert_eq(sched_getaffinity(0, sizeof before, &before), 0);
+    struct qn_pool *pool = make_pool(2, true);
+    cr_assert_geq(qn_pool_cpu(pool, 0), 0);
+    qn_pool_free(pool);
+    cr_assert_eq(sched_getaffinity(0, sizeof after, &after), 0);
+    cr_assert(CPU_EQUAL(&before, &after));
+}
+
+Test(pinning, can_be_left_out) {
+    cpu_set_t before, during;
+    cr_assert_eq(sched_getaffinity(0, sizeof before, &before), 0);
+    struct qn_pool *pool = make_pool(2, false);
+    for (int i = 0; i < 2; i++) cr_assert_eq(qn_pool_cpu(pool, i), -1);
+    cr_assert_eq(sched_getaffinity(0, sizeof during, &during), 0);
+    cr_assert(CPU_EQUAL(&before, &during));
+    qn_pool_free(pool);
+}
+
+/* A core that does not exist: the worker floats, says so, and works. */
+Test(pinning, to_a_missing_core_floats) {
+    struct qn_core cores[2] = {{.cpu = 8191, .n_threads = 1}, {.cpu = 100000, .n_threads = 1}};
+    const struct qn_topology topology = {
+        .n_cores = 2, .cores = cores, .n_allowed = 2, .n_default = 2};
+    const struct qn_pool_options options = {.pin = true};
+    struct qn_pool *pool;
+    cr_assert_eq(qn_pool_new(&topology, &options, &pool, NULL), QN_OK);
+    cr_assert_eq(qn_pool_n_threads(pool), 2);
+    cr_assert(qn_pool_cpu(pool, 0) == -1 && qn_pool_cpu(pool, 1) == -1);
+    static struct tally tally;
+    tally.input = 1;
+    qn_pool_run(pool, add_input, &tally);
+    cr_assert(tally.thread[0].n == 1 && tally.thread[1].n == 1);
+    qn_pool_free(pool);
+}
+
+/* ---- life and death ---- */
+
+Test(pool, default_is_the_topologys) {
+    struct qn_topology topology;
+    cr_assert_eq(qn_topology_read(NULL, &topology, NULL), QN_OK);
+    struct qn_pool *pool = make_pool(0, true);
+    cr_assert_eq(qn_pool_n_threads(pool), topology.n_default);
+    qn_pool_free(pool);
+    qn_topology_free(&topology);
+}
+
+Test(pool, refuses_impossible_counts) {
+    struct qn_topology topology;
+    cr_assert_eq(qn_topology_read(NULL, &topology, NULL), QN_OK);
+    const int counts[] = {-1, QN_POOL_MAX_THREADS + 1};
+    for (int i = 0; i < 2; i++) {
+        struct qn_pool *pool;
+        struct qn_error err;
+        const struct qn_pool_options options = {.n_threads = counts[i]};
+        cr_assert_eq(qn_pool_new(&topology, &options, &pool, &err), QN_BAD_ARGUMENT);
+        cr_assert_str_eq(err.message, i == 0 ? "-1 threads, expected 1 to 256"
+                                             : "257 threads, expected 1 to 256");
+        cr_assert_null(pool);
+    }
+    qn_topology_free(&topology);
+}
+
+Test(pool, comes_and_goes) {
+    for (int i = 0; i < 200; i++) {
+        struct qn_pool *pool = make_pool(1 + i % 4, true);
+        static struct tally tally;
+        if (i % 3) qn_pool_run(pool, add_input, &tally);
+        qn_pool_free(pool);
+    }
+    qn_pool_free(NULL);
+}
+
+static bool handled_elsewhere;
+static pthread_t main_thread;
+
+static void on_signal(int number) {
+    (void)number;
+    if (!pthread_equal(pthread_self(), main_thread)) handled_elsewhere = true;
+}
+
+Test(pool, workers_leave_signals_to_the_caller) {
+    main_thread = pthread_self();
+    signal(SIGUSR1, on_signal);
+    struct qn_pool *pool = make_pool(4, true);
+    for (int i = 0; i < 100; i++) kill(getpid(), SIGUSR1);
+    qn_pool_free(pool);
+    cr_assert_not(handled_elsewhere);
+}
+
+/* Any allocation may fail, and nothing is left behind. */
+Test(pool, survives_failed_allocations) {
+    struct qn_topology topology;
+    cr_assert_eq(qn_topology_read(NULL, &topology, NULL), QN_OK);
+    const struct qn_pool_options options = {.n_threads = 3, .pin = true};
+    enum qn_status status = QN_NO_MEMORY;
+    for (size_t k = 1; status != QN_OK; k++) {
+        struct qn_pool *pool;
+        struct qn_error err = {0};
+        alloc_meter_reset();
+        alloc_meter_fail_at(k, false);
+        status = qn_pool_new(&topology, &options, &pool, &err);
+        alloc_meter_fail_at(0, false);
+        if (status == QN_OK) {
+            cr_assert_gt(k, 1);
+            qn_pool_free(pool);
+        } else {
+            cr_assert_eq(status, QN_NO_MEMORY);
+            cr_assert_not_null(strstr(err.message, "no memory for a pool of 3 threads"));
+        }
+        cr_assert_eq(alloc_meter_held(), 0);
+    }
+    qn_topology_free(&topology);
+}
+
+/* A run and its barriers allocate nothing. */
+Test(pool, runs_without_allocating) {
+    struct qn_pool *pool = make_pool(4, true);
+    static struct ring ring;
+    ring = (struct ring){.pool = pool, .n_threads = 4, .n_steps = 20};
+    alloc_meter_reset();
+    qn_pool_run(pool, walk_ring, &ring);
+    cr_assert_eq(alloc_meter_calls(), 0);
+    qn_pool_free(pool);
+}
+
+/* Threads that the system does not grant: the ones made are joined. Root is above this limit, so
+ * a smaller address space does it: stacks stop fitting after some. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+Test(pool, survives_refused_threads) {
+    struct qn_topology topology;
+    cr_assert_eq(qn_topology_read(NULL, &topology, NULL), QN_OK);
+    struct rlimit before, tight;
+    cr_assert_eq(getrlimit(RLIMIT_AS, &before), 0);
+    tight = before;
+    tight.rlim_cur = (rlim_t)1 << 30; /* 256 stacks of 8 MiB are 2 GiB */
+    cr_assert_eq(setrlimit(RLIMIT_AS, &tight), 0);
+    const struct qn_pool_options options = {.n_threads = QN_POOL_MAX_THREADS};
+    struct qn_pool *pool;
+    struct qn_error err;
+    cr_assert_eq(qn_pool_new(&topology, &options, &pool, &err), QN_NO_MEMORY);
+    cr_assert_not_null(strstr(err.message, "of 256 cannot be started"), "%s", err.message);
+    cr_assert_null(pool);
+    cr_assert_eq(setrlimit(RLIMIT_AS, &before), 0);
+    qn_topology_free(&topology);
+}
+#endif

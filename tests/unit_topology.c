@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Topologies that this machine does not have, and control group limits from texts and folders
+ * made for the test.
+ */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host/limits.h"
+#include "host/topology.h"
+
+/* ---- synthetic machines ---- */
+
+Test(topology, two_threads_a_core) {
+    struct qn_topology t;
+    cr_assert_eq(qn_topology_read("pack:2 l3:2 core:4 pu:2", &t, NULL), QN_OK);
+    cr_assert_eq(t.n_cores, 16);
+    cr_assert_eq(t.n_allowed, 32);
+    cr_assert_eq(t.n_default, 16);
+    cr_assert_eq(t.quota, 0);
+    for (int i = 0; i < 16; i++) {
+        cr_assert_eq(t.cores[i].cpu, 2 * i, "the first of two siblings");
+        cr_assert_eq(t.cores[i].n_threads, 2);
+        cr_assert_eq(t.cores[i].l3, i / 4);
+        cr_assert_eq(t.cores[i].kind, 0);
+    }
+    qn_topology_free(&t);
+    cr_assert_null(t.cores);
+    qn_topology_free(&t);
+}
+
+Test(topology, numa_nodes) {
+    struct qn_topology t;
+    cr_assert_eq(qn_topology_read("numa:2 l3:1 core:3 pu:1", &t, NULL), QN_OK);
+    cr_assert_eq(t.n_cores, 6);
+    for (int i = 0; i < 6; i++) cr_assert_eq(t.cores[i].numa, i / 3);
+    qn_topology_free(&t);
+}
+
+Test(topology, without_l3) {
+    struct qn_topology t;
+    cr_assert_eq(qn_topology_read("core:4 pu:1", &t, NULL), QN_OK);
+    cr_assert_eq(t.n_cores, 4);
+    for (int i = 0; i < 4; i++) cr_assert_eq(t.cores[i].l3, 0);
+    qn_topology_free(&t);
+}
+
+Test(topology, processors_without_cores) {
+    struct qn_topology t;
+    cr_assert_eq(qn_topology_read("pu:3", &t, NULL), QN_OK);
+    cr_assert_eq(t.n_cores, 3);
+    cr_assert_eq(t.n_default, 3);
+    qn_topology_free(&t);
+}
+
+Test(topology, nonsense_is_refused) {
+    struct qn_topology t;
+    struct qn_error err;
+    cr_assert_eq(qn_topology_read("core:pu:core", &t, &err), QN_BAD_ARGUMENT);
+    cr_assert_not_null(strstr(err.message, "core:pu:core"));
+    cr_assert_null(t.cores);
+}
+
+/* ---- this machine ---- */
+
+Test(topology, of_this_machine_is_within_the_mask) {
+    struct qn_topology t;
+    cpu_set_t mask;
+    cr_assert_eq(sched_getaffinity(0, sizeof mask, &mask), 0);
+    cr_assert_eq(qn_topology_read(NULL, &t, NULL), QN_OK);
+    cr_assert_eq(t.n_allowed, CPU_COUNT(&mask));
+    cr_assert(t.n_cores >= 1 && t.n_cores <= t.n_allowed);
+    cr_assert(t.n_default >= 1 && t.n_default <= t.n_cores);
+    for (int i = 0; i < t.n_cores; i++) {
+        cr_assert(CPU_ISSET(t.cores[i].cpu, &mask));
+        for (int k = 0; k < i; k++) cr_assert_neq(t.cores[i].cpu, t.cores[k].cpu);
+    }
+    qn_topology_free(&t);
+}
+
+/* The mask is that of all threads of the process, of which a fresh child has one. Returns 0 when
+ * the topology obeys a mask of one processor. */
+static int read_under_narrow_mask(int cpu) {
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    CPU_SET(cpu, &mask);
+    struct qn_topology t;
+    if (sched_setaffinity(0, sizeof mask, &mask) != 0) return 1;
+    if (qn_topology_read(NULL, &t, NULL) != QN_OK) return 2;
+    if (t.n_cores != 1 || t.n_allowed != 1 || t.n_default != 1) return 3;
+    return t.cores[0].cpu == cpu ? 0 : 4;
+}
+
+Test(topology, obeys_a_narrow_mask) {
+    cpu_set_t mask;
+    cr_assert_eq(sched_getaffinity(0, sizeof mask, &mask), 0);
+    int cpu = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(cpu, &mask)) cpu--;
+    const pid_t child = fork();
+    if (child == 0) _exit(read_under_narrow_mask(cpu));
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status));
+    cr_assert_eq(WEXITSTATUS(status), 0);
+}
+
+/* ---- order and default ---- */
+
+Test(topology, fast_cores_come_first) {
+    /* Two efficient cores numbered before two fast ones on two L3 domains each. */
+    struct qn_core cores[] = {{.cpu = 0, .kind = 0, .l3 = 0}, {.cpu = 1, .kind = 0, .l3 = 1},
+                              {.cpu = 2, .kind = 1, .l3 = 1}, {.cpu = 3, .kind = 1, .l3 = 0},
+                              {.cpu = 4, .kind = 1, .l3 = 1}, {.cpu = 5, .kind = 1, .numa = 1}};
+    qn_topology_order(cores, 6);
+    const int expected[] = {3, 2, 4, 5, 0, 1};
+    for (int i = 0; i < 6; i++) cr_assert_eq(cores[i].cpu, expected[i]);
+}
+
+/* kinds: one digit a core, in order. */
+static int default_of(const char *kinds, int n_allowed, double quota) {
+    struct qn_core cores[64] = {0};
+    const int n = (int)strlen(kinds);
+    for (int i = 0; i < n; i++) cores[i].kind = kinds[i] - '0';
+    return qn_topology_default(cores, n, n_allowed, quota);
+}
+
+Test(topology, default_count) {
+    cr_assert_eq(default_of("0000", 8, 0), 4, "physical cores, not threads");
+    cr_assert_eq(default_of("0000", 3, 0), 3, "the mask");
+    cr_assert_eq(default_of("0000", 8, 2.9), 2, "the quota's floor");
+    cr_assert_eq(default_of("0000", 8, 0.5), 1, "at least one");
+    cr_assert_eq(default_of("0000", 8, 4), 4);
+    cr_assert_eq(default_of("0000", 8, 100), 4);
+    cr_assert_eq(default_of("11110000", 12, 0), 4, "fast cores only");
+    cr_assert_eq(default_of("11110000", 12, 3), 3);
+    cr_assert_eq(default_of("21110000", 8, 0), 4, "a single prime core and the next kind");
+    cr_assert_eq(default_of("0", 1, 0), 1);
+    cr_assert_eq(default_of("10", 2, 0), 2);
+}
+
+/* ---- limits ---- */
+
+Test(limits, cpu_max) {
+    cr_assert_eq(qn_limits_parse_cpu_max("max 100000\n"), 0);
+    cr_assert_eq(qn_limits_parse_cpu_max("150000 100000\n"), 1.5);
+    cr_assert_eq(qn_limits_parse_cpu_max("200000 100000"), 2);
+    cr_assert_eq(qn_limits_parse_cpu_max("1000 1000000"), 0.001);
+    const char *const nonsense[] = {"",      "max",       "100000", "0 100000", "5 0",
+                                    "-1 -1", "-100000 5", "x y",    "nan 5",    "5 nan"};
+    for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++)
+        cr_assert_eq(qn_limits_parse_cpu_max(nonsense[i]), 0, "'%s'", nonsense[i]);
+}
+
+Test(limits, cfs) {
+    cr_assert_eq(qn_limits_parse_cfs("-1\n", "100000\n"), 0);
+    cr_assert_eq(qn_limits_parse_cfs("250000\n", "100000\n"), 2.5);
+    cr_assert_eq(qn_limits_parse_cfs("", ""), 0);
+    cr_assert_eq(qn_limits_parse_cfs("100", "0"), 0);
+}
+
+static const char cgroup_v1[] = "12:cpuset:/wrong\n"
+                                "4:cpu,cpuacct:/docker/abc\n"
+                                "3:cpuacct,x:/wrong\n"
+                                "1:name=systemd:/wrong\n";
+static const char cgroup_v2[] = "0::/user.slice/a b\n";
+
+Test(limits, finds_the_path) {
+    char path[64];
+    cr_assert(qn_limits_find_path(cgroup_v1, false, path, sizeof path));
+    cr_assert_str_eq(path, "/docker/abc");
+    cr_assert_not(qn_limits_find_path(cgroup_v1, true, path, sizeof path));
+    cr_assert(qn_limits_find_path(cgroup_v2, true, path, sizeof path));
+    cr_assert_str_eq(path, "/user.slice/a b");
+    cr_assert_not(qn_limits_find_path(cgroup_v2, false, path, sizeof path));
+    cr_assert_not(qn_limits_find_path(cgroup_v2, true, path, 5), "does not fit");
+    const char *const nonsense[] = {"", "\n\n", "0", "0:", ":", "cpu", "4:cpu", "\n4:cpuset:/a\n"};
+    for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++)
+        cr_assert_not(qn_limits_find_path(nonsense[i], false, path, sizeof path));
+}
+
+Test(limits, finds_the_mount) {
+    static const char mounts[] =
+        "23 1 0:1 / / rw - ext4 /dev/sda1 rw\n"
+        "30 23 0:28 /docker/abc /sys/fs/cgroup/cpu\\040x rw,relatime shared:7 master:2 - cgroup "
+        "cgroup rw,cpuacct,cpu\n"
+        "31 23 0:29 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+        "41 23 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
+    char mount[64], root[64];
+    cr_assert(qn_limits_find_mount(mounts, false, mount, root, sizeof mount));
+    cr_assert_str_eq(mount, "/sys/fs/cgroup/cpu x");
+    cr_assert_str_eq(root, "/docker/abc");
+    cr_assert(qn_limits_find_mount(mounts, true, mount, root, sizeof mount));
+    cr_assert_str_eq(mount, "/sys/fs/cgroup/unified");
+    cr_assert_str_eq(root, "/");
+    const char *const nonsense[] = {"", "\n", "1 2 3 4 5 6", "1 2 3 4 5 6 7 - cgroup2",
+                                    "1 2 3 4 5 - cgroup2 x y"};
+    for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++)
+        cr_assert_not(qn_limits_find_mount(nonsense[i], true, mount, root, sizeof mount), "'%s'",
+                      nonsense[i]);
+}
+
+/* A hierarchy in a temporary folder: limits of the group, its parent and the top. */
+struct tree {
+    char top[64];
+    char mountinfo[256];
+};
+
+static void put_file(const char *folder, const char *name, const char *text) {
+    char path[256];
+    snprintf(path, sizeof path, "%s%s", folder, name);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file, "%s", path);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void make_tree(struct tree *tree, const char *root, const char *type) {
+    snprintf(tree->top, sizeof tree->top, "/tmp/quern-cgroup-XXXXXX");
+    cr_assert_not_null(mkdtemp(tree->top));
+    char path[128];
+    snprintf(path, sizeof path, "%s/a", tree->top);
+    mkdir(path, 0700);
+    snprintf(path, sizeof path, "%s/a/b", tree->top);
+    mkdir(path, 0700);
+    snprintf(tree->mountinfo, sizeof tree->mountinfo, "41 23 0:38 %s %s rw - %s\n", root, tree->top,
+             type);
+}
+
+static void remove_tree(const struct tree *tree) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", tree->top);
+    cr_assert_eq(system(command), 0);
+}
+
+Test(limits, takes_the_tightest_on_the_way_up) {
+    struct tree tree;
+    make_tree(&tree, "/", "cgroup2 cgroup2 rw");
+    cr_assert_eq(qn_limits_quota_of("0::/a/b\n", tree.mountinfo), 0, "no file, no limit");
+    put_file(tree.top, "/a/b/cpu.max", "max 100000\n");
+    cr_assert_eq(qn_limits_quota_of("0::/a/b\n", tree.mountinfo), 0);
+    put_file(tree.top, "/a/cpu.max", "300000 100000\n");
+    cr_assert_eq(qn_limits_quota_of("0::/a/b\n", tree.mountinfo), 3, "the parent's");
+    put_file(tree.top, "/a/b/cpu.max", "250000 100000\n");
+    cr_assert_eq(qn_limits_quota_of("0::/a/b\n", tree.mountinfo), 2.5, "its own is tighter");
+    cr_assert_eq(qn_limits_quota_of("0::/a\n", tree.mountinfo), 3);
+    cr_assert_eq(qn_limits_quota_of("0::/\n", tree.mountinfo), 0);
+    put_file(tree.top, "/cpu.max", "100000 100000\n");
+    cr_assert_eq(qn_limits_quota_of("0::/a/b\n", tree.mountinfo), 1, "the top's");
+    cr_assert_eq(qn_limits_quota_of("0::/\n", tree.mountinfo), 1);
+    remove_tree(&tree);
+}
+
+Test(limits, of_a_container_that_sees_a_part) {
+    struct tree tree;
+    make_tree(&tree, "/docker/x", "cgroup2 cgroup2 rw");
+    put_file(tree.top, "/cpu.max", "400000 100000\n");
+    put_file(tree.top, "/a/cpu.max", "200000 100000\n");
+    cr_assert_eq(qn_limits_quota_of("0::/docker/x/a\n", tree.mountinfo), 2);
+    cr_assert_eq(qn_limits_quota_of("0::/docker/x\n", tree.mountinfo), 4);
+    cr_assert_eq(qn_limits_quota_of("0::/docker/xy\n", tree.mountinfo), 4, "not below the root");
+    remove_tree(&tree);
+}
+
+Test(limits, version_1) {
+    struct tree tree;
+    make_tree(&tree, "/", "cgroup cgroup rw,cpu,cpuacct");
+    put_file(tree.top, "/a/b/cpu.cfs_quota_us", "-1\n");
+    put_file(tree.top, "/a/b/cpu.cfs_period_us", "100000\n");
+    put_file(tree.top, "/a/cpu.cfs_quota_us", "50000\n");
+    put_file(tree.top, "/a/cpu.cfs_period_us", "20000\n");
+    cr_assert_eq(qn_limits_quota_of("4:cpu,cpuacct:/a/b\n", tree.mountinfo), 2.5);
+    remove_tree(&tree);
+}
+
+Test(limits, of_this_process_is_a_number) {
+    const double quota = qn_limits_quota();
+    cr_assert(isfinite(quota) && quota >= 0);
+}
