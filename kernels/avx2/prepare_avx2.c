@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Activation rows for AVX2.
+ */
+#include <assert.h>
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/inventory.h"
+
+void qn_prepare_f32__avx2(const float *x, int k, void *dst) {
+    assert(k > 0 && (uintptr_t)dst % 64 == 0);
+    float *const y = dst;
+    int i = 0;
+    for (; i + 8 <= k; i += 8) _mm256_store_ps(y + i, _mm256_loadu_ps(x + i));
+    for (; i < k; i++) y[i] = x[i];
+    for (; i % 16 != 0; i++) y[i] = 0;
+}
+
+static inline float reduce_max(__m256 v) {
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+static inline float block_amax(const __m256 v[4]) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    __m256 m[4];
+    for (int j = 0; j < 4; j++) m[j] = _mm256_andnot_ps(sign, v[j]);
+    return reduce_max(_mm256_max_ps(_mm256_max_ps(m[0], m[1]), _mm256_max_ps(m[2], m[3])));
+}
+
+/* The sums of the first and the last 16 bytes of q. */
+static inline void half_sums(__m256i q, int *lo, int *hi) {
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
+    const __m256i quads = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); /* [lo 4][hi 4] */
+    const __m256i two = _mm256_add_epi32(quads, _mm256_shuffle_epi32(quads, 0x4e));
+    const __m256i one = _mm256_add_epi32(two, _mm256_shuffle_epi32(two, 0xb1));
+    *lo = _mm256_cvtsi256_si32(one);
+    *hi = _mm_cvtsi128_si32(_mm256_extracti128_si256(one, 1));
+}
+
+static inline void quantize_block(const float *x, int8_t *q, struct qn_act_block *block) {
+    const __m256 v[4] = {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _mm256_loadu_ps(x + 16),
+                         _mm256_loadu_ps(x + 24)};
+    const float amax = block_amax(v);
+    if (amax < QN_ACT_AMAX_MIN) {
+        _mm256_store_si256((__m256i *)q, _mm256_setzero_si256());
+        *block = (struct qn_act_block){0};
+        return;
+    }
+    const __m256 inverse = _mm256_set1_ps(127.0f / amax);
+    __m256i i[4];
+    for (int j = 0; j < 4; j++) i[j] = _mm256_cvtps_epi32(_mm256_mul_ps(v[j], inverse));
+    /* The packs work in halves of 128 bits; one permutation of dwords puts them in order. */
+    const __m256i packed =
+        _mm256_packs_epi16(_mm256_packs_epi32(i[0], i[1]), _mm256_packs_epi32(i[2], i[3]));
+    const __m256i bytes =
+        _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_store_si256((__m256i *)q, bytes);
+    int sum_lo, sum_hi;
+    half_sums(bytes, &sum_lo, &sum_hi);
+    block->scale = amax / 127.0f;
+    block->scale_sum = block->scale * (float)(sum_lo + sum_hi);
+    block->neg_sum = -(sum_lo + sum_hi);
+    block->neg_sum_lo = -sum_lo;
+}
+
+void qn_prepare_q8__avx2(const float *x, int k, void *dst) {
+    assert(k > 0 && (uintptr_t)dst % 64 == 0);
+    const int padded = (k + 255) / 256 * 256;
+    int8_t *const q = dst;
+    struct qn_act_block *const blocks = (struct qn_act_block *)(q + padded);
+    int i = 0;
+    for (; i + 32 <= k; i += 32) quantize_block(x + i, q + i, blocks + i / 32);
+    for (; i < padded; i += 32) {
+        float rest[32] = {0};
+        if (i < k) memcpy(rest, x + i, (size_t)(k - i) * sizeof *x);
+        quantize_block(rest, q + i, blocks + i / 32);
+    }
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Activation rows for AVX-512.
+ */
+#include <assert.h>
+#include <immintrin.h>
+
+#include "kernels/inventory.h"
+
+void qn_prepare_f32__avx512(const float *x, int k, void *dst) {
+    assert(k > 0 && (uintptr_t)dst % 64 == 0);
+    float *const y = dst;
+    for (int i = 0; i < k; i += 16) {
+        const __mmask16 mask = k - i >= 16 ? 0xffff : (__mmask16)((1u << (k - i)) - 1);
+        _mm512_store_ps(y + i, _mm512_maskz_loadu_ps(mask, x + i));
+    }
+}
+
+/* One block of 32 elements. */
+static inline void quantize_block(__m512 lo, __m512 hi, int8_t *q, struct qn_act_block *block) {
+    const float amax = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(lo), _mm512_abs_ps(hi)));
+    if (amax < QN_ACT_AMAX_MIN) {
+        _mm256_store_si256((__m256i *)q, _mm256_setzero_si256());
+        *block = (struct qn_act_block){0};
+        return;
+    }
+    const __m512 inverse = _mm512_set1_ps(127.0f / amax);
+    const __m512i q_lo = _mm512_cvtps_epi32(_mm512_mul_ps(lo, inverse));
+    const __m512i q_hi = _mm512_cvtps_epi32(_mm512_mul_ps(hi, inverse));
+    _mm_store_si128((__m128i *)q, _mm512_cvtsepi32_epi8(q_lo));
+    _mm_store_si128((__m128i *)(q + 16), _mm512_cvtsepi32_epi8(q_hi));
+    const int sum_lo = _mm512_reduce_add_epi32(q_lo), sum_hi = _mm512_reduce_add_epi32(q_hi);
+    block->scale = amax / 127.0f;
+    block->scale_sum = block->scale * (float)(sum_lo + sum_hi);
+    block->neg_sum = -(sum_lo + sum_hi);
+    block->neg_sum_lo = -sum_lo;
+}
+
+void qn_prepare_q8__avx512(const float *x, int k, void *dst) {
+    assert(k > 0 && (uintptr_t)dst % 64 == 0);
+    const int padded = (k + 255) / 256 * 256;
+    int8_t *const q = dst;
+    struct qn_act_block *const blocks = (struct qn_act_block *)(q + padded);
+    int i = 0;
+    for (; i + 32 <= k; i += 32)
+        quantize_block(_mm512_loadu_ps(x + i), _mm512_loadu_ps(x + i + 16), q + i, blocks + i / 32);
+    for (; i < padded; i += 32) {
+        const uint32_t mask = i < k ? (1u << (k - i)) - 1 : 0;
+        quantize_block(_mm512_maskz_loadu_ps((__mmask16)mask, x + i),
+                       _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), x + i + 16), q + i,
+                       blocks + i / 32);
+    }
+}
