@@ -34,6 +34,9 @@ static inline vec vec_load_tail(const float *p, int n) {
 static inline void vec_store_tail(float *p, vec x, int n) {
     _mm256_maskstore_ps(p, vec_tail_mask(n), x);
 }
+static inline vec vec_first(int n, vec a, vec b) {
+    return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(vec_tail_mask(n)));
+}
 
 static inline vec vec_set1(float x) {
     return _mm256_set1_ps(x);

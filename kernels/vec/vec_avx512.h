@@ -33,6 +33,9 @@ static inline vec vec_load_tail(const float *p, int n) {
 static inline void vec_store_tail(float *p, vec x, int n) {
     _mm512_mask_storeu_ps(p, vec_tail_mask(n), x);
 }
+static inline vec vec_first(int n, vec a, vec b) {
+    return _mm512_mask_blend_ps(vec_tail_mask(n), b, a);
+}
 
 static inline vec vec_set1(float x) {
     return _mm512_set1_ps(x);

@@ -9,6 +9,7 @@
  *   vec_load, vec_store       W floats, any alignment
  *   vec_load_tail(p, n)       p[0..n) and zeros, 0 <= n <= W; touches nothing else
  *   vec_store_tail(p, x, n)
+ *   vec_first(n, a, b)        the first n lanes of a, the others of b
  *   vec_set1, vec_add, vec_sub, vec_mul, vec_div
  *   vec_fma(a, b, c)          a * b + c, rounded once
  *   vec_fnma(a, b, c)         c - a * b, rounded once
@@ -20,7 +21,7 @@
  *   vec_load_f16, _store_f16  W binary16 numbers, to nearest even
  *   vec_load_i8               W int8
  *   vec_unzip(lo, hi, e, o)   2W consecutive floats -> those of even and odd index; vec_zip back
- *   vec_erf, vec_tanh         SLEEF's, at most 1 ulp
+ *   vec_erf                   SLEEF's, at most 1 ulp
  *
  * Every operation works lane by lane, and tails go through the same instructions as full vectors:
  * an element's result depends on its value alone, never on where in a row it stands.
@@ -32,22 +33,35 @@ static inline vec vec_zero(void) {
     return vec_set1(0.0f);
 }
 
+/* The next min(W, left) floats at p. */
+static inline vec vec_load_part(const float *p, int left) {
+    return left >= QN_VEC_WIDTH ? vec_load(p) : vec_load_tail(p, left);
+}
+static inline void vec_store_part(float *p, vec x, int left) {
+    if (left >= QN_VEC_WIDTH)
+        vec_store(p, x);
+    else
+        vec_store_tail(p, x, left);
+}
+
 /* Where e^x leaves the normal numbers (ln 2^-126 = -87.336); below, vec_exp gives exactly 0. */
 #define QN_VEC_EXP_LOWEST (-87.3f)
 
-/* e^x for x <= 0, at most 2 ulp off down to QN_VEC_EXP_LOWEST, 0 below and for -infinity, exactly
- * 1 for 0. Reduction: x = n ln 2 + r, |r| <= ln 2 / 2, with ln 2 split in two so that n times the
- * high part, of 9 bits, is exact. e^r is a polynomial with constant term 1 whose largest relative
- * error over that interval is the least possible, 9.2e-8, three quarters of an ulp. */
+/* e^x for x <= 0, at most 1.06 ulp off down to QN_VEC_EXP_LOWEST, 0 below and for -infinity,
+ * exactly 1 for 0. Reduction: x = n ln 2 + r, |r| <= ln 2 / 2, with ln 2 split in two so that n
+ * times the high part, of 9 bits, is exact. e^r is the polynomial of degree 6 with constant term 1
+ * whose largest relative error over that interval is the least possible, 2.0e-9; degree 5 would
+ * save one of thirteen operations and cost almost a whole ulp more. */
 static inline vec vec_exp(vec x) {
     const vec shift = vec_set1(0x1.8p23f);
     const vec t = vec_fma(x, vec_set1(0x1.715476p+0f), shift);
     const vec n = vec_sub(t, shift);
-    const vec r = vec_fnma(n, vec_set1(-0x1.05c610p-13f), vec_fnma(n, vec_set1(0x1.63p-1f), x));
-    vec e = vec_fma(r, vec_set1(0x1.0fa7d8p-7f), vec_set1(0x1.573ad0p-5f));
-    e = vec_fma(r, e, vec_set1(0x1.555a6ep-3f));
-    e = vec_fma(r, e, vec_set1(0x1.fffdc4p-2f));
-    e = vec_fma(r, e, vec_set1(0x1.fffff6p-1f));
+    const vec r = vec_fnma(n, vec_set1(-0x1.bd0106p-13f), vec_fnma(n, vec_set1(0x1.63p-1f), x));
+    vec e = vec_fma(r, vec_set1(0x1.6ae6e0p-10f), vec_set1(0x1.1267d8p-7f));
+    e = vec_fma(r, e, vec_set1(0x1.555824p-5f));
+    e = vec_fma(r, e, vec_set1(0x1.555418p-3f));
+    e = vec_fma(r, e, vec_set1(0x1.fffffcp-2f));
+    e = vec_fma(r, e, vec_set1(1.0f));
     e = vec_fma(r, e, vec_set1(1.0f));
     return vec_select_less(x, vec_set1(QN_VEC_EXP_LOWEST), vec_zero(), vec_add_exponent(e, t));
 }
