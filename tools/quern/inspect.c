@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * quern inspect: what a GGUF file holds, and what the engine makes of it. Everything is gathered
+ * into one JSON value, which is printed as it is or as text.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "forecast.h"
+#include "inspect_output.h"
+#include "json_text.h"
+#include "models/vocab_gguf.h"
+#include "output.h"
+
+/* ---- metadata --------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    size_t size; /* 0: a string */
+} value_types[] = {
+    [QN_GGUF_U8] = {"u8", 1},       [QN_GGUF_I8] = {"i8", 1},     [QN_GGUF_U16] = {"u16", 2},
+    [QN_GGUF_I16] = {"i16", 2},     [QN_GGUF_U32] = {"u32", 4},   [QN_GGUF_I32] = {"i32", 4},
+    [QN_GGUF_F32] = {"f32", 4},     [QN_GGUF_BOOL] = {"bool", 1}, [QN_GGUF_STRING] = {"string", 0},
+    [QN_GGUF_ARRAY] = {"array", 0}, [QN_GGUF_U64] = {"u64", 8},   [QN_GGUF_I64] = {"i64", 8},
+    [QN_GGUF_F64] = {"f64", 8},
+};
+
+static json_t *real_of(double value) {
+    json_t *real = json_real(value);
+    return real != NULL ? real : json_string(value != value ? "nan" : value > 0 ? "inf" : "-inf");
+}
+
+/* The scalar at data, which is unaligned. */
+static json_t *scalar_of(enum qn_gguf_type type, const uint8_t *data) {
+    union {
+        uint8_t u8;
+        int8_t i8;
+        uint16_t u16;
+        int16_t i16;
+        uint32_t u32;
+        int32_t i32;
+        uint64_t u64;
+        int64_t i64;
+        float f32;
+        double f64;
+    } value;
+    memcpy(&value, data, value_types[type].size);
+    switch (type) {
+    case QN_GGUF_U8:
+        return json_integer(value.u8);
+    case QN_GGUF_I8:
+        return json_integer(value.i8);
+    case QN_GGUF_U16:
+        return json_integer(value.u16);
+    case QN_GGUF_I16:
+        return json_integer(value.i16);
+    case QN_GGUF_U32:
+        return json_integer(value.u32);
+    case QN_GGUF_I32:
+        return json_integer(value.i32);
+    case QN_GGUF_U64:
+        return json_integer((json_int_t)value.u64);
+    case QN_GGUF_I64:
+        return json_integer(value.i64);
+    case QN_GGUF_F32:
+        return real_of((double)value.f32);
+    case QN_GGUF_F64:
+        return real_of(value.f64);
+    case QN_GGUF_BOOL:
+        return json_boolean(value.u8);
+    case QN_GGUF_STRING:
+    case QN_GGUF_ARRAY:
+        break;
+    }
+    return json_null();
+}
+
+/* Long arrays show how they begin. */
+static json_t *array_of(const struct qn_gguf_value *value) {
+    enum { SHOWN = 5 };
+    json_t *first = json_array();
+    const uint8_t *cursor = value->data;
+    for (uint64_t i = 0; i < value->count && i < SHOWN; i++) {
+        if (value->element == QN_GGUF_STRING) {
+            const struct qn_string text = qn_gguf_next_string(&cursor);
+            json_array_append_new(first, json_text(text.data, text.size));
+        } else {
+            json_array_append_new(first, scalar_of(value->element, cursor));
+            cursor += value_types[value->element].size;
+        }
+    }
+    return json_pack("{s:s, s:I, s:o}", "array_of", value_types[value->element].name, "count",
+                     (json_int_t)value->count, value->count <= SHOWN ? "values" : "first", first);
+}
+
+static json_t *metadata_of(const struct qn_gguf *gguf) {
+    json_t *metadata = json_object();
+    for (size_t i = 0; i < qn_gguf_n_values(gguf); i++) {
+        const struct qn_gguf_value *const value = qn_gguf_value_at(gguf, i);
+        char key[128];
+        snprintf(key, sizeof key, "%.*s", (int)(value->key.size < 127 ? value->key.size : 127),
+                 value->key.data);
+        json_t *content;
+        if (value->type == QN_GGUF_ARRAY) {
+            content = array_of(value);
+        } else if (value->type == QN_GGUF_STRING) {
+            struct qn_string text = {NULL, 0};
+            qn_gguf_get_string(gguf, key, &text, NULL);
+            content = json_text(text.data, text.size);
+        } else {
+            content = scalar_of(value->type, value->data);
+        }
+        json_object_set_new(metadata, key, content);
+    }
+    return metadata;
+}
+
+/* ---- tensors ---------------------------------------------------------------------------- */
+
+static const char *const pack_names[QN_PACK_COUNT] = {
+    [QN_PACK_F32] = "F32",   [QN_PACK_F16] = "F16",   [QN_PACK_BF16] = "BF16",
+    [QN_PACK_Q8_0] = "Q8_0", [QN_PACK_Q4_0] = "Q4_0", [QN_PACK_Q4_1] = "Q4_1",
+    [QN_PACK_Q5_0] = "Q5_0", [QN_PACK_Q5_1] = "Q5_1", [QN_PACK_Q4_K] = "Q4_K",
+    [QN_PACK_Q5_K] = "Q5_K", [QN_PACK_Q6_K] = "Q6_K", [QN_PACK_INT8] = "INT8",
+};
+
+static uint64_t elements_of(const struct qn_tensor *tensor) {
+    return tensor->shape[0] * tensor->shape[1] * tensor->shape[2] * tensor->shape[3];
+}
+
+static json_t *tensors_of(const struct qn_gguf *gguf) {
+    json_t *tensors = json_array();
+    for (size_t i = 0; i < qn_gguf_n_tensors(gguf); i++) {
+        const struct qn_tensor *const tensor = qn_gguf_tensor_at(gguf, i);
+        json_t *shape = json_array();
+        for (int d = 0; d < tensor->n_dims; d++)
+            json_array_append_new(shape, json_integer((json_int_t)tensor->shape[d]));
+        json_array_append_new(tensors, json_pack("{s:o, s:s, s:o, s:I}", "name",
+                                                 json_text(tensor->name, strlen(tensor->name)),
+                                                 "type", qn_type_infos[tensor->type].name, "shape",
+                                                 shape, "bytes", (json_int_t)tensor->size));
+    }
+    return tensors;
+}
+
+static json_t *types_of(const struct qn_gguf *gguf) {
+    struct {
+        uint64_t n, elements, bytes;
+    } totals[QN_TYPE_COUNT] = {{0, 0, 0}};
+    for (size_t i = 0; i < qn_gguf_n_tensors(gguf); i++) {
+        const struct qn_tensor *const tensor = qn_gguf_tensor_at(gguf, i);
+        totals[tensor->type].n++;
+        totals[tensor->type].elements += elements_of(tensor);
+        totals[tensor->type].bytes += tensor->size;
+    }
+    json_t *types = json_object();
+    for (int t = 0; t < QN_TYPE_COUNT; t++)
+        if (totals[t].n > 0)
+            json_object_set_new(
+                types, qn_type_infos[t].name,
+                json_pack("{s:I, s:I, s:I, s:s}", "tensors", (json_int_t)totals[t].n, "parameters",
+                          (json_int_t)totals[t].elements, "bytes", (json_int_t)totals[t].bytes,
+                          "packed_as", pack_names[qn_type_infos[t].pack]));
+    return types;
+}
+
+/* ---- what the engine makes of it -------------------------------------------------------- */
+
+static json_t *tokenizer_of(const struct qn_gguf *gguf) {
+    struct qn_tokenizer *tokenizer;
+    struct qn_error err;
+    if (qn_vocab_gguf_read(gguf, &tokenizer, &err) != QN_OK)
+        return json_pack("{s:b, s:o}", "supported", 0, "why",
+                         json_text(err.message, strlen(err.message)));
+    const struct qn_vocab *const vocab = qn_tokenizer_vocab(tokenizer);
+    json_t *result = json_pack("{s:b, s:s, s:i, s:i, s:i, s:b}", "supported", 1, "kind",
+                               vocab->model == QN_VOCAB_BPE ? "byte-level BPE" : "SentencePiece",
+                               "tokens", (int)vocab->n_tokens, "bos", (int)vocab->bos, "eos",
+                               (int)vocab->eos, "adds_bos", (int)vocab->add_bos);
+    if (vocab->model == QN_VOCAB_BPE)
+        json_object_set_new(result, "pre_tokenizer", json_text(vocab->pre.data, vocab->pre.size));
+    qn_tokenizer_free(tokenizer);
+    return result;
+}
+
+static json_t *engine_of(const struct forecast *forecast) {
+    json_t *engine = json_pack("{s:b, s:o}", "supported", forecast->err.status == QN_OK,
+                               "tokenizer", tokenizer_of(forecast->gguf));
+    if (forecast->err.status != QN_OK) {
+        json_object_set_new(engine, "why",
+                            json_text(forecast->err.message, strlen(forecast->err.message)));
+        return engine;
+    }
+    const struct qn_spec *const spec = &forecast->spec;
+    const struct qn_layout *const layout = &forecast->plan.layout;
+    json_t *details = json_pack(
+        "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:I, s:I, s:I}", "architecture",
+        spec->family->name, "isa", qn_isa_name(forecast->kernels.isa), "layers",
+        spec->hparams.n_layers, "width", spec->hparams.n_embd, "heads", spec->hparams.n_heads,
+        "kv_heads", spec->hparams.n_kv_heads, "trained_context", spec->hparams.n_ctx_train,
+        "packed_weight_bytes", (json_int_t)spec->arena_size, "bytes_per_decoded_token",
+        (json_int_t)spec->decode_size, "context", forecast->plan.limits.n_ctx, "kv_cache_bytes",
+        (json_int_t)layout->kv_size, "buffer_bytes", (json_int_t)(layout->total - layout->kv_size),
+        "unused_tensors", (json_int_t)spec->n_unused);
+    json_object_update(engine, details);
+    json_decref(details);
+    return engine;
+}
+
+static json_t *report_of(const struct forecast *forecast) {
+    const struct qn_gguf *const gguf = forecast->gguf;
+    uint64_t n_params = 0;
+    for (size_t i = 0; i < qn_gguf_n_tensors(gguf); i++)
+        n_params += elements_of(qn_gguf_tensor_at(gguf, i));
+    return json_pack("{s:o, s:s, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:o}", "file",
+                     json_text(forecast->path, strlen(forecast->path)), "format", "GGUF", "version",
+                     (int)qn_gguf_version(gguf), "parts", (int)qn_gguf_n_files(gguf), "bytes",
+                     (json_int_t)qn_gguf_file_size(gguf), "parameters", (json_int_t)n_params,
+                     "metadata", metadata_of(gguf), "tensors", tensors_of(gguf), "types",
+                     types_of(gguf), "engine", engine_of(forecast));
+}
+
+/* ---- the subcommand --------------------------------------------------------------------- */
+
+struct inspect_args {
+    bool json;
+};
+
+static const struct option inspect_options[] = {
+    {"--json", OPTION_FLAG, NULL, 0, 0, offsetof(struct inspect_args, json), false, true,
+     "print JSON, with texts in full"},
+};
+
+static int print_report(const struct forecast *forecast, const struct inspect_args *args) {
+    json_t *report = report_of(forecast);
+    if (report == NULL) {
+        out_error("no memory for the report");
+        return EXIT_FAILED;
+    }
+    if (args->json) {
+        json_dumpf(report, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+    } else {
+        inspect_print(report);
+    }
+    json_decref(report);
+    return EXIT_DONE;
+}
+
+int command_inspect(int argc, char **argv) {
+    struct model_args model_args = {.path = NULL};
+    struct session_args session_args = session_args_default();
+    struct inspect_args args = {.json = false};
+    const struct option_group groups[] = {
+        OPTION_GROUP("Options", inspect_options, &args),
+        OPTION_GROUP(NULL, context_options, &session_args),
+        OPTION_GROUP(NULL, thread_options, &model_args),
+        OPTION_GROUP(NULL, cache_options, &session_args),
+        {NULL, model_options, 2, &model_args}, /* -m, --isa */
+    };
+    const struct positional positionals[] = {{"MODEL", &model_args.path}};
+    const struct command command = {
+        .name = "inspect",
+        .arguments = "[options] MODEL",
+        .summary = "what a file holds and what the engine makes of it",
+        .description = "Prints the metadata and tensors of a GGUF file, whether and how the engine "
+                       "runs it, and the memory that it needs. Only the file's header is read; "
+                       "exit status 0 does not mean that the model can run.",
+        .groups = groups,
+        .n_groups = COUNT(groups),
+        .positionals = positionals,
+        .n_positionals = COUNT(positionals)};
+    const enum args_result parsed = args_parse(&command, argc, argv);
+    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+
+    struct forecast forecast;
+    int status = forecast_open(&model_args, &session_args, &forecast);
+    if (status != EXIT_DONE) return status;
+    status = print_report(&forecast, &args);
+    forecast_close(&forecast);
+    return status;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * JSON strings of any bytes.
+ */
+#include "json_text.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+json_t *json_text(const char *data, size_t size) {
+    json_t *text = json_stringn(size > 0 ? data : "", size);
+    if (text != NULL || size > SIZE_MAX / 3) return text;
+    char *replaced = malloc(3 * size);
+    if (replaced == NULL) return NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)data[i] < 128) {
+            replaced[n++] = data[i];
+        } else {
+            memcpy(replaced + n, "\xEF\xBF\xBD", 3);
+            n += 3;
+        }
+    }
+    text = json_stringn(replaced, n);
+    free(replaced);
+    return text;
+}

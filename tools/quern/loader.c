@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Models by name, and the progress bar of loading.
+ */
+#include "loader.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kernels/kernels.h"
+#include "output.h"
+
+static const struct {
+    const char *name, *file;
+} short_names[] = {
+    {"smollm2", "smollm2-135m-instruct-q4_1.gguf"},
+};
+
+/* $XDG_CACHE_HOME/quern/models/FILE; the variable counts only when it is absolute. */
+static char *cached_path(const char *file) {
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char *path = NULL;
+    int size;
+    if (cache != NULL && *cache == '/')
+        size = asprintf(&path, "%s/quern/models/%s", cache, file);
+    else
+        size = asprintf(&path, "%s/.cache/quern/models/%s", home != NULL ? home : "", file);
+    return size < 0 ? NULL : path;
+}
+
+char *loader_find(const char *name, int *status) {
+    *status = EXIT_FAILED;
+    if (name == NULL) {
+        out_error("no model given: name a GGUF file, or smollm2");
+        *status = EXIT_WRONG_USAGE;
+        return NULL;
+    }
+    char *path = NULL;
+    for (size_t i = 0; i < COUNT(short_names) && path == NULL; i++) {
+        if (strcmp(name, short_names[i].name) != 0 || access(name, F_OK) == 0) continue;
+        path = cached_path(short_names[i].file);
+        if (path == NULL || access(path, F_OK) == 0) break;
+        out_error("model %s is not at %s; tools/quickstart gets it", name, path);
+        free(path);
+        return NULL;
+    }
+    if (path == NULL) path = strdup(name);
+    if (path == NULL) out_error("no memory");
+    return path;
+}
+
+/* ---- progress --------------------------------------------------------------------------- */
+
+struct progress {
+    struct timespec started;
+    int columns; /* 0: nothing is shown */
+    bool shown;
+    int last; /* percent */
+};
+
+static double seconds_since(const struct timespec *start) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - start->tv_sec) + 1e-9 * (double)(now.tv_nsec - start->tv_nsec);
+}
+
+/* "loading [#####     ]  50 %", as wide as the terminal allows; a model that loads in the blink
+ * of an eye shows nothing. */
+static bool progress_show(void *context, double done) {
+    enum { AROUND = 18, BAR = 40, LEAST = 4 };
+    struct progress *const progress = context;
+    const int percent = (int)(done * 100);
+    if (progress->columns == 0 || percent == progress->last) return true;
+    if (!progress->shown && seconds_since(&progress->started) < 0.3) return true;
+    progress->shown = true;
+    progress->last = percent;
+    int bar = progress->columns - AROUND;
+    if (bar > BAR) bar = BAR;
+    if (bar < LEAST) {
+        fprintf(stderr, "\r%3d %%", percent);
+        return true;
+    }
+    char cells[BAR + 1];
+    for (int i = 0; i < bar; i++) cells[i] = i < (int)(done * bar) ? '#' : ' ';
+    cells[bar] = '\0';
+    fprintf(stderr, "\rloading [%s] %3d %%", cells, percent);
+    return true;
+}
+
+static void progress_clear(const struct progress *progress) {
+    if (progress->shown) fprintf(stderr, "\r\033[K");
+}
+
+/* ---- opening ---------------------------------------------------------------------------- */
+
+int loader_open(const struct model_args *args, bool vocab_only, struct quern_model **out) {
+    enum qn_isa isa;
+    if (args->isa != NULL && !qn_isa_parse(args->isa, &isa)) {
+        out_error("unknown instruction set '%s' (see --isa in the help)", args->isa);
+        return EXIT_WRONG_USAGE;
+    }
+    int status;
+    char *path = loader_find(args->path, &status);
+    if (path == NULL) return status;
+
+    struct progress progress = {.columns = out_columns(), .last = -1};
+    clock_gettime(CLOCK_MONOTONIC, &progress.started);
+    const struct quern_model_options options = {.n_threads = args->n_threads,
+                                                .isa = args->isa,
+                                                .no_pin = args->no_pin,
+                                                .no_huge_pages = args->no_huge_pages,
+                                                .vocab_only = vocab_only,
+                                                .progress = progress_show,
+                                                .progress_context = &progress};
+    struct quern_error err;
+    const enum quern_status opened = quern_model_open(path, &options, out, &err);
+    progress_clear(&progress);
+    free(path);
+    if (opened == QUERN_OK) return EXIT_DONE;
+    out_error("%s", err.message);
+    return EXIT_FAILED;
+}

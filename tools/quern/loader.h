@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Finding a model by path or short name, and opening it with a progress bar.
+ */
+#ifndef QUERN_TOOLS_LOADER_H
+#define QUERN_TOOLS_LOADER_H
+
+#include "options.h"
+
+/* Path of the model's file, allocated; NULL, with the sentence printed, when there is none. A
+ * file of the name wins over a short name. *status is the exit status then. */
+char *loader_find(const char *name, int *status);
+
+/* Opens the model of the arguments, or its vocabulary alone. EXIT_DONE or, with the sentence
+ * printed, another exit status. */
+int loader_open(const struct model_args *args, bool vocab_only, struct quern_model **out);
+
+#endif

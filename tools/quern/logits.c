@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * quern logits: logits after every token of a text, into a NumPy file.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "input.h"
+#include "loader.h"
+#include "npy.h"
+#include "output.h"
+
+struct logits_args {
+    const char *prompt, *ids, *ids_file, *output;
+};
+
+static const struct option logits_options[] = {
+    {"-p, --prompt", OPTION_TEXT, "TEXT", 0, 0, offsetof(struct logits_args, prompt), false, true,
+     "the text, encoded as 'quern tokenize' does"},
+    {"--ids", OPTION_TEXT, "1,2,3", 0, 0, offsetof(struct logits_args, ids), false, true,
+     "token ids in place of text"},
+    {"--ids-file", OPTION_TEXT, "FILE", 0, 0, offsetof(struct logits_args, ids_file), false, true,
+     "ids from a file, separated by spaces, commas or newlines; - is standard input"},
+    {"-o, --output", OPTION_TEXT, "F.npy", 0, 0, offsetof(struct logits_args, output), false, true,
+     "the file to write; - is standard output"},
+};
+
+static bool parse_file(const char *path, struct token_list *ids) {
+    struct bytes bytes;
+    if (!input_read(path, &bytes)) return false;
+    const bool done = input_parse_ids(bytes.data, bytes.size, path, ids);
+    free(bytes.data);
+    return done;
+}
+
+static bool gather_ids(const struct quern_model *model, const struct logits_args *args,
+                       struct token_list *ids) {
+    struct quern_model_info info;
+    quern_model_info(model, &info);
+    bool done;
+    if (args->ids != NULL)
+        done = input_parse_ids(args->ids, strlen(args->ids), "--ids", ids);
+    else if (args->ids_file != NULL)
+        done = parse_file(args->ids_file, ids);
+    else
+        done = input_encode(model, args->prompt, strlen(args->prompt),
+                            QUERN_ENCODE_BOS | QUERN_ENCODE_SPECIAL, ids);
+    if (!done || !input_check_ids(ids, info.n_vocab)) return false;
+    if (ids->n > 0) return true;
+    out_error("there is no token to compute logits of");
+    return false;
+}
+
+/* Rows that are held at once: a batch, but at most 64 MiB of logits however long the text is. */
+static int chunk_rows(const struct token_list *ids, int n_batch, int n_vocab) {
+    size_t rows = ((size_t)64 << 20) / sizeof(float) / (size_t)n_vocab;
+    if (rows > (size_t)n_batch) rows = (size_t)n_batch;
+    if (rows > ids->n) rows = ids->n;
+    return rows > 0 ? (int)rows : 1;
+}
+
+static bool write_failed(const char *name) {
+    out_error("cannot write %s: %s", name, strerror(errno));
+    return false;
+}
+
+static bool write_rows(struct quern_session *session, const struct token_list *ids, int chunk,
+                       int n_vocab, FILE *file, const char *name) {
+    if (!npy_write_header(file, ids->n, (size_t)n_vocab)) return write_failed(name);
+    bool *all = malloc((size_t)chunk * sizeof *all);
+    bool done = all != NULL;
+    if (!done) out_error("no memory");
+    for (int i = 0; done && i < chunk; i++) all[i] = true;
+    for (size_t at = 0; done && at < ids->n; at += (size_t)chunk) {
+        const size_t left = ids->n - at, n = left < (size_t)chunk ? left : (size_t)chunk;
+        const struct quern_batch batch = {.n = n, .tokens = ids->data + at, .logits = all};
+        struct quern_error err;
+        if (quern_session_eval(session, &batch, &err) != QUERN_OK) {
+            out_error("%s", err.message);
+            done = false;
+        }
+        for (size_t i = 0; done && i < n; i++)
+            if (!npy_write_floats(file, quern_session_logits(session, i), (size_t)n_vocab))
+                done = write_failed(name);
+    }
+    free(all);
+    return done;
+}
+
+/* A file that could not be written whole does not stay; a pipe or device is left alone. */
+static bool write_file(struct quern_session *session, const struct token_list *ids, int chunk,
+                       int n_vocab, const char *path) {
+    if (strcmp(path, "-") == 0)
+        return write_rows(session, ids, chunk, n_vocab, stdout, "standard output");
+    FILE *file = fopen(path, "wb");
+    if (file == NULL) return write_failed(path);
+    bool done = write_rows(session, ids, chunk, n_vocab, file, path);
+    struct stat status;
+    const bool regular = fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode);
+    if (fclose(file) != 0 && done) done = write_failed(path);
+    if (!done && regular) unlink(path);
+    return done;
+}
+
+static bool compute(struct quern_model *model, const struct session_args *session_args,
+                    const struct token_list *ids, const char *path) {
+    struct quern_model_info info;
+    quern_model_info(model, &info);
+    const int chunk = chunk_rows(ids, session_args->n_batch, info.n_vocab);
+    if (ids->n > MAX_CONTEXT) {
+        out_error("the text has %zu tokens, at most %d are possible", ids->n, MAX_CONTEXT);
+        return false;
+    }
+    struct quern_session_options options = session_options_from(session_args);
+    options.n_ctx = (int)ids->n;
+    options.n_logits = chunk;
+    struct quern_session *session;
+    struct quern_error err;
+    if (quern_session_new(model, &options, &session, &err) != QUERN_OK) {
+        out_error("%s", err.message);
+        return false;
+    }
+    const bool done = write_file(session, ids, chunk, info.n_vocab, path);
+    quern_session_free(session);
+    return done;
+}
+
+static int check_args(const struct logits_args *args) {
+    const int sources = (args->prompt != NULL) + (args->ids != NULL) + (args->ids_file != NULL);
+    if (sources == 1 && args->output != NULL) return EXIT_DONE;
+    if (sources != 1)
+        out_error("exactly one of -p, --ids and --ids-file is needed, found %d", sources);
+    else
+        out_error("no file to write: give -o F.npy");
+    return EXIT_WRONG_USAGE;
+}
+
+int command_logits(int argc, char **argv) {
+    struct model_args model_args = {.path = NULL};
+    struct session_args session_args = session_args_default();
+    struct logits_args args = {.prompt = NULL};
+    const struct option_group groups[] = {
+        OPTION_GROUP("Options", logits_options, &args),
+        OPTION_GROUP("Speed and memory", thread_options, &model_args),
+        OPTION_GROUP(NULL, batch_options, &session_args),
+        OPTION_GROUP(NULL, cache_options, &session_args),
+        OPTION_GROUP(NULL, model_options, &model_args),
+    };
+    const struct positional positionals[] = {{"MODEL", &model_args.path}};
+    const struct command command = {
+        .name = "logits",
+        .arguments = "[options] MODEL -p TEXT -o F.npy",
+        .summary = "logits of every position into a NumPy file",
+        .description = "Writes a float32 array (tokens, vocabulary): row i holds the logits after "
+                       "token i. Rows are written as they are computed, so a long text needs no "
+                       "more memory than a short one.",
+        .groups = groups,
+        .n_groups = COUNT(groups),
+        .positionals = positionals,
+        .n_positionals = COUNT(positionals)};
+    const enum args_result parsed = args_parse(&command, argc, argv);
+    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    const int wrong = check_args(&args);
+    if (wrong != EXIT_DONE) return wrong;
+
+    struct quern_model *model;
+    const int opened = loader_open(&model_args, false, &model);
+    if (opened != EXIT_DONE) return opened;
+    struct token_list ids = {.data = NULL};
+    const bool done =
+        gather_ids(model, &args, &ids) && compute(model, &session_args, &ids, args.output);
+    free(ids.data);
+    quern_model_close(model);
+    return done ? EXIT_DONE : EXIT_FAILED;
+}

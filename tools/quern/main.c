@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The program: finds the subcommand and hands over.
+ */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "args.h"
+#include "commands.h"
+#include "options.h"
+#include "output.h"
+
+static const struct {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+} subcommands[] = {
+    {"run", "generate text, or chat", command_run},
+    {"tokenize", "text to token ids, and back", command_tokenize},
+    {"logits", "logits of every position into a NumPy file", command_logits},
+    {"bench", "measure prefill and decode speed", command_bench},
+    {"plan", "memory and steps of a model, before loading it", command_plan},
+    {"inspect", "what a file holds and what the engine makes of it", command_inspect},
+};
+
+static void print_help(FILE *out) {
+    fputs("Quern runs language models on the CPU.\n\n"
+          "Usage: quern SUBCOMMAND [options] MODEL ...\n\n",
+          out);
+    for (size_t i = 0; i < COUNT(subcommands); i++)
+        fprintf(out, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
+    fputs("\nMODEL is a GGUF file (any part of a split one), or smollm2, which\n"
+          "tools/quickstart fetches.\n\n"
+          "  quern run smollm2 \"What is the capital of France?\"\n"
+          "  quern run smollm2                  chat\n"
+          "  quern SUBCOMMAND --help            options\n"
+          "  quern --version\n\n"
+          "Data goes to standard output, everything else to standard error. Exit status:\n"
+          "0 done, 1 failed, 2 wrong usage.\n",
+          out);
+}
+
+static int unknown_subcommand(const char *name) {
+    const char *names[COUNT(subcommands) + 1] = {NULL};
+    for (size_t i = 0; i < COUNT(subcommands); i++) names[i] = subcommands[i].name;
+    const char *suggestion = args_suggest(name, names);
+    if (suggestion != NULL)
+        out_error("unknown subcommand %s; did you mean %s?", name, suggestion);
+    else
+        out_error("unknown subcommand %s (see 'quern --help')", name);
+    return EXIT_WRONG_USAGE;
+}
+
+static int dispatch(int argc, char **argv) {
+    for (size_t i = 0; i < COUNT(subcommands); i++)
+        if (strcmp(argv[0], subcommands[i].name) == 0) return subcommands[i].run(argc, argv);
+    return unknown_subcommand(argv[0]);
+}
+
+static bool is_help(const char *word) {
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+static int run(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_WRONG_USAGE;
+    }
+    if (is_help(argv[1])) {
+        if (argc > 2) return dispatch(2, (char *[]){argv[2], (char[]){"--help"}, NULL});
+        print_help(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("quern %s\n", quern_version());
+        return EXIT_DONE;
+    }
+    return dispatch(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv) {
+    setlocale(LC_CTYPE, "");
+    signal(SIGPIPE, SIG_DFL); /* a reader that has seen enough ends the program quietly */
+    const int status = run(argc, argv);
+    return out_flush() ? status : EXIT_FAILED;
+}

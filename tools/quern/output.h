@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the program says: errors and notes on stderr, data on stdout.
+ */
+#ifndef QUERN_TOOLS_OUTPUT_H
+#define QUERN_TOOLS_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
+
+/* "quern: sentence" on stderr. */
+void out_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Flushes stdout; false, with its sentence printed, when data could not be written. */
+bool out_flush(void);
+
+/* Columns of the terminal on stderr, or 0 when it is none. */
+int out_columns(void);
+
+#endif
