@@ -34,7 +34,7 @@ enum qn_token_kind {
 
 struct qn_vocab {
     enum qn_vocab_model model;
-    struct qn_text pre;           /* pre-tokenizer's name: "gpt-2", "qwen2", ...; BPE only */
+    struct qn_text pre; /* pre-tokenizer's name: "gpt-2", "qwen2", ...; BPE only */
     uint32_t n_tokens;
     const struct qn_text *tokens; /* [n_tokens] */
     const float *scores;          /* [n_tokens], SPM */
@@ -66,26 +66,29 @@ enum {
 };
 
 /* Appends to ids. Any bytes are accepted: invalid UTF-8 is encoded as Hugging Face's tokenizers
- * see it, as U+FFFD. Linear in size. Error: QN_NO_MEMORY. */
+ * see it, as U+FFFD. Takes time linear in size, for single words of n bytes n log n. Errors:
+ * QN_NO_MEMORY; QN_UNSUPPORTED for a word of 4 GiB. */
 enum qn_status qn_tokenizer_encode(const struct qn_tokenizer *tokenizer, const char *text,
                                    size_t size, unsigned flags, struct qn_ids *ids,
                                    struct qn_error *err);
 
 /* The bytes that a token stands for (may be a part of a character); empty for control tokens
- * unless `special`. id must be in range. Points into the tokenizer. SentencePiece's leading space of the
- * first token is the caller's to drop (qn_decoder does). */
+ * unless `special`. id must be in range. Points into the tokenizer. SentencePiece's leading space
+ * of the first token is the caller's to drop (qn_decoder does). */
 struct qn_text qn_tokenizer_piece(const struct qn_tokenizer *tokenizer, int32_t id, bool special);
 
 /* The id of a token by its exact text, or -1. */
 int32_t qn_tokenizer_find(const struct qn_tokenizer *tokenizer, const char *text, size_t size);
 
 uint32_t qn_tokenizer_n_tokens(const struct qn_tokenizer *tokenizer);
+/* The vocabulary as it was given, with arrays of the tokenizer's own; merges is NULL. */
 const struct qn_vocab *qn_tokenizer_vocab(const struct qn_tokenizer *tokenizer);
 /* EOS, end of turn, and the other tokens that end an answer (<|im_end|>, <|endoftext|>, ...). */
 bool qn_tokenizer_is_end(const struct qn_tokenizer *tokenizer, int32_t id);
 
 /* Streaming decoder: holds back bytes of an unfinished character, so that output is always valid
- * UTF-8; what can never become valid comes out as U+FFFD. Zero-initialise. */
+ * UTF-8; what can never become valid comes out as U+FFFD. Zero-initialise; set started where the
+ * text goes on from something (a prompt), so that a SentencePiece model's first space stays. */
 struct qn_decoder {
     char held[4];
     int n_held;
@@ -93,8 +96,8 @@ struct qn_decoder {
 };
 /* Bytes that may be written now for the next id: at most 3 * size of the piece + 3 (writes into
  * out[capacity]; returns the count, or 0 with nothing consumed if capacity is too small). */
-size_t qn_decoder_next(struct qn_decoder *decoder, const struct qn_tokenizer *tokenizer,
-                       int32_t id, bool special, char *out, size_t capacity);
+size_t qn_decoder_next(struct qn_decoder *decoder, const struct qn_tokenizer *tokenizer, int32_t id,
+                       bool special, char *out, size_t capacity);
 /* What remains at the end: U+FFFD for an unfinished character. */
 size_t qn_decoder_finish(struct qn_decoder *decoder, char *out, size_t capacity);
 

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Takes a vocabulary over: checks what a file may have wrong, and works out the bytes that each
+ * token stands for.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "text/bytes.h"
+#include "text/private.h"
+
+/* Real tokens have up to a few hundred bytes, real vocabularies up to some 300,000 tokens. */
+enum { TOKEN_MAX = 1 << 16, TOKENS_MAX = 1 << 24 };
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+int qn_vocab_byte_token(const struct qn_text *token) {
+    if (token->size != 6 || memcmp(token->data, "<0x", 3) != 0 || token->data[5] != '>') return -1;
+    const int high = hex_digit(token->data[3]), low = hex_digit(token->data[4]);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+static enum qn_status check_id(int32_t id, uint32_t n, const char *what, struct qn_error *err) {
+    if (id >= -1 && (id < 0 || (uint32_t)id < n)) return QN_OK;
+    return qn_fail(err, QN_BAD_FILE, "the %s token has id %d, expected less than %u", what, (int)id,
+                   n);
+}
+
+static enum qn_status check(const struct qn_vocab *vocab, size_t *n_bytes, struct qn_error *err) {
+    const uint32_t n = vocab->n_tokens;
+    if (n == 0 || n > TOKENS_MAX) {
+        return qn_fail(err, QN_BAD_FILE, "the vocabulary has %u tokens, expected 1 to %d", n,
+                       TOKENS_MAX);
+    }
+    if (vocab->model == QN_VOCAB_SPM && vocab->scores == NULL) {
+        return qn_fail(err, QN_BAD_FILE, "the SentencePiece vocabulary has no scores");
+    }
+    *n_bytes = 0;
+    for (uint32_t id = 0; id < n; id++) {
+        if (vocab->tokens[id].size > TOKEN_MAX) {
+            return qn_fail(err, QN_BAD_FILE, "token %u has %zu bytes, expected at most %d", id,
+                           vocab->tokens[id].size, TOKEN_MAX);
+        }
+        if (vocab->model == QN_VOCAB_SPM && isnan(vocab->scores[id])) {
+            return qn_fail(err, QN_BAD_FILE, "the score of token %u is not a number", id);
+        }
+        if (vocab->kinds != NULL && vocab->kinds[id] == QN_TOKEN_BYTE &&
+            qn_vocab_byte_token(&vocab->tokens[id]) < 0) {
+            return qn_fail(err, QN_BAD_FILE, "byte token %u is \"%.*s\", expected \"<0xHH>\"", id,
+                           (int)(vocab->tokens[id].size < 64 ? vocab->tokens[id].size : 64),
+                           vocab->tokens[id].data);
+        }
+        if (!qn_checked_add(*n_bytes, 2 * vocab->tokens[id].size + 1, n_bytes)) {
+            return qn_fail(err, QN_NO_MEMORY, "the vocabulary is too large");
+        }
+    }
+    QN_TRY(check_id(vocab->bos, n, "beginning-of-text", err));
+    QN_TRY(check_id(vocab->eos, n, "end-of-text", err));
+    QN_TRY(check_id(vocab->unknown, n, "unknown", err));
+    return check_id(vocab->end_of_turn, n, "end-of-turn", err);
+}
+
+/* Writes the bytes that a token stands for into out[size of the token + 1]; returns their count. */
+static size_t write_piece(enum qn_vocab_model model, uint8_t kind, const struct qn_text *token,
+                          char *out) {
+    if (kind == QN_TOKEN_NORMAL && model == QN_VOCAB_BPE) {
+        const size_t n = qn_bytes_decode(token->data, token->size, out);
+        if (n != SIZE_MAX) return n;
+    }
+    if (model == QN_VOCAB_SPM && kind == QN_TOKEN_BYTE) {
+        out[0] = (char)qn_vocab_byte_token(token);
+        return 1;
+    }
+    if (model == QN_VOCAB_SPM && kind != QN_TOKEN_CONTROL) {
+        size_t n = 0;
+        for (size_t i = 0; i < token->size;) {
+            const bool mark = token->size - i >= QN_SPACE_MARK_SIZE &&
+                              memcmp(token->data + i, QN_SPACE_MARK, QN_SPACE_MARK_SIZE) == 0;
+            out[n++] = mark ? ' ' : token->data[i];
+            i += mark ? QN_SPACE_MARK_SIZE : 1;
+        }
+        return n;
+    }
+    if (token->size > 0) memcpy(out, token->data, token->size);
+    return token->size;
+}
+
+/* SentencePiece files without kinds spell bytes like all others. */
+static uint8_t kind_of(const struct qn_vocab *vocab, uint32_t id) {
+    if (vocab->kinds != NULL) return vocab->kinds[id];
+    const bool byte = vocab->model == QN_VOCAB_SPM && qn_vocab_byte_token(&vocab->tokens[id]) >= 0;
+    return byte ? QN_TOKEN_BYTE : QN_TOKEN_NORMAL;
+}
+
+/* Texts that end an answer, in the families that mark turns. The file's own EOS and end of turn
+ * come on top; these are for files that name only one of them. */
+static const char *const end_texts[] = {
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|eot|>",
+    "<end_of_turn>",
+    "<|end_of_turn|>",
+    "<EOT>",
+    "<|END_OF_TURN_TOKEN|>",
+    "</s>",
+    "<|return|>",
+    "<|endofturn|>",
+    "<｜end▁of▁sentence｜>",
+};
+
+static void add_end(struct qn_tokenizer *tokenizer, int32_t id) {
+    if (id < 0) return;
+    for (size_t i = 0; i < tokenizer->n_ends; i++) {
+        if (tokenizer->ends[i] == id) return;
+    }
+    if (tokenizer->n_ends < QN_ENDS_MAX) tokenizer->ends[tokenizer->n_ends++] = id;
+}
+
+static void find_ends(struct qn_tokenizer *tokenizer) {
+    add_end(tokenizer, tokenizer->vocab.eos);
+    add_end(tokenizer, tokenizer->vocab.end_of_turn);
+    for (size_t i = 0; i < sizeof end_texts / sizeof *end_texts; i++) {
+        const int32_t id = qn_token_map_find(&tokenizer->map, end_texts[i], strlen(end_texts[i]));
+        const bool special = id >= 0 && (tokenizer->kinds[id] == QN_TOKEN_CONTROL ||
+                                         tokenizer->kinds[id] == QN_TOKEN_USER_DEFINED);
+        if (special) add_end(tokenizer, id);
+    }
+}
+
+enum qn_status qn_vocab_copy(struct qn_tokenizer *tokenizer, const struct qn_vocab *vocab,
+                             struct qn_error *err) {
+    size_t n_bytes = 0;
+    QN_TRY(check(vocab, &n_bytes, err));
+    const uint32_t n = vocab->n_tokens;
+    const bool spm = vocab->model == QN_VOCAB_SPM;
+    tokenizer->scores = spm ? malloc(n * sizeof *tokenizer->scores) : NULL;
+    tokenizer->vocab = *vocab;
+    tokenizer->vocab.scores = tokenizer->scores;
+    tokenizer->vocab.merges = NULL;
+    tokenizer->vocab.n_merges = 0;
+    tokenizer->vocab.tokens = tokenizer->tokens = malloc(n * sizeof *tokenizer->tokens);
+    tokenizer->vocab.kinds = tokenizer->kinds = malloc(n);
+    tokenizer->pieces = malloc(n * sizeof *tokenizer->pieces);
+    tokenizer->bytes = malloc(n_bytes);
+    if ((spm && tokenizer->scores == NULL) || tokenizer->tokens == NULL ||
+        tokenizer->kinds == NULL || tokenizer->pieces == NULL || tokenizer->bytes == NULL) {
+        return qn_fail(err, QN_NO_MEMORY, "no memory for a vocabulary of %u tokens", n);
+    }
+    if (spm) memcpy(tokenizer->scores, vocab->scores, n * sizeof *tokenizer->scores);
+    char *at = tokenizer->bytes;
+    for (uint32_t id = 0; id < n; id++) {
+        const struct qn_text *token = &vocab->tokens[id];
+        tokenizer->kinds[id] = kind_of(vocab, id);
+        if (token->size > 0) memcpy(at, token->data, token->size);
+        tokenizer->tokens[id] = (struct qn_text){at, token->size};
+        at += token->size;
+        const size_t size = write_piece(vocab->model, tokenizer->kinds[id], token, at);
+        tokenizer->pieces[id] = (struct qn_text){at, size};
+        at += size;
+        if (token->size > tokenizer->longest_token) tokenizer->longest_token = token->size;
+    }
+    QN_TRY(qn_token_map_init(&tokenizer->map, tokenizer->tokens, n, qn_map_secret(), err));
+    find_ends(tokenizer);
+    return QN_OK;
+}
