@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Placement of buffers, the blocks of the KV cache, and the plan's own promises.
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "plan/place.h"
+#include "plan/plan.h"
+#include "run/kv_blocks.h"
+
+/* xorshift64*, so that a failure can be repeated by its seed. */
+static uint64_t next_random(uint64_t *state) {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 2685821657736338717u;
+}
+
+static bool overlap(size_t a, size_t a_size, size_t b, size_t b_size) {
+    return a < b + b_size && b < a + a_size;
+}
+
+/* Random lifetimes on a line of steps; buffers whose lifetimes touch conflict. */
+Test(place, no_live_overlap) {
+    for (uint64_t seed = 1; seed <= 2000; seed++) {
+        uint64_t state = seed;
+        size_t sizes[QN_PLACE_MAX], offsets[QN_PLACE_MAX], sum = 0;
+        uint32_t conflicts[QN_PLACE_MAX] = {0};
+        int first[QN_PLACE_MAX], last[QN_PLACE_MAX];
+        const int n = 1 + (int)(next_random(&state) % QN_PLACE_MAX);
+        for (int i = 0; i < n; i++) {
+            sizes[i] = next_random(&state) % 5000;
+            first[i] = (int)(next_random(&state) % 20);
+            last[i] = first[i] + (int)(next_random(&state) % 8);
+            sum += (sizes[i] + QN_PLACE_ALIGNMENT - 1) / QN_PLACE_ALIGNMENT * QN_PLACE_ALIGNMENT;
+        }
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++)
+                if (first[i] <= last[j] && first[j] <= last[i]) conflicts[i] |= 1u << j;
+        const size_t total = qn_place(n, sizes, conflicts, offsets);
+        cr_assert_leq(total, sum, "seed %lu: %zu bytes for %zu", seed, total, sum);
+        for (int i = 0; i < n; i++) {
+            cr_assert_eq(offsets[i] % QN_PLACE_ALIGNMENT, 0);
+            cr_assert_leq(offsets[i] + sizes[i], total, "seed %lu: buffer %d beyond the end", seed,
+                          i);
+            for (int j = 0; j < i; j++)
+                cr_assert(!(conflicts[i] >> j & 1) ||
+                              !overlap(offsets[i], sizes[i], offsets[j], sizes[j]),
+                          "seed %lu: buffers %d and %d overlap while both live", seed, i, j);
+        }
+    }
+}
+
+Test(place, buffers_that_never_meet_share) {
+    const size_t sizes[4] = {1000, 4000, 300, 2000};
+    const uint32_t conflicts[4] = {1, 2, 4, 8};
+    size_t offsets[4];
+    cr_assert_eq(qn_place(4, sizes, conflicts, offsets), 4096);
+    for (int i = 0; i < 4; i++) cr_assert_eq(offsets[i], 0);
+}
+
+/* Blocks are owned once, tables lead to the right number, and growth up to n_ctx never fails. */
+static void check_owners(const struct qn_kv_blocks *kv, uint64_t seed) {
+    int *const owners = calloc((size_t)kv->n_blocks, sizeof *owners), used = 0;
+    for (int s = 0; s < kv->n_sequences; s++) {
+        used += kv->lengths[s];
+        for (int b = 0; b < (kv->lengths[s] + QN_KV_BLOCK - 1) / QN_KV_BLOCK; b++)
+            owners[kv->tables[s * kv->n_blocks + b]]++;
+    }
+    for (int i = 0; i < kv->n_free; i++) owners[kv->free[i]]++;
+    for (int b = 0; b < kv->n_blocks; b++)
+        cr_assert_eq(owners[b], 1, "seed %lu: block %d has %d owners", seed, b, owners[b]);
+    cr_assert_eq(used, kv->n_used);
+    free(owners);
+}
+
+Test(kv_blocks, each_has_one_owner) {
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        uint64_t state = seed;
+        struct qn_kv_blocks kv;
+        const int n_ctx = 1 + (int)(next_random(&state) % 700);
+        const int n_sequences = 1 + (int)(next_random(&state) % 5);
+        const int n_blocks = (n_ctx + QN_KV_BLOCK - 1) / QN_KV_BLOCK + n_sequences - 1;
+        cr_assert_eq(qn_kv_blocks_new(n_ctx, n_blocks, n_sequences, &kv, NULL), QN_OK);
+        for (int step = 0; step < 2000; step++) {
+            const int s = (int)(next_random(&state) % (unsigned)n_sequences);
+            if (next_random(&state) % 100 == 0)
+                qn_kv_blocks_truncate(&kv, s, (int)(next_random(&state) % 300));
+            else if (kv.n_used < n_ctx)
+                qn_kv_blocks_append(&kv, s);
+            if (step % 50 == 0) check_owners(&kv, seed);
+        }
+        check_owners(&kv, seed);
+        qn_kv_blocks_free(&kv);
+    }
+}
+
+static void open_spec(const char *name, struct qn_gguf **gguf, struct qn_spec *spec) {
+    char path[512];
+    struct qn_error err = {0};
+    snprintf(path, sizeof path, "%s/models/%s.gguf", TEST_DATA, name);
+    cr_assert_eq(qn_gguf_open(path, gguf, &err), QN_OK, "%s", err.message);
+    cr_assert_eq(qn_spec_read(*gguf, 16, spec, &err), QN_OK, "%s", err.message);
+}
+
+static const struct qn_limits limits = {
+    .n_ctx = 200, .n_ubatch = 32, .n_sequences = 2, .n_logits = 3, .n_threads = 2};
+
+static bool lies_apart(const struct qn_buffer *a, const struct qn_buffer *b) {
+    return !overlap(a->offset, a->row_size * (size_t)a->n_rows, b->offset,
+                    b->row_size * (size_t)b->n_rows);
+}
+
+/* Replays the steps: what is read was written before, and since then nothing that lies on the
+ * same bytes was. */
+Test(plan, reads_what_was_written) {
+    static const char *const names[] = {"llama-f32", "qwen2-mixed", "llama-q4_k", "llama-f16"};
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
+        struct qn_gguf *gguf;
+        struct qn_spec spec;
+        struct qn_plan plan;
+        open_spec(names[n], &gguf, &spec);
+        cr_assert_eq(qn_plan_new(&spec, &limits, &plan, NULL), QN_OK);
+        uint32_t valid = 0;
+        for (int s = 0; s < plan.n_steps; s++) {
+            const uint32_t reads = qn_step_reads(&plan.steps[s]);
+            const uint32_t writes = qn_step_writes(&plan.steps[s]);
+            cr_assert_eq(reads & ~valid, 0, "%s: step %d reads %x, valid are %x", names[n], s,
+                         reads, valid);
+            for (int w = 0; w < QN_BUFFER_COUNT; w++)
+                for (int b = 0; b < QN_BUFFER_COUNT; b++)
+                    if (writes >> w & 1 && b != w &&
+                        !lies_apart(&plan.buffers[w], &plan.buffers[b])) {
+                        cr_assert(!((reads | writes) >> b & 1),
+                                  "%s: step %d uses %s and %s, which "
+                                  "overlap",
+                                  names[n], s, plan.buffers[w].name, plan.buffers[b].name);
+                        valid &= ~(1u << b);
+                    }
+            valid |= writes;
+        }
+        cr_assert(valid >> QN_BUFFER_LOGITS & 1);
+        qn_plan_free(&plan);
+        qn_spec_free(&spec);
+        qn_gguf_close(gguf);
+    }
+}
+
+Test(plan, five_barriers_a_layer) {
+    struct qn_gguf *gguf;
+    struct qn_spec spec;
+    struct qn_plan plan;
+    open_spec("llama-q4_1", &gguf, &spec);
+    cr_assert_eq(qn_plan_new(&spec, &limits, &plan, NULL), QN_OK);
+    int barriers = 0;
+    for (int s = 0; s < plan.n_steps; s++)
+        barriers += plan.steps[s].layer == 0 && qn_step_has_barrier(&plan.steps[s], 1);
+    cr_assert_eq(barriers, 5);
+    qn_plan_free(&plan);
+    qn_spec_free(&spec);
+    qn_gguf_close(gguf);
+}
+
+Test(plan, refuses_limits) {
+    struct qn_gguf *gguf;
+    struct qn_spec spec;
+    struct qn_plan plan;
+    struct qn_error err;
+    open_spec("llama-f32", &gguf, &spec);
+    struct qn_limits bad[4] = {limits, limits, limits, limits};
+    bad[0].n_ctx = 0;
+    bad[1].n_ubatch = 1 << 20;
+    bad[2].kv_k = bad[2].kv_v = QN_KV_Q8_0; /* head size 16 */
+    bad[3].n_sequences = -1;
+    for (int i = 0; i < 4; i++) {
+        err.message[0] = '\0';
+        cr_assert_neq(qn_plan_new(&spec, &bad[i], &plan, &err), QN_OK, "case %d", i);
+        cr_assert(err.message[0], "case %d", i);
+    }
+    qn_spec_free(&spec);
+    qn_gguf_close(gguf);
+}
