@@ -27,7 +27,7 @@ static void load_matrix(const struct qn_model *model, const struct qn_weight *we
     const size_t row_size = qn_type_row_size(tensor->type, (size_t)weight->k);
     const int n1 = end * rows < weight->n ? end * rows : weight->n;
     qn_pack_rows(tensor->type, rows, weight->k, tensor->data, row_size, weight->n, first * rows, n1,
-                 model->arena.data + weight->offset);
+                 model->arena.data + weight->offset + (size_t)first * weight->tile_size);
 }
 
 static void load_vector(const struct qn_model *model, const struct qn_weight *weight) {
