@@ -2,7 +2,8 @@
  *
  * What the pool's barrier and the start of a run cost, for each number of threads:
  *   quern-bench-barrier [MAX_THREADS]
- * Each line is the median of several rounds; "asleep" is a run whose workers had gone to sleep.
+ * Least and median of many short rounds: a busy neighbour spoils a few rounds, not the answer.
+ * "From sleep" is a run whose workers had gone to sleep.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 
 #include "host/pool.h"
 
-enum { ROUNDS = 15 };
+enum { ROUNDS = 101, STEPS = 500 };
 
 struct round {
     struct qn_pool *pool;
@@ -34,28 +35,31 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double median(double *values) {
-    qsort(values, ROUNDS, sizeof *values, compare);
-    return values[ROUNDS / 2];
+static void print_times(double *times) {
+    qsort(times, ROUNDS, sizeof *times, compare);
+    printf(" %9.0f %9.0f", times[0], times[ROUNDS / 2]);
 }
 
-static void measure(struct qn_pool *pool, int n_runs, int n_barriers) {
+static void measure(struct qn_pool *pool, int n_steps) {
     double barrier[ROUNDS], run[ROUNDS], asleep[ROUNDS];
-    struct round many = {pool, n_barriers}, none = {pool, 0};
+    struct round many = {pool, n_steps}, none = {pool, 0};
     for (int i = 0; i < ROUNDS; i++) {
         double start = now_ns();
         qn_pool_run(pool, do_barriers, &many);
-        barrier[i] = (now_ns() - start) / n_barriers;
+        barrier[i] = (now_ns() - start) / n_steps;
         start = now_ns();
-        for (int k = 0; k < n_runs; k++) qn_pool_run(pool, do_barriers, &none);
-        run[i] = (now_ns() - start) / n_runs;
-        usleep(2000);
+        for (int k = 0; k < n_steps; k++) qn_pool_run(pool, do_barriers, &none);
+        run[i] = (now_ns() - start) / n_steps;
+        usleep(1000);
         start = now_ns();
         qn_pool_run(pool, do_barriers, &none);
         asleep[i] = now_ns() - start;
     }
-    printf("%7d %14.0f %14.0f %14.0f\n", qn_pool_n_threads(pool), median(barrier), median(run),
-           median(asleep));
+    printf("%7d", qn_pool_n_threads(pool));
+    print_times(barrier);
+    print_times(run);
+    print_times(asleep);
+    printf("\n");
 }
 
 int main(int argc, char **argv) {
@@ -66,7 +70,8 @@ int main(int argc, char **argv) {
         return 1;
     }
     const int max = argc > 1 ? atoi(argv[1]) : 2 * topology.n_cores;
-    printf("%7s %14s %14s %14s\n", "threads", "ns a barrier", "ns a run", "ns asleep");
+    printf("        ns a barrier        ns a run            ns a run from sleep\n"
+           "threads     least    median     least    median     least    median\n");
     for (int n = 1; n <= max; n = n < 4 ? n + 1 : 2 * n) {
         const struct qn_pool_options options = {.n_threads = n, .pin = true};
         struct qn_pool *pool;
@@ -74,8 +79,7 @@ int main(int argc, char **argv) {
             fprintf(stderr, "%s\n", err.message);
             return 1;
         }
-        const int crowd = n > topology.n_cores ? 100 : 1;
-        measure(pool, 10000 / crowd, 100000 / crowd);
+        measure(pool, n > topology.n_cores ? STEPS / 100 : STEPS);
         qn_pool_free(pool);
     }
     qn_topology_free(&topology);

@@ -1,63 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The pool under every number of threads, more than there are cores included. Run it under
- * ThreadSanitizer too: the tests share plain variables that only barriers protect.
+ * The pool under every number of threads, more than there are cores included. Its work is in
+ * pool_checks.c, which race_pool.c runs under ThreadSanitizer.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "alloc_meter.h"
 #include "host/pool.h"
+#include "pool_checks.h"
 
 static const int thread_counts[] = {1, 2, 3, 4, 7, 8, 9, 16, 17, 33};
 #define N_COUNTS (sizeof thread_counts / sizeof *thread_counts)
 
-static struct qn_pool *make_pool(int n_threads, bool pin) {
-    struct qn_topology topology;
-    struct qn_pool *pool;
+static struct qn_pool *take_pool(int n_threads, bool pin) {
     struct qn_error err = {0};
-    cr_assert_eq(qn_topology_read(NULL, &topology, &err), QN_OK, "%s", err.message);
-    const struct qn_pool_options options = {.n_threads = n_threads, .pin = pin};
-    cr_assert_eq(qn_pool_new(&topology, &options, &pool, &err), QN_OK, "%s", err.message);
+    struct qn_pool *pool = make_pool(n_threads, pin, &err);
+    cr_assert_not_null(pool, "%s", err.message);
     cr_assert(n_threads == 0 || qn_pool_n_threads(pool) == n_threads);
-    qn_topology_free(&topology);
     return pool;
 }
 
 /* ---- runs ---- */
 
-struct tally {
-    struct {
-        _Alignas(64) long n;
-    } thread[QN_POOL_MAX_THREADS];
-    long input; /* written by the caller between runs */
-};
-
-static void add_input(void *context, int thread) {
-    struct tally *tally = context;
-    tally->thread[thread].n += tally->input;
-}
-
-/* Each run adds a new number once on every thread; the caller reads the sums at once. */
 Test(pool, every_thread_runs_once_a_run) {
     for (size_t c = 0; c < N_COUNTS; c++) {
-        struct qn_pool *pool = make_pool(thread_counts[c], true);
-        static struct tally tally;
-        tally = (struct tally){0};
-        long expected = 0;
-        for (int run = 1; run <= 500; run++) {
-            tally.input = run;
-            expected += run;
-            qn_pool_run(pool, add_input, &tally);
-            for (int i = 0; i < thread_counts[c]; i++) cr_assert_eq(tally.thread[i].n, expected);
-        }
-        cr_assert_eq(tally.thread[thread_counts[c]].n, 0);
+        struct qn_pool *pool = take_pool(thread_counts[c], true);
+        cr_assert_eq(check_sums(pool, 500, 0), 0, "%d threads", thread_counts[c]);
         qn_pool_free(pool);
     }
 }
@@ -68,7 +42,7 @@ static void where(void *context, int thread) {
 }
 
 Test(pool, caller_is_thread_0) {
-    struct qn_pool *pool = make_pool(3, false);
+    struct qn_pool *pool = take_pool(3, false);
     pthread_t threads[3];
     qn_pool_run(pool, where, threads);
     cr_assert(pthread_equal(threads[0], pthread_self()));
@@ -77,94 +51,42 @@ Test(pool, caller_is_thread_0) {
     qn_pool_free(pool);
 }
 
-/* Workers that went to sleep are woken: far longer pauses than any spinning. */
+/* Far longer pauses than any spinning. */
 Test(pool, wakes_sleeping_workers) {
-    struct qn_pool *pool = make_pool(3, true);
-    static struct tally tally;
-    tally.input = 1;
-    for (int run = 1; run <= 20; run++) {
-        usleep(3000);
-        qn_pool_run(pool, add_input, &tally);
-        for (int i = 0; i < 3; i++) cr_assert_eq(tally.thread[i].n, run);
-    }
+    struct qn_pool *pool = take_pool(3, true);
+    cr_assert_eq(check_sums(pool, 20, 3000), 0);
     qn_pool_free(pool);
 }
 
 /* ---- barriers ---- */
 
-struct ring {
-    struct qn_pool *pool;
-    int n_threads, n_steps;
-    long value[2][QN_POOL_MAX_THREADS]; /* double-buffered, on purpose without padding */
-    atomic_int wrong;
-};
-
-/* Each step, a thread takes its neighbour's value of the step before and adds one: right only if
- * nobody is a step ahead or behind. */
-static void walk_ring(void *context, int thread) {
-    struct ring *ring = context;
-    for (int step = 0; step < ring->n_steps; step++) {
-        const long *from = ring->value[step % 2];
-        long *to = ring->value[1 - step % 2];
-        const long neighbour = from[(thread + 1) % ring->n_threads];
-        if (neighbour != step) atomic_fetch_add(&ring->wrong, 1);
-        to[thread] = neighbour + 1;
-        qn_pool_barrier(ring->pool, thread);
-    }
-}
-
-static void check_ring(int n_threads, int n_steps, int n_runs, bool pin) {
-    struct qn_pool *pool = make_pool(n_threads, pin);
-    static struct ring ring;
-    for (int run = 0; run < n_runs; run++) {
-        ring = (struct ring){.pool = pool, .n_threads = n_threads, .n_steps = n_steps};
-        qn_pool_run(pool, walk_ring, &ring);
-        cr_assert_eq(atomic_load(&ring.wrong), 0, "%d threads", n_threads);
-        for (int i = 0; i < n_threads; i++) cr_assert_eq(ring.value[n_steps % 2][i], n_steps);
-    }
+static void keeps_step(int n_threads, int n_steps, int n_runs, bool pin) {
+    struct qn_pool *pool = take_pool(n_threads, pin);
+    for (int run = 0; run < n_runs; run++)
+        cr_assert_eq(check_ring(pool, n_steps), 0, "%d threads", n_threads);
     qn_pool_free(pool);
 }
 
 Test(barrier, keeps_step_at_every_count) {
-    for (size_t c = 0; c < N_COUNTS; c++) check_ring(thread_counts[c], 50, 4, true);
+    for (size_t c = 0; c < N_COUNTS; c++) keeps_step(thread_counts[c], 50, 4, true);
 }
 
 Test(barrier, hundred_thousand_with_two_threads) {
-    check_ring(2, 100000, 1, true);
+    keeps_step(2, 100000, 1, true);
 }
 
 Test(barrier, two_thousand_crowded) {
-    check_ring(16, 2000, 1, true);
+    keeps_step(16, 2000, 1, true);
 }
 
 Test(barrier, does_not_need_pinning) {
-    check_ring(4, 1000, 2, false);
-}
-
-struct sleepers {
-    struct qn_pool *pool;
-    int n_threads;
-    long steps[QN_POOL_MAX_THREADS];
-};
-
-/* A different thread comes late each time, by more than the others spin. */
-static void one_is_late(void *context, int thread) {
-    struct sleepers *sleepers = context;
-    for (int step = 0; step < 3 * sleepers->n_threads; step++) {
-        if (step % sleepers->n_threads == thread) usleep(1000);
-        sleepers->steps[thread]++;
-        qn_pool_barrier(sleepers->pool, thread);
-    }
+    keeps_step(4, 1000, 2, false);
 }
 
 Test(barrier, wakes_sleepers) {
     for (size_t c = 0; c < N_COUNTS; c++) {
-        const int n = thread_counts[c];
-        struct qn_pool *pool = make_pool(n, true);
-        static struct sleepers sleepers;
-        sleepers = (struct sleepers){.pool = pool, .n_threads = n};
-        qn_pool_run(pool, one_is_late, &sleepers);
-        for (int i = 0; i < n; i++) cr_assert_eq(sleepers.steps[i], 3 * n);
+        struct qn_pool *pool = take_pool(thread_counts[c], true);
+        cr_assert_eq(check_late(pool), 0, "%d threads", thread_counts[c]);
         qn_pool_free(pool);
     }
 }
@@ -191,7 +113,7 @@ Test(pinning, is_read_back) {
     cr_assert_eq(qn_topology_read(NULL, &topology, NULL), QN_OK);
     const int n = topology.n_cores + 2;
     cr_assert_leq(n, QN_POOL_MAX_THREADS);
-    struct qn_pool *pool = make_pool(n, true);
+    struct qn_pool *pool = take_pool(n, true);
     int cpus[QN_POOL_MAX_THREADS];
     qn_pool_run(pool, record_cpu, cpus);
     for (int i = 0; i < n; i++) {
@@ -208,7 +130,7 @@ Test(pinning, is_read_back) {
 Test(pinning, of_the_caller_is_undone) {
     cpu_set_t before, after;
     cr_assert_eq(sched_getaffinity(0, sizeof before, &before), 0);
-    struct qn_pool *pool = make_pool(2, true);
+    struct qn_pool *pool = take_pool(2, true);
     cr_assert_geq(qn_pool_cpu(pool, 0), 0);
     qn_pool_free(pool);
     cr_assert_eq(sched_getaffinity(0, sizeof after, &after), 0);
@@ -218,7 +140,7 @@ Test(pinning, of_the_caller_is_undone) {
 Test(pinning, can_be_left_out) {
     cpu_set_t before, during;
     cr_assert_eq(sched_getaffinity(0, sizeof before, &before), 0);
-    struct qn_pool *pool = make_pool(2, false);
+    struct qn_pool *pool = take_pool(2, false);
     for (int i = 0; i < 2; i++) cr_assert_eq(qn_pool_cpu(pool, i), -1);
     cr_assert_eq(sched_getaffinity(0, sizeof during, &during), 0);
     cr_assert(CPU_EQUAL(&before, &during));
@@ -235,10 +157,7 @@ Test(pinning, to_a_missing_core_floats) {
     cr_assert_eq(qn_pool_new(&topology, &options, &pool, NULL), QN_OK);
     cr_assert_eq(qn_pool_n_threads(pool), 2);
     cr_assert(qn_pool_cpu(pool, 0) == -1 && qn_pool_cpu(pool, 1) == -1);
-    static struct tally tally;
-    tally.input = 1;
-    qn_pool_run(pool, add_input, &tally);
-    cr_assert(tally.thread[0].n == 1 && tally.thread[1].n == 1);
+    cr_assert_eq(check_sums(pool, 10, 0), 0);
     qn_pool_free(pool);
 }
 
@@ -247,7 +166,7 @@ Test(pinning, to_a_missing_core_floats) {
 Test(pool, default_is_the_topologys) {
     struct qn_topology topology;
     cr_assert_eq(qn_topology_read(NULL, &topology, NULL), QN_OK);
-    struct qn_pool *pool = make_pool(0, true);
+    struct qn_pool *pool = take_pool(0, true);
     cr_assert_eq(qn_pool_n_threads(pool), topology.n_default);
     qn_pool_free(pool);
     qn_topology_free(&topology);
@@ -271,9 +190,8 @@ Test(pool, refuses_impossible_counts) {
 
 Test(pool, comes_and_goes) {
     for (int i = 0; i < 200; i++) {
-        struct qn_pool *pool = make_pool(1 + i % 4, true);
-        static struct tally tally;
-        if (i % 3) qn_pool_run(pool, add_input, &tally);
+        struct qn_pool *pool = take_pool(1 + i % 4, true);
+        if (i % 3) cr_assert_eq(check_sums(pool, 2, 0), 0);
         qn_pool_free(pool);
     }
     qn_pool_free(NULL);
@@ -290,7 +208,7 @@ static void on_signal(int number) {
 Test(pool, workers_leave_signals_to_the_caller) {
     main_thread = pthread_self();
     signal(SIGUSR1, on_signal);
-    struct qn_pool *pool = make_pool(4, true);
+    struct qn_pool *pool = take_pool(4, true);
     for (int i = 0; i < 100; i++) kill(getpid(), SIGUSR1);
     qn_pool_free(pool);
     cr_assert_not(handled_elsewhere);
@@ -323,11 +241,9 @@ Test(pool, survives_failed_allocations) {
 
 /* A run and its barriers allocate nothing. */
 Test(pool, runs_without_allocating) {
-    struct qn_pool *pool = make_pool(4, true);
-    static struct ring ring;
-    ring = (struct ring){.pool = pool, .n_threads = 4, .n_steps = 20};
+    struct qn_pool *pool = take_pool(4, true);
     alloc_meter_reset();
-    qn_pool_run(pool, walk_ring, &ring);
+    cr_assert_eq(check_ring(pool, 20), 0);
     cr_assert_eq(alloc_meter_calls(), 0);
     qn_pool_free(pool);
 }

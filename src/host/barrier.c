@@ -37,10 +37,6 @@ static bool reached(uint32_t word, uint32_t target) {
     return (int32_t)((word & ~1u) - target) >= 0;
 }
 
-uint32_t qn_signal_next(const struct qn_signal *signal) {
-    return (atomic_load_explicit(&signal->word, memory_order_relaxed) & ~1u) + 2;
-}
-
 void qn_signal_post(struct qn_signal *signal, uint32_t target) {
     const uint32_t before = atomic_exchange_explicit(&signal->word, target, memory_order_acq_rel);
     if (before & 1u) syscall(SYS_futex, &signal->word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
@@ -90,7 +86,8 @@ static void gather(struct qn_barrier_line *lines, int n_threads, int leader, uin
 
 void qn_barrier_wait(struct qn_barrier_line *lines, int n_threads, int thread,
                      struct qn_spin spin) {
-    const uint32_t target = qn_signal_next(&lines[thread].arrived);
+    if (n_threads == 1) return;
+    const uint32_t target = lines[thread].step += 2;
     qn_signal_post(&lines[thread].arrived, target);
     if (n_threads <= QN_BARRIER_GROUP) {
         for (int i = 1; i < n_threads; i++) {
@@ -120,7 +117,7 @@ static void keep_in_step(struct qn_barrier_line *leader, uint32_t target) {
 
 void qn_barrier_arrive(struct qn_barrier_line *lines, int n_threads, int thread,
                        struct qn_spin spin) {
-    const uint32_t target = qn_signal_next(&lines[thread].arrived);
+    const uint32_t target = lines[thread].step += 2;
     qn_signal_post(&lines[thread].arrived, target);
     if (n_threads <= QN_BARRIER_GROUP || thread != leader_of(thread)) return;
     gather(lines, n_threads, thread, target, spin);
@@ -128,7 +125,8 @@ void qn_barrier_arrive(struct qn_barrier_line *lines, int n_threads, int thread,
 }
 
 void qn_barrier_join(struct qn_barrier_line *lines, int n_threads, struct qn_spin spin) {
-    const uint32_t target = qn_signal_next(&lines[0].arrived);
+    if (n_threads == 1) return;
+    const uint32_t target = lines[0].step += 2;
     qn_signal_post(&lines[0].arrived, target);
     gather(lines, n_threads, 0, target, spin);
     if (n_threads <= QN_BARRIER_GROUP) return;

@@ -17,8 +17,10 @@
 /* Two cache lines of 64: x86 prefetches lines in pairs; also the line of some ARM cores. */
 #define QN_SIGNAL_ALIGNMENT 128
 
+/* What a signal's owner and those who wait share a line with, if anything, is written by the owner
+ * alone. */
 struct qn_signal {
-    alignas(QN_SIGNAL_ALIGNMENT) _Atomic uint32_t word;
+    _Atomic uint32_t word;
 };
 
 /* How long to spin before sleeping. */
@@ -27,8 +29,6 @@ struct qn_spin {
     uint64_t ns;      /* then reads with pauses, for this long */
 };
 
-/* The value after the signal's next step. */
-uint32_t qn_signal_next(const struct qn_signal *signal);
 /* Moves the signal forward to target and wakes who sleeps on it. Orders memory (release). */
 void qn_signal_post(struct qn_signal *signal, uint32_t target);
 /* Returns when the signal has reached target. Orders memory (acquire). */
@@ -40,9 +40,12 @@ void qn_signal_wait(struct qn_signal *signal, uint32_t target, struct qn_spin sp
 #define QN_BARRIER_GROUP 8
 
 struct qn_barrier_line {
-    struct qn_signal arrived;  /* the thread has come */
-    struct qn_signal gathered; /* of a leader: its whole group has come */
-    struct qn_signal released; /* of a leader: all groups have come */
+    alignas(QN_SIGNAL_ALIGNMENT) struct qn_signal arrived;  /* the thread has come */
+    alignas(QN_SIGNAL_ALIGNMENT) struct qn_signal gathered; /* of a leader: its group has come */
+    alignas(QN_SIGNAL_ALIGNMENT) struct qn_signal released; /* of a leader: all groups have come */
+    /* The thread's own count of steps, which no other thread looks at: reading it from `arrived`
+     * would fetch that line back from the threads that wait on it, 50 ns a barrier. */
+    alignas(QN_SIGNAL_ALIGNMENT) uint32_t step;
 };
 
 /* Each thread goes through qn_barrier_wait, or through _arrive (thread 0: _join), the same number

@@ -15,10 +15,10 @@
 #include "host/barrier.h"
 
 /* Spinning as long as a sleep and a wake-up would cost bounds the loss at twice the best choice.
- * Waking a thread whose core has gone idle takes 5 us on bare metal and 50 to 100 us in a
- * virtual machine, where an idle core is handed back. Between two decode runs the caller samples
- * a token (tens of microseconds), within a run barriers come every few microseconds: so workers
- * rarely sleep in the middle of a text, and a stopped one costs 100 us a text at the most. */
+ * Waking a worker took 7 us at the least and 40 us in the median of a busy virtual machine
+ * (quern-bench-barrier). Between two decode runs the caller samples a token, some tens of
+ * microseconds; a barrier is reached by all within microseconds when work is split evenly. So
+ * workers rarely sleep in the middle of a text, and one that has ended costs 100 us of spinning. */
 static const struct qn_spin spin_in_run = {.n_loads = 1000, .ns = 50 * 1000};
 static const struct qn_spin spin_between_runs = {.n_loads = 1000, .ns = 100 * 1000};
 /* With more threads than processors, whoever spins keeps the one that it waits for from running. */
@@ -37,17 +37,18 @@ struct worker {
 };
 
 struct qn_pool {
-    /* Written by the caller before `start` is posted, read by workers after it. */
-    void (*fn)(void *context, int thread); /* NULL: end */
-    void *context;
-
     int n_threads;
     struct qn_spin in_run, between_runs;
     struct worker *workers;        /* [n_threads]; 0 is the caller */
     struct qn_barrier_line *lines; /* [n_threads] */
     pid_t caller;                  /* whose affinity was changed, 0 when nobody's */
     struct cpu_mask caller_mask;   /* what it was before */
-    struct qn_signal start;        /* one step a run */
+    uint32_t step;                 /* of `start`; read by the caller alone */
+
+    /* One line, so that a worker gets all of a run at once. */
+    alignas(QN_SIGNAL_ALIGNMENT) struct qn_signal start; /* one step a run */
+    void (*fn)(void *context, int thread);               /* NULL: end */
+    void *context;
 };
 
 /* ---- affinity ---- */
@@ -109,7 +110,8 @@ static void *work(void *argument) {
 static void start_run(struct qn_pool *pool, void (*fn)(void *context, int thread), void *context) {
     pool->fn = fn;
     pool->context = context;
-    qn_signal_post(&pool->start, qn_signal_next(&pool->start));
+    pool->step += 2;
+    qn_signal_post(&pool->start, pool->step);
 }
 
 /* Ends and joins workers 1 .. n_started - 1. */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pool_checks.h"
+
+#include <unistd.h>
+
+struct qn_pool *make_pool(int n_threads, bool pin, struct qn_error *err) {
+    struct qn_topology topology;
+    struct qn_pool *pool = NULL;
+    if (qn_topology_read(NULL, &topology, err) != QN_OK) return NULL;
+    const struct qn_pool_options options = {.n_threads = n_threads, .pin = pin};
+    (void)qn_pool_new(&topology, &options, &pool, err);
+    qn_topology_free(&topology);
+    return pool;
+}
+
+/* ---- sums ---- */
+
+struct tally {
+    long sum[QN_POOL_MAX_THREADS];
+    long input; /* written by the caller between runs */
+};
+
+static void add_input(void *context, int thread) {
+    struct tally *tally = context;
+    tally->sum[thread] += tally->input;
+}
+
+long check_sums(struct qn_pool *pool, int n_runs, unsigned pause_us) {
+    struct tally tally = {0};
+    const int n_threads = qn_pool_n_threads(pool);
+    long expected = 0, wrong = 0;
+    for (int run = 1; run <= n_runs; run++) {
+        if (pause_us) usleep(pause_us);
+        tally.input = run;
+        expected += run;
+        qn_pool_run(pool, add_input, &tally);
+        for (int i = 0; i < n_threads; i++) wrong += tally.sum[i] != expected;
+    }
+    if (n_threads < QN_POOL_MAX_THREADS) wrong += tally.sum[n_threads] != 0;
+    return wrong;
+}
+
+/* ---- ring ---- */
+
+struct ring {
+    struct qn_pool *pool;
+    int n_threads, n_steps;
+    long value[2][QN_POOL_MAX_THREADS]; /* this step's and the last one's */
+    long wrong[QN_POOL_MAX_THREADS];
+};
+
+static void walk_ring(void *context, int thread) {
+    struct ring *ring = context;
+    for (int step = 0; step < ring->n_steps; step++) {
+        const long *from = ring->value[step % 2];
+        long *to = ring->value[1 - step % 2];
+        const long neighbour = from[(thread + 1) % ring->n_threads];
+        ring->wrong[thread] += neighbour != step;
+        to[thread] = neighbour + 1;
+        qn_pool_barrier(ring->pool, thread);
+    }
+}
+
+long check_ring(struct qn_pool *pool, int n_steps) {
+    struct ring ring = {.pool = pool, .n_threads = qn_pool_n_threads(pool), .n_steps = n_steps};
+    qn_pool_run(pool, walk_ring, &ring);
+    long wrong = 0;
+    for (int i = 0; i < ring.n_threads; i++)
+        wrong += ring.wrong[i] + (ring.value[n_steps % 2][i] != n_steps);
+    return wrong;
+}
+
+/* ---- latecomers ---- */
+
+struct late {
+    struct qn_pool *pool;
+    int n_threads;
+    long steps[QN_POOL_MAX_THREADS];
+};
+
+static void come_late(void *context, int thread) {
+    struct late *late = context;
+    for (int step = 0; step < 2 * late->n_threads; step++) {
+        if (step % late->n_threads == thread) usleep(1000);
+        late->steps[thread]++;
+        qn_pool_barrier(late->pool, thread);
+    }
+}
+
+long check_late(struct qn_pool *pool) {
+    struct late late = {.pool = pool, .n_threads = qn_pool_n_threads(pool)};
+    qn_pool_run(pool, come_late, &late);
+    long wrong = 0;
+    for (int i = 0; i < late.n_threads; i++) wrong += late.steps[i] != 2 * late.n_threads;
+    return wrong;
+}
