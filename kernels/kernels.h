@@ -41,15 +41,25 @@ enum qn_isa {
 /* ---- quantized activations -------------------------------------------------------------- */
 
 /* One row of Q8 activations: Kp = K rounded up to 256; int8 q[Kp], then Kp/32 of these; the
- * padding is zero. q = round-to-nearest-even(x * (127 / amax of the block)), scale = amax / 127,
- * each operation rounded to float; every ISA gives the same bytes.
- * Sums are stored negated: an unsigned weight u = w + bias starts its accumulator at
- * bias * neg_sum, a shift, and the product comes out as if w were signed. */
+ * padding is zero. q = round-to-nearest-even(x * (127 / amax of the block)), scale = amax / 127
+ * with the two lowest bits of the significand cleared, each operation rounded to float; every ISA
+ * gives the same bytes (act_block.h).
+ *
+ * An integer dot d, |d| < 2^22, needs no conversion: d + QN_ACT_ZERO_BITS are the bits of the
+ * float QN_ACT_ZERO + d, and
+ *     fma(QN_ACT_ZERO + d, scale, zero) = d * scale rounded once,
+ * because scale * QN_ACT_ZERO is exact. So an accumulator starts at QN_ACT_ZERO_BITS; for weights
+ * made unsigned by adding a bias of 128 it starts at `start`, and the product comes out as if they
+ * were signed. For another bias B it is (start - QN_ACT_ZERO_BITS) / 128 * B + QN_ACT_ZERO_BITS. */
+#define QN_ACT_ZERO      12582912 /* 1.5 * 2^23: floats around it are 1 apart, 2^22 to each side */
+#define QN_ACT_ZERO_BITS 0x4b400000
 struct qn_act_block {
-    float scale;        /* 0 for a block of zeros */
-    float scale_sum;    /* scale * (sum of the block's 32 q), for weights with mins */
-    int32_t neg_sum;    /* -(sum of the block's 32 q) */
-    int32_t neg_sum_lo; /* the same of its first 16 */
+    float scale;      /* 0 for a block of zeros */
+    float zero;       /* -QN_ACT_ZERO * scale */
+    float scale_sum;  /* scale * (sum of the block's 32 q), for weights with mins */
+    int32_t start;    /* QN_ACT_ZERO_BITS - 128 * (sum of the block's 32 q) */
+    int32_t start_lo; /* the same of its first 16 */
+    int32_t start_hi; /* and of its last 16 */
 };
 
 /* A block whose largest magnitude is below this counts as zeros: from here on amax / 127 and
@@ -62,7 +72,8 @@ size_t qn_act_row_size(enum qn_act act, int k);
 /* ---- operations ------------------------------------------------------------------------- */
 
 /* x float [K] -> one activation row at dst (64-byte aligned), padding included. x must be
- * finite; a block with an infinity or NaN gives unspecified numbers but no fault. */
+ * at most 2^100 in magnitude; a block with more, an infinity or a NaN gives unspecified numbers but
+ * no fault. */
 typedef void qn_prepare_fn(const float *x, int k, void *dst);
 
 /* y[m][n] = sum over k of w[n][k] x[m][k] (+ bias[n]) (+ y[m][n] before), for n in [n0, n1).

@@ -6,6 +6,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/act_block.h"
 #include "kernels/inventory.h"
 
 void qn_prepare_f32__avx2(const float *x, int k, void *dst) {
@@ -46,7 +47,7 @@ static inline void quantize_block(const float *x, int8_t *q, struct qn_act_block
     const float amax = block_amax(v);
     if (amax < QN_ACT_AMAX_MIN) {
         _mm256_store_si256((__m256i *)q, _mm256_setzero_si256());
-        *block = (struct qn_act_block){0};
+        qn_act_block_set(block, 0, 0, 0);
         return;
     }
     const __m256 inverse = _mm256_set1_ps(127.0f / amax);
@@ -60,10 +61,7 @@ static inline void quantize_block(const float *x, int8_t *q, struct qn_act_block
     _mm256_store_si256((__m256i *)q, bytes);
     int sum_lo, sum_hi;
     half_sums(bytes, &sum_lo, &sum_hi);
-    block->scale = amax / 127.0f;
-    block->scale_sum = block->scale * (float)(sum_lo + sum_hi);
-    block->neg_sum = -(sum_lo + sum_hi);
-    block->neg_sum_lo = -sum_lo;
+    qn_act_block_set(block, amax, sum_lo, sum_hi);
 }
 
 void qn_prepare_q8__avx2(const float *x, int k, void *dst) {

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <immintrin.h>
 
+#include "kernels/act_block.h"
 #include "kernels/inventory.h"
 
 void qn_prepare_f32__avx512(const float *x, int k, void *dst) {
@@ -21,7 +22,7 @@ static inline void quantize_block(__m512 lo, __m512 hi, int8_t *q, struct qn_act
     const float amax = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(lo), _mm512_abs_ps(hi)));
     if (amax < QN_ACT_AMAX_MIN) {
         _mm256_store_si256((__m256i *)q, _mm256_setzero_si256());
-        *block = (struct qn_act_block){0};
+        qn_act_block_set(block, 0, 0, 0);
         return;
     }
     const __m512 inverse = _mm512_set1_ps(127.0f / amax);
@@ -30,10 +31,7 @@ static inline void quantize_block(__m512 lo, __m512 hi, int8_t *q, struct qn_act
     _mm_store_si128((__m128i *)q, _mm512_cvtsepi32_epi8(q_lo));
     _mm_store_si128((__m128i *)(q + 16), _mm512_cvtsepi32_epi8(q_hi));
     const int sum_lo = _mm512_reduce_add_epi32(q_lo), sum_hi = _mm512_reduce_add_epi32(q_hi);
-    block->scale = amax / 127.0f;
-    block->scale_sum = block->scale * (float)(sum_lo + sum_hi);
-    block->neg_sum = -(sum_lo + sum_hi);
-    block->neg_sum_lo = -sum_lo;
+    qn_act_block_set(block, amax, sum_lo, sum_hi);
 }
 
 void qn_prepare_q8__avx512(const float *x, int k, void *dst) {

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/act_block.h"
 #include "kernels/inventory.h"
 
 void qn_prepare_f32__ref(const float *x, int k, void *dst) {
@@ -33,10 +34,7 @@ static void quantize_block(const float x[32], int8_t q[32], struct qn_act_block 
         sum += q[i];
         if (i == 15) sum_lo = sum;
     }
-    block->scale = amax / 127.0f;
-    block->scale_sum = block->scale * (float)sum;
-    block->neg_sum = -sum;
-    block->neg_sum_lo = -sum_lo;
+    qn_act_block_set(block, amax, sum_lo, sum - sum_lo);
 }
 
 void qn_prepare_q8__ref(const float *x, int k, void *dst) {

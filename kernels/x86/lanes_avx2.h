@@ -11,9 +11,19 @@
 
 #define QN_INLINE static inline __attribute__((always_inline))
 
+/* Before a loop of few, constant rounds over an array of vectors: unrolled in full, the array is
+ * registers. */
+#ifdef __clang__
+#define QN_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define QN_UNROLL _Pragma("GCC unroll 80")
+#endif
+
 enum { QN_R = 8 };
-#define QN_PANEL_TILES 1 /* tiles of a register tile: 6 sums and 6 accumulators of 16 registers */
-#define QN_FLOAT_M     6 /* rows of a float register tile: 6 x 2 sums */
+/* Register tiles: 6 rows of activations by this many tiles of integer weights, which takes as many
+ * accumulators as sums, and this many rows by two tiles of floats. */
+#define QN_PANEL_TILES 1
+#define QN_FLOAT_M     6
 typedef __m256 lanes_f;
 typedef __m256i lanes_i;
 
@@ -95,8 +105,8 @@ QN_INLINE lanes_i i_or(lanes_i a, lanes_i b) {
 QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
     return _mm256_xor_si256(a, b);
 }
-QN_INLINE lanes_i i_add(lanes_i a, lanes_i b) {
-    return _mm256_add_epi32(a, b);
+QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
+    return _mm256_add_epi8(a, b);
 }
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
     return _mm256_slli_epi32(a, n);

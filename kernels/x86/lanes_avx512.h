@@ -11,10 +11,19 @@
 
 #define QN_INLINE static inline __attribute__((always_inline))
 
+/* Before a loop of few, constant rounds over an array of vectors: unrolled in full, the array is
+ * registers. */
+#ifdef __clang__
+#define QN_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define QN_UNROLL _Pragma("GCC unroll 80")
+#endif
+
 enum { QN_R = 16 };
-#define QN_PANEL_TILES                                                                             \
-    2                 /* tiles of a register tile: 6 x 2 sums and 12 accumulators of 32 registers */
-#define QN_FLOAT_M 12 /* rows of a float register tile: 12 x 2 sums */
+/* Register tiles: 6 rows of activations by this many tiles of integer weights, which takes as many
+ * accumulators as sums, and this many rows by two tiles of floats. */
+#define QN_PANEL_TILES 2
+#define QN_FLOAT_M     12
 typedef __m512 lanes_f;
 typedef __m512i lanes_i;
 
@@ -93,8 +102,8 @@ QN_INLINE lanes_i i_or(lanes_i a, lanes_i b) {
 QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
     return _mm512_xor_si512(a, b);
 }
-QN_INLINE lanes_i i_add(lanes_i a, lanes_i b) {
-    return _mm512_add_epi32(a, b);
+QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
+    return _mm512_add_epi8(a, b);
 }
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
     return _mm512_slli_epi32(a, (unsigned)n);

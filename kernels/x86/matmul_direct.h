@@ -12,8 +12,7 @@
 enum { QN_PREFETCH_AHEAD = 2048 };
 
 QN_INLINE void prefetch_unit(const uint8_t *unit, const int size) {
-#pragma GCC unroll 80
-    for (int i = 0; i < size; i += 64)
+    QN_UNROLL for (int i = 0; i < size; i += 64)
         _mm_prefetch((const char *)unit + QN_PREFETCH_AHEAD + i, _MM_HINT_T0);
 }
 
@@ -25,13 +24,11 @@ QN_INLINE void direct_block(const enum qn_pack form, const struct qn_form_traits
     lanes_i w[8];
     unpack_block(form, unit, b, w);
     const int halves = 32 / t.sub;
-#pragma GCC unroll 2
-    for (int h = 0; h < halves; h++) {
+    QN_UNROLL for (int h = 0; h < halves; h++) {
         const int s = b * halves + h;
         const lanes_f sc = f_load(scale + s * QN_R);
         const lanes_f nm = t.mins ? f_load(neg_min + s * QN_R) : f_zero();
-#pragma GCC unroll 4
-        for (int m = 0; m < mr; m++) {
+        QN_UNROLL for (int m = 0; m < mr; m++) {
             const int8_t *const qm = q + (size_t)m * x_ld + h * 16;
             const struct qn_act_block *const am =
                 (const void *)((const char *)act + (size_t)m * x_ld);
@@ -60,8 +57,7 @@ QN_INLINE void direct_rows(const enum qn_pack form, const struct qn_form_traits 
             _Alignas(64) float scale[16 * QN_R], neg_min[16 * QN_R];
             prefetch_unit(unit, unit_size);
             unit_scales(form, unit, scale, neg_min, QN_R);
-#pragma GCC unroll 2
-            for (int b = 0; b < unit_k / 32; b++, q += 32, act++)
+            QN_UNROLL for (int b = 0; b < unit_k / 32; b++, q += 32, act++)
                 direct_block(form, t, unit, b, scale, neg_min, q, act, a->x_ld, y, mr);
             unit += unit_size;
         }

@@ -9,14 +9,10 @@
 /* Adds w[k] x[k] of nt tiles for 2 k to y[mr][nt]. */
 QN_INLINE void float_pair(const lanes_f (*w)[2], const float *const *x, lanes_f (*y)[4],
                           const int mr, const int nt) {
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; i++)
-#pragma GCC unroll 12
-        for (int m = 0; m < mr; m++) {
-            const lanes_f xm = f_set1(x[m][i]);
-#pragma GCC unroll 4
-            for (int n = 0; n < nt; n++) y[m][n] = f_fma(w[n][i], xm, y[m][n]);
-        }
+    QN_UNROLL for (int i = 0; i < 2; i++) QN_UNROLL for (int m = 0; m < mr; m++) {
+        const lanes_f xm = f_set1(x[m][i]);
+        QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] = f_fma(w[n][i], xm, y[m][n]);
+    }
 }
 
 /* Weights of one tile at two k of a unit, i even. */
@@ -43,27 +39,20 @@ QN_INLINE void float_matvec_tiles(const enum qn_pack form, const struct qn_matmu
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
     const uint8_t *unit = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     lanes_f y[1][4];
-#pragma GCC unroll 4
-    for (int t = 0; t < nt; t++) y[0][t] = f_zero();
+    QN_UNROLL for (int t = 0; t < nt; t++) y[0][t] = f_zero();
     for (int k = 0; k < a->k; k += 16, unit += unit_size) {
-#pragma GCC unroll 4
-        for (int t = 0; t < nt; t++)
-#pragma GCC unroll 16
-            for (int i = 0; i < unit_size; i += 64)
-                _mm_prefetch((const char *)unit + (size_t)t * tile_size + QN_FLOAT_AHEAD + i,
-                             _MM_HINT_T0);
-#pragma GCC unroll 8
-        for (int i = 0; i < 16; i += 2) {
+        QN_UNROLL for (int t = 0; t < nt; t++) QN_UNROLL for (int i = 0; i < unit_size; i += 64)
+            _mm_prefetch((const char *)unit + (size_t)t * tile_size + QN_FLOAT_AHEAD + i,
+                         _MM_HINT_T0);
+        QN_UNROLL for (int i = 0; i < 16; i += 2) {
             const float *const x = (const float *)a->x + k + i;
             lanes_f w[4][2];
-#pragma GCC unroll 4
-            for (int t = 0; t < nt; t++)
+            QN_UNROLL for (int t = 0; t < nt; t++)
                 float_unpack_pair(form, unit + (size_t)t * tile_size, i, w[t]);
             float_pair((const lanes_f(*)[2])w, &x, y, 1, nt);
         }
     }
-#pragma GCC unroll 4
-    for (int t = 0; t < nt; t++) finish_tile(a, 0, n + t * QN_R, y[0][t]);
+    QN_UNROLL for (int t = 0; t < nt; t++) finish_tile(a, 0, n + t * QN_R, y[0][t]);
 }
 
 QN_INLINE void float_matvec(const enum qn_pack form, const struct qn_matmul *a) {
@@ -89,33 +78,25 @@ typedef void qn_float_panel_fn(const struct qn_float_panel *p);
 QN_INLINE void float_panel_kernel(const struct qn_float_panel *p, const int mr, const int nt) {
     lanes_f y[QN_FLOAT_M][4];
     const float *x[QN_FLOAT_M];
-#pragma GCC unroll 12
-    for (int m = 0; m < mr; m++) {
+    QN_UNROLL for (int m = 0; m < mr; m++) {
         x[m] = p->x + (size_t)m * p->x_ld;
-#pragma GCC unroll 2
-        for (int n = 0; n < nt; n++)
-            y[m][n] = p->first ? f_zero() : f_load(p->sums + (m * 2 + n) * QN_R);
+        QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] =
+            p->first ? f_zero() : f_load(p->sums + (m * 2 + n) * QN_R);
     }
     const float *w = p->w;
     for (int k = p->k; k > 0; k -= 2, w += 2 * QN_R) {
         lanes_f pair[4][2];
-#pragma GCC unroll 2
-        for (int n = 0; n < nt; n++)
-            float_unpack_pair(QN_PACK_F32, (const uint8_t *)(w + (size_t)n * p->stride), 0,
-                              pair[n]);
+        QN_UNROLL for (int n = 0; n < nt; n++) float_unpack_pair(
+            QN_PACK_F32, (const uint8_t *)(w + (size_t)n * p->stride), 0, pair[n]);
         float_pair((const lanes_f(*)[2])pair, x, y, mr, nt);
-#pragma GCC unroll 12
-        for (int m = 0; m < mr; m++) x[m] += 2;
+        QN_UNROLL for (int m = 0; m < mr; m++) x[m] += 2;
     }
-#pragma GCC unroll 12
-    for (int m = 0; m < mr; m++)
-#pragma GCC unroll 2
-        for (int n = 0; n < nt; n++) {
-            if (p->last)
-                finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);
-            else
-                f_store(p->sums + (m * 2 + n) * QN_R, y[m][n]);
-        }
+    QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
+        if (p->last)
+            finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);
+        else
+            f_store(p->sums + (m * 2 + n) * QN_R, y[m][n]);
+    }
 }
 
 #define QN_FLOAT_KERNEL(mr)                                                                        \

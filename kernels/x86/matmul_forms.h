@@ -26,21 +26,21 @@ struct qn_form_traits {
 };
 
 /* 8-bit quants are stored signed; VPDPBUSD takes them unsigned, the sign trick as they are. */
-#define QN_SHIFT_8      (QN_HAVE_DPBUSD ? 7 : -1)
-#define QN_TRAITS_4     ((struct qn_form_traits){4, 32, false, 3})
-#define QN_TRAITS_4_MIN ((struct qn_form_traits){4, 32, true, -1})
-#define QN_TRAITS_5     ((struct qn_form_traits){5, 32, false, 4})
-#define QN_TRAITS_5_MIN ((struct qn_form_traits){5, 32, true, -1})
-#define QN_TRAITS_6     ((struct qn_form_traits){6, 16, false, 5})
-#define QN_TRAITS_8     ((struct qn_form_traits){8, 32, false, QN_SHIFT_8})
-#define QN_TRAITS_8_MIN ((struct qn_form_traits){8, 16, true, QN_SHIFT_8})
+#define QN_SHIFT_8       (QN_HAVE_DPBUSD ? 7 : -1)
+#define QN_TRAITS_4      ((struct qn_form_traits){4, 32, false, 3})
+#define QN_TRAITS_4_MIN  ((struct qn_form_traits){4, 32, true, -1})
+#define QN_TRAITS_5      ((struct qn_form_traits){5, 32, false, 4})
+#define QN_TRAITS_5_MIN  ((struct qn_form_traits){5, 32, true, -1})
+#define QN_TRAITS_6      ((struct qn_form_traits){6, 16, false, 5})
+#define QN_TRAITS_8      ((struct qn_form_traits){8, 32, false, QN_SHIFT_8})
+#define QN_TRAITS_8_HALF ((struct qn_form_traits){8, 16, false, QN_SHIFT_8})
+#define QN_TRAITS_8_MIN  ((struct qn_form_traits){8, 16, true, QN_SHIFT_8})
 
 /* ---- quants ----------------------------------------------------------------------------- */
 
 QN_INLINE void unpack_nibbles(const uint8_t *p, lanes_i w[8]) {
     const lanes_i low = i_set1_8(15);
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) {
+    QN_UNROLL for (int j = 0; j < 4; j++) {
         const lanes_i v = i_load(p + j * QN_VEC);
         w[j] = i_and(v, low);
         w[j + 4] = i_and(i_shift16(v, 4), low);
@@ -50,15 +50,13 @@ QN_INLINE void unpack_nibbles(const uint8_t *p, lanes_i w[8]) {
 /* Bit g of each byte becomes bit 4 of w[g]. */
 QN_INLINE void add_bits(const uint8_t *p, lanes_i w[8]) {
     const lanes_i bits = i_load(p), bit4 = i_set1_8(16);
-#pragma GCC unroll 8
-    for (int g = 0; g < 8; g++) w[g] = i_or(w[g], i_and(i_shift16(bits, g - 4), bit4));
+    QN_UNROLL for (int g = 0; g < 8; g++) w[g] = i_or(w[g], i_and(i_shift16(bits, g - 4), bit4));
 }
 
 /* Bits 2g and 2g + 1 of each byte become bits 4 and 5 of w[g], then of w[g + 4]. */
 QN_INLINE void add_pairs(const uint8_t *p, lanes_i w[8]) {
     const lanes_i bits45 = i_set1_8(48);
-#pragma GCC unroll 8
-    for (int g = 0; g < 8; g++) {
+    QN_UNROLL for (int g = 0; g < 8; g++) {
         const lanes_i pairs = i_load(p + g / 4 * QN_VEC);
         w[g] = i_or(w[g], i_and(i_shift16(pairs, g % 4 * 2 - 4), bits45));
     }
@@ -66,8 +64,7 @@ QN_INLINE void add_pairs(const uint8_t *p, lanes_i w[8]) {
 
 QN_INLINE void unpack_bytes(const uint8_t *p, lanes_i w[8]) {
     const lanes_i bias = i_set1_8(QN_HAVE_DPBUSD ? 128 : 0);
-#pragma GCC unroll 8
-    for (int g = 0; g < 8; g++) w[g] = i_xor(i_load(p + g * QN_VEC), bias);
+    QN_UNROLL for (int g = 0; g < 8; g++) w[g] = i_xor(i_load(p + g * QN_VEC), bias);
 }
 
 /* Block b of a unit: w[g] is group g, [R][4] bytes, unsigned except for signed 8 bits. */
@@ -90,8 +87,7 @@ QN_INLINE void k_scales(const uint8_t *p, float *scale, float *neg_min, size_t s
     _Alignas(64) uint8_t sc[8 * QN_R], mn[8 * QN_R];
     const lanes_i low4 = i_set1_8(15), bits45 = i_set1_8(48);
     const lanes_i high = i_load(p + 2 * QN_VEC);
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; h++) {
+    QN_UNROLL for (int h = 0; h < 2; h++) {
         const lanes_i low = i_load(p + h * QN_VEC);
         i_store(sc + h * QN_VEC, i_or(i_and(low, low4), i_and(i_shift16(high, h * 4 - 4), bits45)));
         i_store(mn + h * QN_VEC,
@@ -99,8 +95,7 @@ QN_INLINE void k_scales(const uint8_t *p, float *scale, float *neg_min, size_t s
     }
     const lanes_f d = f_load_half(p + 3 * QN_VEC);
     const lanes_f neg_dmin = f_neg(f_load_half(p + 3 * QN_VEC + 2 * QN_R));
-#pragma GCC unroll 8
-    for (int b = 0; b < 8; b++) {
+    QN_UNROLL for (int b = 0; b < 8; b++) {
         f_store(scale + (size_t)b * stride, f_mul(d, f_load_u8(sc + b * QN_R)));
         f_store(neg_min + (size_t)b * stride, f_mul(neg_dmin, f_load_u8(mn + b * QN_R)));
     }
@@ -134,8 +129,7 @@ QN_INLINE void unit_scales(const enum qn_pack form, const uint8_t *unit, float *
     } else {
         const bool mins = form == QN_PACK_Q4_1 || form == QN_PACK_Q5_1;
         const uint8_t *const d = unit + (qn_pack_unit_bytes(form) - (mins ? 8 : 4)) * QN_R;
-#pragma GCC unroll 2
-        for (int b = 0; b < 2; b++) {
+        QN_UNROLL for (int b = 0; b < 2; b++) {
             f_store(scale + (size_t)b * stride, f_load_half(d + b * 2 * QN_R));
             if (mins) f_store(neg_min + (size_t)b * stride, f_load_half(d + (b + 2) * 2 * QN_R));
         }
@@ -150,18 +144,25 @@ QN_INLINE lanes_i broadcast_group(const int8_t *a) {
     return i_set1(group);
 }
 
-/* Where the accumulator of sub-block h starts, so that the dot comes out as if signed. */
+/* The block's start (kernels.h) of all 32 k, or of half h. */
+QN_INLINE int32_t act_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
+    if (t.sub == 32) return act->start;
+    return h == 0 ? act->start_lo : act->start_hi;
+}
+
+/* Where the accumulator of sub-block h starts, so that the dot comes out as if signed, as the bits
+ * of a float around QN_ACT_ZERO. */
 QN_INLINE lanes_i dot_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
-    if (t.shift < 0) return i_zero();
-    if (t.sub == 32) return i_shl32(i_set1(act->neg_sum), t.shift);
-    return i_shl32(i_set1(h == 0 ? act->neg_sum_lo : act->neg_sum - act->neg_sum_lo), t.shift);
+    if (t.shift < 0) return i_set1(QN_ACT_ZERO_BITS);
+    const int32_t start = act_start(t, act, h);
+    if (t.shift == 7) return i_set1(start);
+    return i_set1(((start - QN_ACT_ZERO_BITS) >> (7 - t.shift)) + QN_ACT_ZERO_BITS);
 }
 
 /* The activation's factor of the min of sub-block h. */
 QN_INLINE lanes_f min_factor(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
     if (t.sub == 32) return f_set1(act->scale_sum);
-    const int32_t neg_sum = h == 0 ? act->neg_sum_lo : act->neg_sum - act->neg_sum_lo;
-    return f_set1(act->scale * (float)-neg_sum);
+    return f_set1(act->scale * (float)((QN_ACT_ZERO_BITS - act_start(t, act, h)) >> 7));
 }
 
 /* Groups whose 16-bit sums of pairs of products can be added before they might overflow:
@@ -175,16 +176,12 @@ QN_INLINE void dot_groups(const struct qn_form_traits t, lanes_i *acc, const lan
                           const int8_t *const *a, const int n_groups, const int mr) {
 #if QN_HAVE_DPBUSD
     (void)t;
-#pragma GCC unroll 8
-    for (int g = 0; g < n_groups; g++)
-#pragma GCC unroll 8
-        for (int m = 0; m < mr; m++) acc[m] = i_dpbusd(acc[m], w[g], broadcast_group(a[m] + 4 * g));
+    QN_UNROLL for (int g = 0; g < n_groups; g++) QN_UNROLL for (int m = 0; m < mr; m++) acc[m] =
+        i_dpbusd(acc[m], w[g], broadcast_group(a[m] + 4 * g));
 #else
-#pragma GCC unroll 8
-    for (int m = 0; m < mr; m++) {
+    QN_UNROLL for (int m = 0; m < mr; m++) {
         lanes_i pairs = i_zero();
-#pragma GCC unroll 8
-        for (int g = 0; g < n_groups; g++) {
+        QN_UNROLL for (int g = 0; g < n_groups; g++) {
             const lanes_i x = broadcast_group(a[m] + 4 * g);
             if (t.bits == 8) {
                 acc[m] = i_dot_s8(acc[m], w[g], x);
@@ -199,11 +196,12 @@ QN_INLINE void dot_groups(const struct qn_form_traits t, lanes_i *acc, const lan
 #endif
 }
 
-/* Adds the dot of sub-block h to y, in the order that kernels.h fixes. */
+/* Adds the dot of sub-block h to y, in the order that kernels.h fixes. dot: a started one. */
 QN_INLINE lanes_f add_dot(const struct qn_form_traits t, lanes_i dot,
                           const struct qn_act_block *act, int h, lanes_f scale, lanes_f neg_min,
                           lanes_f y) {
-    y = f_fma(f_mul(f_from_i(dot), f_set1(act->scale)), scale, y);
+    const lanes_f term = f_fma(f_from_bits(dot), f_set1(act->scale), f_set1(act->zero));
+    y = f_fma(term, scale, y);
     return t.mins ? f_fma(min_factor(t, act, h), neg_min, y) : y;
 }
 

@@ -33,31 +33,23 @@ QN_INLINE size_t panel_block_size(const struct qn_form_traits t, const int nt) {
 QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const int8_t *const *q,
                           lanes_i (*acc)[QN_PANEL_TILES], const int mr, const int nt) {
 #if QN_HAVE_DPBUSD
-#pragma GCC unroll 8
-    for (int g = 0; g < t.sub / 4; g++) {
+    QN_UNROLL for (int g = 0; g < t.sub / 4; g++) {
         lanes_i wg[QN_PANEL_TILES];
-#pragma GCC unroll 2
-        for (int n = 0; n < nt; n++) wg[n] = i_load(w + (g * nt + n) * QN_VEC);
-#pragma GCC unroll 8
-        for (int m = 0; m < mr; m++) {
+        QN_UNROLL for (int n = 0; n < nt; n++) wg[n] = i_load(w + (g * nt + n) * QN_VEC);
+        QN_UNROLL for (int m = 0; m < mr; m++) {
             const lanes_i x = broadcast_group(q[m] + 4 * g);
-#pragma GCC unroll 2
-            for (int n = 0; n < nt; n++) acc[m][n] = i_dpbusd(acc[m][n], wg[n], x);
+            QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] = i_dpbusd(acc[m][n], wg[n], x);
         }
     }
 #else
     lanes_i pairs[QN_PANEL_M][QN_PANEL_TILES];
     const int flush = groups_a_flush(t.bits);
-#pragma GCC unroll 8
-    for (int g = 0; g < t.sub / 4; g++) {
+    QN_UNROLL for (int g = 0; g < t.sub / 4; g++) {
         lanes_i wg[QN_PANEL_TILES];
-#pragma GCC unroll 2
-        for (int n = 0; n < nt; n++) wg[n] = i_load(w + (g * nt + n) * QN_VEC);
-#pragma GCC unroll 8
-        for (int m = 0; m < mr; m++) {
+        QN_UNROLL for (int n = 0; n < nt; n++) wg[n] = i_load(w + (g * nt + n) * QN_VEC);
+        QN_UNROLL for (int m = 0; m < mr; m++) {
             const lanes_i x = broadcast_group(q[m] + 4 * g);
-#pragma GCC unroll 2
-            for (int n = 0; n < nt; n++) {
+            QN_UNROLL for (int n = 0; n < nt; n++) {
                 if (t.bits == 8) {
                     acc[m][n] = i_dot_s8(acc[m][n], wg[n], x);
                     continue;
@@ -78,24 +70,19 @@ QN_INLINE void panel_block(const struct qn_form_traits t, const uint8_t *block,
     const int halves = 32 / t.sub;
     const float *const scale = (const float *)(block + nt * 8 * QN_VEC);
     const float *const neg_min = scale + halves * nt * QN_R;
-#pragma GCC unroll 2
-    for (int h = 0; h < halves; h++) {
+    QN_UNROLL for (int h = 0; h < halves; h++) {
         lanes_i acc[QN_PANEL_M][QN_PANEL_TILES];
         const int8_t *qh[QN_PANEL_M];
-#pragma GCC unroll 8
-        for (int m = 0; m < mr; m++) {
+        QN_UNROLL for (int m = 0; m < mr; m++) {
             qh[m] = q[m] + h * 16;
-#pragma GCC unroll 2
-            for (int n = 0; n < nt; n++) acc[m][n] = dot_start(t, act[m], h);
+            QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] = dot_start(t, act[m], h);
         }
         panel_dots(t, block + h * 4 * nt * QN_VEC, qh, acc, mr, nt);
-#pragma GCC unroll 2
-        for (int n = 0; n < nt; n++) {
+        QN_UNROLL for (int n = 0; n < nt; n++) {
             const lanes_f sc = f_load(scale + (h * nt + n) * QN_R);
             const lanes_f nm = t.mins ? f_load(neg_min + (h * nt + n) * QN_R) : f_zero();
-#pragma GCC unroll 8
-            for (int m = 0; m < mr; m++)
-                y[m][n] = add_dot(t, acc[m][n], act[m], h, sc, nm, y[m][n]);
+            QN_UNROLL for (int m = 0; m < mr; m++) y[m][n] =
+                add_dot(t, acc[m][n], act[m], h, sc, nm, y[m][n]);
         }
     }
 }
@@ -104,11 +91,8 @@ QN_INLINE void panel_block(const struct qn_form_traits t, const uint8_t *block,
 QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct qn_panel *p, const int mr,
                             const int nt) {
     lanes_f y[QN_PANEL_M][QN_PANEL_TILES];
-#pragma GCC unroll 8
-    for (int m = 0; m < mr; m++)
-#pragma GCC unroll 2
-        for (int n = 0; n < nt; n++)
-            y[m][n] = p->first ? f_zero() : f_load(p->sums + (m * QN_PANEL_TILES + n) * QN_R);
+    QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] =
+        p->first ? f_zero() : f_load(p->sums + (m * QN_PANEL_TILES + n) * QN_R);
     const uint8_t *block = p->blocks;
     const int8_t *q0 = p->q;
     const struct qn_act_block *act0 = p->act;
@@ -116,8 +100,7 @@ QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct qn_panel
     for (int b = p->n_blocks; b > 0; b--) {
         const int8_t *q[QN_PANEL_M];
         const struct qn_act_block *act[QN_PANEL_M];
-#pragma GCC unroll 8
-        for (int m = 0; m < mr; m++) {
+        QN_UNROLL for (int m = 0; m < mr; m++) {
             q[m] = q0 + (size_t)m * x_ld;
             act[m] = (const void *)((const char *)act0 + (size_t)m * x_ld);
         }
@@ -126,15 +109,18 @@ QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct qn_panel
         q0 += 32;
         act0++;
     }
-#pragma GCC unroll 8
-    for (int m = 0; m < mr; m++)
-#pragma GCC unroll 2
-        for (int n = 0; n < nt; n++) {
-            if (p->last)
-                finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);
-            else
-                f_store(p->sums + (m * QN_PANEL_TILES + n) * QN_R, y[m][n]);
-        }
+    QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
+        if (p->last)
+            finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);
+        else
+            f_store(p->sums + (m * QN_PANEL_TILES + n) * QN_R, y[m][n]);
+    }
+}
+
+/* With VPDPBUSD every form without mins has the bias 128 in a panel, so that accumulators start at
+ * numbers that the activations bring along, and one register tile serves all. */
+QN_INLINE int panel_lift(const struct qn_form_traits t) {
+    return QN_HAVE_DPBUSD && t.shift >= 0 ? 128 - (1 << t.shift) : 0;
 }
 
 /* Unpacks blocks of tile n of nt into a panel. unit: the tile's unit at the panel's first k. */
@@ -144,17 +130,19 @@ QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits
     const int unit_blocks = qn_pack_unit_k(form) / 32;
     const size_t block_size = panel_block_size(t, nt);
     const int halves = 32 / t.sub;
+    const int lift = panel_lift(t);
     for (int b0 = 0; b0 < n_blocks; b0 += unit_blocks, unit += qn_pack_unit_bytes(form) * QN_R) {
         _Alignas(64) float scale[16 * QN_R], neg_min[16 * QN_R];
         unit_scales(form, unit, scale, neg_min, QN_R);
         for (int b = 0; b < unit_blocks; b++, panel += block_size) {
             lanes_i w[8];
             unpack_block(form, unit, b, w);
-#pragma GCC unroll 8
-            for (int g = 0; g < 8; g++) i_store(panel + (g * nt + n) * QN_VEC, w[g]);
+            QN_UNROLL for (int g = 0; g < 8; g++) {
+                if (lift) w[g] = i_add8(w[g], i_set1_8(lift));
+                i_store(panel + (g * nt + n) * QN_VEC, w[g]);
+            }
             float *const out = (float *)(panel + nt * 8 * QN_VEC) + n * QN_R;
-#pragma GCC unroll 2
-            for (int h = 0; h < halves; h++) {
+            QN_UNROLL for (int h = 0; h < halves; h++) {
                 const int s = (b * halves + h) * QN_R;
                 f_store(out + h * nt * QN_R, f_load(scale + s));
                 if (t.mins) f_store(out + (halves + h) * nt * QN_R, f_load(neg_min + s));

@@ -37,6 +37,19 @@
     static qn_panel_fn *const name[1][QN_PANEL_M + 1] = {QN_PANEL_ROW(name, 1)};
 #endif
 
+#if QN_HAVE_DPBUSD
+QN_PANEL_KERNELS(panel_32, QN_TRAITS_8)
+QN_PANEL_KERNELS(panel_32_min, QN_TRAITS_4_MIN)
+QN_PANEL_KERNELS(panel_16, QN_TRAITS_8_HALF)
+QN_PANEL_KERNELS(panel_16_min, QN_TRAITS_8_MIN)
+#define QN_PANEL_4     panel_32
+#define QN_PANEL_4_MIN panel_32_min
+#define QN_PANEL_5     panel_32
+#define QN_PANEL_5_MIN panel_32_min
+#define QN_PANEL_6     panel_16
+#define QN_PANEL_8     panel_32
+#define QN_PANEL_8_MIN panel_16_min
+#else
 QN_PANEL_KERNELS(panel_4, QN_TRAITS_4)
 QN_PANEL_KERNELS(panel_4_min, QN_TRAITS_4_MIN)
 QN_PANEL_KERNELS(panel_5, QN_TRAITS_5)
@@ -44,6 +57,14 @@ QN_PANEL_KERNELS(panel_5_min, QN_TRAITS_5_MIN)
 QN_PANEL_KERNELS(panel_6, QN_TRAITS_6)
 QN_PANEL_KERNELS(panel_8, QN_TRAITS_8)
 QN_PANEL_KERNELS(panel_8_min, QN_TRAITS_8_MIN)
+#define QN_PANEL_4     panel_4
+#define QN_PANEL_4_MIN panel_4_min
+#define QN_PANEL_5     panel_5
+#define QN_PANEL_5_MIN panel_5_min
+#define QN_PANEL_6     panel_6
+#define QN_PANEL_8     panel_8
+#define QN_PANEL_8_MIN panel_8_min
+#endif
 
 /* Up to QN_DIRECT_M rows, unpacking again for each four costs less than a panel. */
 #define QN_MATMUL(name, form, traits, kernels)                                                     \
@@ -76,12 +97,12 @@ QN_PANEL_KERNELS(panel_8_min, QN_TRAITS_8_MIN)
         for (int m = 0; m < a->m; m += 4) direct_##name(a, m, a->m - m < 4 ? a->m - m : 4);        \
     }
 
-QN_MATMUL(q8_0, QN_PACK_Q8_0, QN_TRAITS_8, panel_8)
-QN_MATMUL(q4_0, QN_PACK_Q4_0, QN_TRAITS_4, panel_4)
-QN_MATMUL(q4_1, QN_PACK_Q4_1, QN_TRAITS_4_MIN, panel_4_min)
-QN_MATMUL(q5_0, QN_PACK_Q5_0, QN_TRAITS_5, panel_5)
-QN_MATMUL(q5_1, QN_PACK_Q5_1, QN_TRAITS_5_MIN, panel_5_min)
-QN_MATMUL(q4_k, QN_PACK_Q4_K, QN_TRAITS_4_MIN, panel_4_min)
-QN_MATMUL(q5_k, QN_PACK_Q5_K, QN_TRAITS_5_MIN, panel_5_min)
-QN_MATMUL(q6_k, QN_PACK_Q6_K, QN_TRAITS_6, panel_6)
-QN_MATMUL(int8, QN_PACK_INT8, QN_TRAITS_8_MIN, panel_8_min)
+QN_MATMUL(q8_0, QN_PACK_Q8_0, QN_TRAITS_8, QN_PANEL_8)
+QN_MATMUL(q4_0, QN_PACK_Q4_0, QN_TRAITS_4, QN_PANEL_4)
+QN_MATMUL(q4_1, QN_PACK_Q4_1, QN_TRAITS_4_MIN, QN_PANEL_4_MIN)
+QN_MATMUL(q5_0, QN_PACK_Q5_0, QN_TRAITS_5, QN_PANEL_5)
+QN_MATMUL(q5_1, QN_PACK_Q5_1, QN_TRAITS_5_MIN, QN_PANEL_5_MIN)
+QN_MATMUL(q4_k, QN_PACK_Q4_K, QN_TRAITS_4_MIN, QN_PANEL_4_MIN)
+QN_MATMUL(q5_k, QN_PACK_Q5_K, QN_TRAITS_5_MIN, QN_PANEL_5_MIN)
+QN_MATMUL(q6_k, QN_PACK_Q6_K, QN_TRAITS_6, QN_PANEL_6)
+QN_MATMUL(int8, QN_PACK_INT8, QN_TRAITS_8_MIN, QN_PANEL_8_MIN)
