@@ -91,7 +91,12 @@ uint32_t qn_cpu_bundles(void) {
             words.leaf7_1_eax = eax;
     }
     if (has(words.leaf1_ecx, OSXSAVE)) words.xcr0 = read_xcr0();
-    return qn_cpu_bundles_x86(&words);
+    const uint32_t bundles = qn_cpu_bundles_x86(&words);
+#ifdef QN_AVX512_EMULATED /* a test build, where these are compiled to AVX2 */
+    if (has(bundles, 1u << QN_ISA_AVX2))
+        return bundles | 1u << QN_ISA_AVX512 | 1u << QN_ISA_AVX512VNNI | 1u << QN_ISA_AVX512BF16;
+#endif
+    return bundles;
 }
 
 #elif defined(__aarch64__)
