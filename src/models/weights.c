@@ -5,6 +5,10 @@
 
 #include "kernels/pack.h"
 
+/* A tensor's pages in the file are given back when thread 0 is this many weights ahead: by then the
+ * other threads have read it (a page that one still needs is only read again). */
+enum { RELEASE_LAG = 4 };
+
 struct load {
     struct qn_model *model;
     bool (*progress)(void *context, double done);
@@ -47,6 +51,8 @@ static void load_share(void *context, int thread) {
             load_matrix(model, weight, thread);
         else if (thread == 0)
             load_vector(model, weight);
+        if (thread == 0 && i >= RELEASE_LAG && spec->weights[i - RELEASE_LAG].tensor)
+            qn_gguf_release_tensor(model->gguf, spec->weights[i - RELEASE_LAG].tensor);
         done += weight->tile_size * (size_t)qn_weight_n_tiles(weight, spec->tile_rows);
         if (thread == 0 && load->progress &&
             !load->progress(load->context, (double)done / (double)spec->arena_size))
@@ -60,7 +66,7 @@ enum qn_status qn_weights_load(struct qn_model *model, bool (*progress)(void *, 
     struct load load = {.model = model, .progress = progress, .context = context};
     qn_pool_run(model->pool, load_share, &load);
     if (atomic_load(&load.stop)) return qn_fail(err, QN_CANCELLED, "loading was stopped");
-    /* The file's pages are not needed again but for single embedding rows. */
+    /* The file is not read again but for single embedding rows. */
     for (size_t i = 0; i < qn_gguf_n_tensors(model->gguf); i++)
         qn_gguf_release_tensor(model->gguf, qn_gguf_tensor_at(model->gguf, i));
     return QN_OK;
