@@ -84,16 +84,16 @@ static json_t *row_of(const struct bench_result *r, bool with_samples) {
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     const struct spread ns = spread_of(r, nanoseconds), ts = spread_of(r, tokens_per_second);
     json_t *row = json_pack(
-        "{s:s, s:s, s:s, s:o, s:s, s:I, s:I, s:i, s:i, s:i, s:s, s:s, s:i, s:i, s:i, s:s, "
-        "s:I, s:I, s:f, s:f, s:s, s:f}",
+        "{s:s, s:s, s:s, s:o, s:s, s:I, s:I, s:i, s:i, s:i, s:s, s:s, s:i, s:i, s:i, s:s, s:I, "
+        "s:I, s:f, s:f, s:s, s:f}",
         "build_commit", quern_version(), "cpu_info", cpu, "backends", "CPU", "model_filename",
         json_text(r->model_path, strlen(r->model_path)), "model_type", type, "model_size",
         (json_int_t)r->model.file_size, "model_n_params", (json_int_t)r->model.n_params, "n_batch",
-        r->n_batch, "n_ubatch", r->n_ubatch, "n_threads", r->model.n_threads, "use_mmap", 1,
-        "type_k", r->type_k, "type_v", r->type_v, "n_prompt", r->n_prompt, "n_gen", r->n_gen,
-        "n_depth", 0, "test_time", when, "avg_ns", (json_int_t)ns.mean, "stddev_ns",
-        (json_int_t)ns.deviation, "avg_ts", ts.mean, "stddev_ts", ts.deviation, "isa", r->model.isa,
-        "gb_per_s", (double)r->bytes / ns.mean);
+        r->n_batch, "n_ubatch", r->n_ubatch, "n_threads", r->model.n_threads, "type_k", r->type_k,
+        "type_v", r->type_v, "n_prompt", r->n_prompt, "n_gen", r->n_gen, "n_depth", 0, "test_time",
+        when, "avg_ns", (json_int_t)ns.mean, "stddev_ns", (json_int_t)ns.deviation, "avg_ts",
+        ts.mean, "stddev_ts", ts.deviation, "isa", r->model.isa, "gb_per_s",
+        (double)r->bytes / ns.mean);
     if (with_samples && row != NULL) {
         json_object_set_new(row, "samples_ns", samples(r, false));
         json_object_set_new(row, "samples_ts", samples(r, true));

@@ -95,8 +95,11 @@ static bool write_rows(struct quern_session *session, const struct token_list *i
 /* A file that could not be written whole does not stay; a pipe or device is left alone. */
 static bool write_file(struct quern_session *session, const struct token_list *ids, int chunk,
                        int n_vocab, const char *path) {
-    if (strcmp(path, "-") == 0)
-        return write_rows(session, ids, chunk, n_vocab, stdout, "standard output");
+    if (strcmp(path, "-") == 0) {
+        const bool done = write_rows(session, ids, chunk, n_vocab, stdout, "standard output");
+        if (!done) out_discard();
+        return done;
+    }
     FILE *file = fopen(path, "wb");
     if (file == NULL) return write_failed(path);
     bool done = write_rows(session, ids, chunk, n_vocab, file, path);

@@ -22,12 +22,16 @@ void out_error(const char *format, ...) {
     va_end(arguments);
 }
 
+void out_discard(void) {
+    clearerr(stdout);
+    __fpurge(stdout);
+}
+
 bool out_flush(void) {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return true;
     const int reason = errno;
-    clearerr(stdout);
-    __fpurge(stdout); /* what could not be written is not tried again */
+    out_discard();
     out_error("cannot write to standard output: %s", reason != 0 ? strerror(reason) : "it failed");
     return false;
 }

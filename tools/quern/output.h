@@ -16,6 +16,9 @@ void out_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Flushes stdout; false, with its sentence printed, when data could not be written. */
 bool out_flush(void);
 
+/* Forgets what could not be written, after its sentence was printed: it is not tried again. */
+void out_discard(void);
+
 /* Columns of the terminal on stderr, or 0 when it is none. */
 int out_columns(void);
 

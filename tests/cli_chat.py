@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Black-box tests of the program on a terminal: the chat, Ctrl-C.
+
+usage: cli_chat.py PROGRAM FOLDER-OF-MODELS
+"""
+
+import os
+import re
+import signal
+import sys
+
+from cli_harness import Program, Terminal, case, main
+
+MODEL = "llama-trained-q8_0"
+GREEDY = ["--temp", "0", "--system", "", "-q"]
+PROMPT = "> "
+LONG = "65536"  # a context that takes an answer long enough to be interrupted
+
+
+def ask(terminal: Terminal, message: str) -> str:
+    """The answer to a message, less the echo of it."""
+    terminal.type(message + "\n")
+    terminal.wait(message + "\r\n")
+    return terminal.wait(PROMPT).replace("\r\n", "\n")
+
+
+def ids_of(program: Program, text: str) -> str:
+    return program.succeeds("tokenize", program.model(MODEL), stdin=text.encode()).stdout.decode()
+
+
+def frame(message: str) -> str:
+    return f"<|im_start|>user\n{message}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def continue_ids(program: Program, ids: str, n: int, *options) -> str:
+    return program.succeeds("run", program.model(MODEL), "--ids", ids, *GREEDY, "--print-ids",
+                            "--ignore-eos", "-n", n, *options).stdout.decode()
+
+
+@case
+def turns_continue_the_conversation(program: Program):
+    """A chat, which evaluates only what is new, answers like one run of the whole text."""
+    first = frame("hello")
+    answer_1 = continue_ids(program, ids_of(program, first), 6)
+    second = ids_of(program, "<|im_end|>\n" + frame("and now"))
+    answer_2 = continue_ids(program, " ".join([ids_of(program, first), answer_1, second]), 6)
+    with Terminal(program, "run", program.model(MODEL), *GREEDY, "--print-ids", "--ignore-eos",
+                  "-n", 6) as terminal:
+        terminal.wait(PROMPT)
+        assert ask(terminal, "hello") == answer_1
+        assert ask(terminal, "and now") == answer_2
+        assert ask(terminal, "/regen") == answer_2
+        assert ask(terminal, "/regen") == answer_2
+        ask(terminal, "/clear")
+        assert ask(terminal, "hello") == answer_1
+        terminal.type("\x04")
+        assert terminal.finish()[0] == 0
+
+
+@case
+def a_message_too_long_changes_nothing(program: Program):
+    arguments = ["run", program.model(MODEL), *GREEDY, "--print-ids", "--ignore-eos", "-n", 4,
+                 "-c", 128]
+    with Terminal(program, *arguments, columns=300) as terminal:
+        terminal.wait(PROMPT)
+        first = ask(terminal, "a")
+        expected = ask(terminal, "b")
+        ask(terminal, "/clear")
+        assert ask(terminal, "a") == first
+        assert "context holds 128" in ask(terminal, "x 1 " * 40)
+        assert ask(terminal, "b") == expected
+        terminal.type("/exit\n")
+        assert terminal.finish()[0] == 0
+
+
+@case
+def ctrl_c_stops_the_answer_and_not_the_program(program: Program):
+    """What was shown when it stopped is part of the conversation that goes on."""
+    model = program.model(MODEL)
+    with Terminal(program, "run", model, *GREEDY, "--print-ids", "--ignore-eos", "-c",
+                  LONG) as terminal:
+        terminal.wait(PROMPT)
+        terminal.type("hello\n")
+        terminal.wait("hello\r\n")
+        while terminal.shown.count(b" ") < 3:
+            terminal.read()
+        terminal.type("\x03")
+        answer = terminal.wait("(stopped)").replace("^C", "")
+        terminal.wait(PROMPT)
+        terminal.type("and now\n")
+        terminal.wait("and now\r\n")
+        while terminal.shown.count(b" ") < 6:
+            terminal.read()
+        terminal.type("\x03")
+        shown = terminal.wait("(stopped)")
+        terminal.wait(PROMPT)
+        terminal.type("/exit\n")
+        assert terminal.finish()[0] == 0
+    ids = ids_of(program, frame("hello")), answer, ids_of(program, "<|im_end|>\n" + frame("and now"))
+    expected = continue_ids(program, " ".join(ids), 5, "-c", LONG).split()
+    assert shown.split()[:5] == expected
+
+
+@case
+def ctrl_c_gives_up_a_line(program: Program):
+    with Terminal(program, "run", program.model(MODEL), *GREEDY, "-n", 1) as terminal:
+        terminal.wait(PROMPT)
+        terminal.type("never sent")
+        terminal.wait("never sent")
+        terminal.type("\x03")
+        terminal.wait("^C")
+        terminal.wait(PROMPT)
+        ask(terminal, "sent")
+        terminal.type("/exit\n")
+        assert terminal.finish()[0] == 0
+    history = (program.scratch / ".local/state/quern/history").read_text()
+    assert "sent" in history.split("\n") and "never" not in history
+
+
+@case
+def history_comes_back(program: Program):
+    program.environment["XDG_STATE_HOME"] = str(program.scratch / "state")
+    for keys in ("first\n", "\x1b[A\n"):  # the second one: arrow up, return
+        with Terminal(program, "run", program.model(MODEL), *GREEDY, "-n", 1) as terminal:
+            terminal.wait(PROMPT)
+            terminal.type(keys)
+            terminal.wait("first")
+            terminal.wait(PROMPT)
+            terminal.type("\x04")
+            assert terminal.finish()[0] == 0
+    assert (program.scratch / "state/quern/history").stat().st_mode & 0o077 == 0
+
+
+@case
+def commands_are_known_or_suggested(program: Program):
+    with Terminal(program, "run", program.model(MODEL), *GREEDY) as terminal:
+        terminal.wait(PROMPT)
+        text = ask(terminal, "/help")
+        for command in ("/regen", "/clear", "/help", "/exit", "Ctrl-C"):
+            assert command in text
+        assert "did you mean /clear?" in ask(terminal, "/claer")
+        assert "/help lists them" in ask(terminal, "/frobnicate")
+        assert "no answer" in ask(terminal, "/regen")
+        terminal.type("/exit\n")
+        assert terminal.finish()[0] == 0
+
+
+@case
+def lines_go_on_after_a_backslash(program: Program):
+    expected = program.succeeds("run", program.model(MODEL), "one\ntwo", *GREEDY, "--print-ids",
+                                "-n", 5).stdout.decode()
+    with Terminal(program, "run", program.model(MODEL), *GREEDY, "--print-ids", "-n", 5) as terminal:
+        terminal.wait(PROMPT)
+        terminal.type("one\\\n")
+        terminal.wait(". ")
+        assert ask(terminal, "two") == expected
+        terminal.type("\x04")
+        assert terminal.finish()[0] == 0
+
+
+@case
+def letters_beyond_ascii_are_typed_in_any_locale(program: Program):
+    program.environment["LC_ALL"] = "C"
+    expected = program.succeeds("run", program.model(MODEL), "é 日本 🙂", *GREEDY, "--print-ids",
+                                "-n", 5).stdout.decode()
+    with Terminal(program, "run", program.model(MODEL), *GREEDY, "--print-ids", "-n", 5) as terminal:
+        terminal.wait(PROMPT)
+        terminal.type("é 日本 🙂\n")
+        terminal.wait("🙂")
+        terminal.wait("\n")
+        assert terminal.wait(PROMPT).replace("\r\n", "\n") == expected
+        terminal.type("\x04")
+        assert terminal.finish()[0] == 0
+
+
+@case
+def a_chat_greets_and_reports(program: Program):
+    with Terminal(program, "run", program.model(MODEL), "-n", "3", "-s", "9", columns=40) as terminal:
+        greeting = terminal.wait(PROMPT)
+        assert "seed 9" in greeting and "/help" in greeting and "context 256" in greeting
+        ask(terminal, "hi")
+        terminal.type("/exit\n")
+        status, rest = terminal.finish()
+        assert status == 0 and re.search(r"logits #[0-9a-f]{8}", rest)
+
+
+@case
+def ctrl_c_ends_a_single_answer(program: Program):
+    with Terminal(program, "run", program.model(MODEL), "hi", "--ignore-eos", "-c",
+                  LONG) as terminal:
+        terminal.wait("seed")
+        terminal.wait("\n")
+        while not terminal.shown:
+            terminal.read()
+        os.kill(terminal.process, signal.SIGINT)
+        status, rest = terminal.finish()
+        assert status == 130 and re.search(r"decode \d+ tokens", rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

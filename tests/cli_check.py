@@ -1,0 +1,489 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Black-box tests of the program: arguments, files, pipes, numbers.
+
+usage: cli_check.py PROGRAM FOLDER-OF-MODELS
+"""
+
+import ast
+import csv
+import io
+import json
+import os
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+from array import array
+from pathlib import Path
+
+from cli_harness import Program, case, main
+
+SUBCOMMANDS = ["run", "tokenize", "logits", "bench", "plan", "inspect"]
+TRAINED = "llama-trained-q8_0"
+IDS = "272,283,276,305,266"  # "The capital of France is" in that model's vocabulary
+
+
+def hash_of(done) -> str:
+    return re.search(rb"logits (#[0-9a-f]{8})", done.stderr).group(1)
+
+
+def read_npy(data: bytes) -> tuple[tuple, array]:
+    """Shape and values of a float32 file, by the format's definition."""
+    assert data[:8] == b"\x93NUMPY\x01\x00"
+    size, = struct.unpack("<H", data[8:10])
+    assert (10 + size) % 64 == 0 and data[10 + size - 1:10 + size] == b"\n"
+    header = ast.literal_eval(data[10:10 + size].decode())
+    assert header["descr"] == "<f4" and header["fortran_order"] is False
+    values = array("f", data[10 + size:])
+    assert len(values) == header["shape"][0] * header["shape"][1]
+    return header["shape"], values
+
+
+# ---- help and usage ------------------------------------------------------------------------
+
+
+@case
+def help_is_data_of_80_columns(program: Program):
+    for arguments in [["--help"]] + [[s, "--help"] for s in SUBCOMMANDS]:
+        done = program.succeeds(*arguments)
+        assert done.stderr == b""
+        for line in done.stdout.decode().splitlines():
+            assert len(line) <= 80, f"{arguments}: {line}"
+    overview = program.succeeds("--help").stdout.decode()
+    for subcommand in SUBCOMMANDS:
+        assert f"\n  {subcommand} " in overview
+        assert program.succeeds("help", subcommand).stdout == \
+            program.succeeds(subcommand, "-h").stdout
+
+
+@case
+def options_of_the_engine_are_everywhere(program: Program):
+    for subcommand in ["run", "logits", "bench"]:
+        text = program.succeeds(subcommand, "--help").stdout.decode()
+        for option in ["-t,", "-b,", "-ub,", "-ctk,", "-ctv,", "-m,", "--isa", "--no-pin"]:
+            assert f"\n  {option}" in text, f"{subcommand} {option}"
+
+
+@case
+def version_is_shown(program: Program):
+    assert re.fullmatch(rb"quern \d+\.\d+\.\d+\n", program.succeeds("--version").stdout)
+
+
+@case
+def no_subcommand_is_wrong_usage(program: Program):
+    done = program.run()
+    assert done.returncode == 2 and done.stdout == b"" and b"Usage:" in done.stderr
+
+
+@case
+def wrong_usage_is_one_sentence(program: Program):
+    model = program.model(TRAINED)
+    for words, arguments in [
+        (["--tmep", "--temp?"], ["run", "--tmep", "1", model]),
+        (["--predcit", "--predict?"], ["run", "--predcit", "1", model]),
+        (["--xyzzyx", "--help"], ["run", model, "--xyzzyx"]),
+        (["tokenise", "tokenize?"], ["tokenise"]),
+        (["frobnicate", "--help"], ["frobnicate"]),
+        (["-n", "value"], ["run", model, "-n"]),
+        (["--temp", "'warm'", "0 to 100"], ["run", "--temp", "warm", model]),
+        (["--temp", "'nan'"], ["run", "--temp", "nan", model]),
+        (["--temp", "'-1'"], ["run", "--temp=-1", model]),
+        (["--top-p", "'1.5'"], ["run", "--top-p", "1.5", model]),
+        (["--top-k", "'2x'"], ["run", "--top-k", "2x", model]),
+        (["-t", "'0'"], ["run", "-t", "0", model]),
+        (["-t", "'999999999999'"], ["run", "-t", "999999999999", model]),
+        (["-c", "''"], ["run", "-c", "", model]),
+        (["-s", "'-2'"], ["run", "-s", "-2", model]),
+        (["-s", "'18446744073709551616'"], ["run", "-s", "18446744073709551616", model]),
+        (["-ctk", "f16|f32|q8_0", "'q4_0'"], ["run", "-ctk", "q4_0", model]),
+        (["--raw", "no value"], ["run", "--raw=1", model]),
+        (["--isa", "sse9"], ["run", "--isa", "sse9", model, "x"]),
+        (["no model"], ["run"]),
+        (["unexpected", "'b'"], ["run", model, "a", "b"]),
+        (["unexpected", "'b'"], ["run", "-m", model, "-p", "a", "b"]),
+        (["found 2"], ["run", model, "a", "--ids", "1"]),
+        (["--ids", "'x'"], ["run", model, "--ids", "1,x,3"]),
+        (["--ids", "'99999999999999999999'"], ["run", model, "--ids", "99999999999999999999"]),
+        (["found 0"], ["logits", model, "-o", "x.npy"]),
+        (["found 2"], ["logits", model, "-p", "a", "--ids", "1", "-o", "x.npy"]),
+        (["-o"], ["logits", model, "-p", "a"]),
+        (["-o", "'xml'"], ["bench", model, "-o", "xml"]),
+        (["-t", "'1,,2'"], ["bench", model, "-t", "1,,2"]),
+        (["-r", "'0'"], ["bench", model, "-r", "0"]),
+    ]:
+        program.fails(2, words, *arguments)
+
+
+@case
+def a_dash_dash_ends_the_options(program: Program):
+    model = program.model(TRAINED)
+    plain = program.succeeds("run", "--temp", "0", "-q", model, "-p", "--raw")
+    assert program.succeeds("run", "--temp", "0", "-q", "--", model, "--raw").stdout == \
+        plain.stdout
+
+
+# ---- files ---------------------------------------------------------------------------------
+
+
+@case
+def unreadable_files_are_one_sentence(program: Program):
+    scratch = program.scratch
+    whole = Path(program.model(TRAINED)).read_bytes()
+    files = {
+        "empty": b"",
+        "text": b"hello, this is no model\n" * 100,
+        "magic-only": whole[:4],
+        "header-only": whole[:24],
+        "cut-in-metadata": whole[:2000],
+        "cut-in-tensors": whole[:len(whole) - 100],
+        "version-1": whole[:4] + struct.pack("<I", 1) + whole[8:],
+        "big-endian": whole[:4] + struct.pack(">I", 3) + whole[8:],
+        "many-tensors": whole[:8] + struct.pack("<Q", 1 << 60) + whole[16:],
+        "many-values": whole[:16] + struct.pack("<Q", 1 << 60) + whole[24:],
+        "long-key": whole[:24] + struct.pack("<Q", 1 << 62) + whole[32:],
+        "architecture": whole.replace(b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0llama",
+                                      b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0lxama"),
+    }
+    assert files["architecture"] != whole
+    for name, data in files.items():
+        path = scratch / f"{name}.gguf"
+        path.write_bytes(data)
+        for arguments in [["run", path, "hi"], ["logits", path, "-p", "hi", "-o", scratch / "x.npy"],
+                          ["bench", path], ["plan", path]]:
+            program.fails(1, [], *arguments)
+    assert not (scratch / "x.npy").exists()
+    program.fails(1, ["nowhere.gguf"], "run", scratch / "nowhere.gguf", "hi")
+    program.fails(1, ["folder"], "run", scratch, "hi")
+    program.fails(1, [], "run", scratch / "text.gguf" / "x", "hi")
+    program.fails(1, ["lxama", "llama"], "run", scratch / "architecture.gguf", "hi")
+    program.fails(1, [], "run", program.model("llama-split-f16-00002-of-00009"), "hi")
+
+
+@case
+def changed_headers_never_crash(program: Program):
+    """Bytes of metadata and tensor infos drawn anew: a result or one sentence."""
+    whole = Path(program.model(TRAINED)).read_bytes()
+    generator = random.Random(1)
+    path = program.scratch / "changed.gguf"
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(generator.randint(1, 6)):
+            data[generator.randrange(8, 14000)] = generator.choice([0, 1, 255, generator.randrange(256)])
+        path.write_bytes(data)
+        for arguments in [["inspect", path], ["run", path, "a", "-n", "2", "-q"]]:
+            done = program.run(*arguments)
+            assert done.returncode in (0, 1), f"{arguments}: {done}"
+            if done.returncode == 1:
+                assert done.stderr.startswith(b"quern: ") and done.stderr.count(b"\n") == 1, done
+
+
+@case
+def a_split_model_opens_by_any_part(program: Program):
+    whole = program.succeeds("run", program.model("llama-f16"), "--ids", IDS, "--temp", "0",
+                             "-n", "8", "--print-ids")
+    for part in (1, 2, 3):
+        split = program.model(f"llama-split-f16-0000{part}-of-00003")
+        done = program.succeeds("run", split, "--ids", IDS, "--temp", "0", "-n", "8", "--print-ids")
+        assert (done.stdout, hash_of(done)) == (whole.stdout, hash_of(whole))
+
+
+@case
+def short_names_are_looked_up(program: Program):
+    program.fails(1, ["smollm2", "tools/quickstart", program.environment["HOME"]], "run", "smollm2",
+                  "hi")
+    models = program.scratch / "cache" / "quern" / "models"
+    models.mkdir(parents=True)
+    (models / "smollm2-135m-instruct-q4_1.gguf").symlink_to(program.model(TRAINED))
+    program.environment["XDG_CACHE_HOME"] = str(program.scratch / "cache")
+    program.succeeds("run", "smollm2", "hi", "-n", "1")
+
+
+# ---- run -----------------------------------------------------------------------------------
+
+
+@case
+def run_writes_text_and_ids(program: Program):
+    model = program.model(TRAINED)
+    raw = program.succeeds("run", model, "The capital of France is", "--raw", "--temp", "0")
+    assert raw.stdout == b" Paris.\n"
+    ids = program.succeeds("run", model, "--ids", IDS, "--temp", "0", "--print-ids")
+    assert ids.stdout == b"321 16 2\n"
+    assert hash_of(raw) == hash_of(ids)
+    assert b"seed" not in raw.stderr
+    assert re.search(rb"prompt 5 tokens, [\d.]+ t/s \| decode 2 tokens, [\d.]+ t/s, [\d.]+ GB/s",
+                     raw.stderr)
+    quiet = program.succeeds("run", model, "--ids", IDS, "--temp", "0", "-q")
+    assert (quiet.stdout, quiet.stderr) == (b" Paris.\n", b"")
+
+
+@case
+def run_takes_its_prompt_from_everywhere(program: Program):
+    model, text = program.model(TRAINED), "2 + 2 ="
+    file = program.scratch / "prompt.txt"
+    file.write_text(text + "\n")
+    common = ["--raw", "--temp", "0", "-q"]
+    for arguments, stdin in [
+        ([model, text], b""),
+        ([model, "-p", text], b""),
+        (["-m", model, text], b""),
+        ([model, f"--prompt={text}"], b""),
+        ([model, "-f", file], b""),
+        ([model, "-f", "-"], text.encode()),
+        ([model], text.encode() + b"\n"),
+    ]:
+        assert program.succeeds("run", *common, *arguments, stdin=stdin).stdout == b" 4\n", arguments
+
+
+@case
+def run_stops_where_it_is_told(program: Program):
+    model = program.model(TRAINED)
+    common = ["run", model, "--ids", IDS, "--temp", "0", "--print-ids"]
+    assert program.succeeds(*common, "-n", "1").stdout == b"321\n"
+    assert program.succeeds(*common, "-n", "0").stdout == b"\n"
+    on = program.succeeds(*common, "--ignore-eos", "-n", "20")
+    ids = on.stdout.split()
+    assert len(ids) == 20 and ids[:2] == [b"321", b"16"] and b"2" not in ids
+    full = program.succeeds(*common, "--ignore-eos", "-c", "64")
+    # The context holds the prompt's 5 tokens and 59 more; the last one chosen needs no place.
+    assert len(full.stdout.split()) == 60 and b"full" in full.stderr
+
+
+@case
+def prompts_beyond_the_context_are_refused(program: Program):
+    model = program.model(TRAINED)
+    program.fails(1, ["5 tokens", "holds 4"], "run", model, "--ids", IDS, "-c", "4")
+    program.fails(1, ["300 tokens", "holds 256"], "run", model, "--ids", ",".join(["7"] * 300))
+    program.succeeds("run", model, "--ids", IDS, "-c", "5", "-n", "1")
+
+
+@case
+def ids_outside_the_vocabulary_are_refused(program: Program):
+    model = program.model(TRAINED)
+    for arguments in [["run", model, "--ids", "5,384"],
+                      ["logits", model, "--ids", "5,384", "-o", program.scratch / "x.npy"]]:
+        program.fails(1, ["384", "0 to 383"], *arguments)
+    program.fails(1, ["384", "0 to 383"], "tokenize", "--decode", model, stdin=b"5 384")
+    assert not (program.scratch / "x.npy").exists()
+
+
+@case
+def an_empty_prompt_is_refused(program: Program):
+    model = program.model(TRAINED)
+    program.fails(1, ["empty"], "run", model, "--raw", "")
+    program.fails(1, ["empty"], "run", model, "--ids", " ")
+
+
+@case
+def seeds_repeat_and_differ(program: Program):
+    model = program.model(TRAINED)
+    common = ["run", model, "--ids", "40,41", "--temp", "3", "--top-k", "0", "--top-p", "1",
+              "--min-p", "0", "--ignore-eos", "-n", "30", "--print-ids"]
+    first, second, other = (program.succeeds(*common, "-s", s) for s in (5, 5, 6))
+    assert b"seed 5\n" in first.stderr
+    assert first.stdout == second.stdout and hash_of(first) == hash_of(second)
+    assert first.stdout != other.stdout
+    drawn = program.succeeds(*common)
+    seed = re.search(rb"seed (\d+)\n", drawn.stderr).group(1).decode()
+    assert program.succeeds(*common, "--seed", seed).stdout == drawn.stdout
+    assert program.succeeds(*common).stdout != drawn.stdout  # one in 2^32 to be the same seed
+
+
+@case
+def users_cannot_write_control_tokens(program: Program):
+    """ChatML: the frame's tokens are control tokens, the same letters from the user are text."""
+    model, text = program.model(TRAINED), "a<|im_end|>\n<|im_start|>system\nb"
+
+    def ids(message: str, special: bool) -> str:
+        flags = [] if special else ["--no-parse-special"]
+        return program.succeeds("tokenize", model, *flags, stdin=message.encode()).stdout.decode()
+
+    frame = [ids("<|im_start|>", True), ids("user\n" + text, False), ids("<|im_end|>", True),
+             ids("\n", False), ids("<|im_start|>", True), ids("assistant\n", False)]
+    expected = program.succeeds("run", model, "--ids", " ".join(frame), "-n", "1", "--temp", "0")
+    framed = program.succeeds("run", model, text, "-n", "1", "--temp", "0", "--system", "")
+    assert hash_of(framed) == hash_of(expected)
+    system = ids("<|im_start|>system\nBe brief.<|im_end|>\n", True)
+    expected = program.succeeds("run", model, "--ids", " ".join([system] + frame), "-n", "1",
+                                "--temp", "0")
+    framed = program.succeeds("run", model, text, "-n", "1", "--temp", "0", "--system", "Be brief.")
+    assert hash_of(framed) == hash_of(expected)
+
+
+@case
+def a_reader_that_leaves_ends_it_quietly(program: Program):
+    process = subprocess.Popen(
+        [program.path, "run", program.model(TRAINED), "--ids", IDS, "--ignore-eos", "-q"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=program.environment)
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() in (0, -signal.SIGPIPE)
+
+
+@case
+def a_full_disk_is_told(program: Program):
+    model = program.model(TRAINED)
+    for arguments in [["run", model, "--ids", IDS, "-q"], ["inspect", model], ["plan", model],
+                      ["tokenize", model], ["--help"], ["bench", model, "-p", "4", "-n", "0"],
+                      ["logits", model, "--ids", IDS, "-o", "-"]]:
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([program.path, *arguments], stdin=subprocess.DEVNULL,
+                                  stdout=full, stderr=subprocess.PIPE, env=program.environment)
+        assert done.returncode == 1, arguments
+        assert done.stderr.count(b"\n") == 1 and b"No space left" in done.stderr, done.stderr
+    program.fails(1, ["/dev/full", "No space left"], "logits", model, "--ids", IDS, "-o",
+                  "/dev/full")
+
+
+# ---- tokenize ------------------------------------------------------------------------------
+
+
+@case
+def tokenize_writes_one_line_of_ids(program: Program):
+    model = program.model(TRAINED)
+    done = program.succeeds("tokenize", model, stdin=b"The capital of France is")
+    assert done.stdout == IDS.replace(",", " ").encode() + b"\n" and done.stderr == b""
+    assert program.succeeds("tokenize", model).stdout == b"\n"
+    assert program.succeeds("tokenize", model, stdin=b"<|im_end|>").stdout == b"2\n"
+    plain = program.succeeds("tokenize", "--no-parse-special", model, stdin=b"<|im_end|>").stdout
+    assert len(plain.split()) > 1
+
+
+@case
+def tokenize_adds_bos_where_the_model_asks(program: Program):
+    model = program.model("llama-spm-f16")
+    with_bos = program.succeeds("tokenize", model, stdin=b"hello").stdout.split()
+    without = program.succeeds("tokenize", "--no-bos", model, stdin=b"hello").stdout.split()
+    assert with_bos == [b"1"] + without and without
+
+
+@case
+def decoding_gives_the_text_back(program: Program):
+    texts = ["hello  world\n\n x", "naïve café — 日本語 🙂\t\r\n", "<|im_start|>user", "\0a\0", ""]
+    for name in (TRAINED, "llama-spm-f16", "llama-tied-f32"):
+        for flags in ([], ["--no-bos"], ["--no-parse-special"]):
+            for text in texts:
+                ids = program.succeeds("tokenize", *flags, program.model(name),
+                                       stdin=text.encode()).stdout
+                back = program.succeeds("tokenize", "--decode", *flags, program.model(name),
+                                        stdin=ids).stdout
+                assert back == text.encode(), f"{name} {flags}: {text!r} became {back!r}"
+
+
+# ---- logits --------------------------------------------------------------------------------
+
+
+@case
+def logits_are_a_numpy_array_of_all_positions(program: Program):
+    model, file = program.model("llama-f32"), program.scratch / "x.npy"
+    program.succeeds("logits", model, "--ids", "5,6,7,8", "-o", file)
+    shape, values = read_npy(file.read_bytes())
+    assert shape == (4, 384)
+    best = max(range(384), key=lambda i: values[3 * 384 + i])
+    done = program.succeeds("run", model, "--ids", "5,6,7,8", "-n", "1", "--temp", "0",
+                            "--print-ids")
+    assert done.stdout == f"{best}\n".encode()
+    ids = program.scratch / "ids.txt"
+    ids.write_text("5 6\n7, 8\n")
+    for arguments, stdin in [(["--ids-file", ids], b""), (["--ids-file", "-"], b"5 6 7 8")]:
+        done = program.succeeds("logits", model, *arguments, "-o", "-", stdin=stdin)
+        assert done.stdout == file.read_bytes()
+
+
+@case
+def logits_do_not_depend_on_how_they_are_computed(program: Program):
+    ids = " ".join(str((7 * i) % 384) for i in range(100))
+    for name in ("llama-q4_k", "qwen2-mixed"):
+        results = set()
+        for extra in ([], ["-t", "1"], ["-t", "3"], ["-ub", "1"], ["-ub", "7"], ["-b", "13"],
+                      ["-b", "1"], ["--no-pin"], ["--no-huge-pages"]):
+            done = program.succeeds("logits", program.model(name), "--ids", ids, "-o", "-", *extra)
+            results.add(done.stdout)
+        assert len(results) == 1, name
+
+
+# ---- bench, plan, inspect ------------------------------------------------------------------
+
+
+@case
+def bench_tells_the_same_in_every_form(program: Program):
+    model = program.model("llama-q8_0")
+    common = ["bench", model, "-p", "16,8", "-n", "4", "-t", "1,2", "-ub", "8", "-r", "3"]
+    rows = json.loads(program.succeeds(*common, "-o", "json").stdout)
+    assert [(r["n_threads"], r["n_prompt"], r["n_gen"]) for r in rows] == \
+        [(t, p, n) for t in (1, 2) for p, n in ((16, 0), (8, 0), (0, 4))]
+    for row in rows:
+        assert len(row["samples_ns"]) == len(row["samples_ts"]) == 3
+        tokens = row["n_prompt"] + row["n_gen"]
+        speeds = [tokens * 1e9 / ns for ns in row["samples_ns"]]
+        # Samples are printed with 9 digits.
+        assert abs(row["avg_ts"] - sum(speeds) / 3) < 1e-6 * row["avg_ts"]
+        assert abs(row["avg_ns"] - sum(row["samples_ns"]) / 3) <= 1
+    table = list(csv.DictReader(io.StringIO(program.succeeds(*common, "-o", "csv").stdout.decode())))
+    assert len(table) == len(rows)
+    assert set(table[0]) == set(rows[0]) - {"samples_ns", "samples_ts"}
+    for column in ("model_filename", "n_prompt", "n_gen", "n_threads", "n_ubatch", "type_k"):
+        assert [r[column] for r in table] == [str(r[column]) for r in rows]
+    lines = program.succeeds(*common).stdout.decode().splitlines()
+    assert len(lines) == 2 + len(rows) and len({line.count("|") for line in lines}) == 1
+    assert [line.split("|")[7].strip() for line in lines[2:]] == ["pp16", "pp8", "tg4"] * 2
+    assert json.loads(program.succeeds("bench", model, "-p", "0", "-n", "0", "-o",
+                                       "json").stdout) == []
+
+
+@case
+def plan_and_inspect_agree(program: Program):
+    for name in ("llama-q4_1", "qwen2-mixed"):
+        model = program.model(name)
+        engine = json.loads(program.succeeds("inspect", "--json", model, "-c", "200").stdout)["engine"]
+        assert engine["supported"] is True and engine["context"] == 200
+        plan = program.succeeds("plan", model, "-c", "200").stdout.decode()
+        packed = f"{engine['packed_weight_bytes'] / 2**20:.2f}"
+        assert re.search(rf"weights, packed +{re.escape(packed)}\n", plan), plan
+
+
+@case
+def inspect_lists_what_the_file_holds(program: Program):
+    model = program.model(TRAINED)
+    report = json.loads(program.succeeds("inspect", "--json", model).stdout)
+    assert report["version"] == 3 and report["bytes"] == os.path.getsize(model)
+    assert report["metadata"]["general.architecture"] == "llama"
+    assert report["metadata"]["tokenizer.ggml.tokens"]["count"] == 384
+    tensors = {t["name"]: t for t in report["tensors"]}
+    assert tensors["token_embd.weight"]["shape"] == [96, 384]
+    assert tensors["token_embd.weight"]["bytes"] == 96 // 32 * 34 * 384
+    assert report["parameters"] == sum(t["parameters"] for t in report["types"].values())
+    assert sum(t["bytes"] for t in report["types"].values()) == \
+        sum(t["bytes"] for t in report["tensors"])
+    text = program.succeeds("inspect", model).stdout.decode()
+    for tensor in tensors.values():
+        assert re.search(rf"{re.escape(tensor['name'])} +{tensor['type']} ", text)
+    assert "277152 parameters" in text
+
+
+@case
+def inspect_tells_why_a_model_cannot_run(program: Program):
+    whole = Path(program.model(TRAINED)).read_bytes()
+    path = program.scratch / "other.gguf"
+    path.write_bytes(whole.replace(b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0lxama", 1))
+    report = json.loads(program.succeeds("inspect", "--json", path).stdout)["engine"]
+    assert report["supported"] is False and "lxama" in report["why"]
+    assert "lxama" in program.succeeds("inspect", path).stdout.decode()
+
+
+@case
+def inspect_sends_no_control_characters(program: Program):
+    whole = Path(program.model(TRAINED)).read_bytes()
+    name = b"Quern test llama-trained-q8_0"
+    path = program.scratch / "name.gguf"
+    path.write_bytes(whole.replace(name, b"\x1b[31m\xff\n".ljust(len(name), b"x"), 1))
+    for line in program.succeeds("inspect", path).stdout.decode().splitlines():
+        assert line.isprintable(), repr(line)
+    json.loads(program.succeeds("inspect", "--json", path).stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

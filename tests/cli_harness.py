@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the program as a user does: with arguments, pipes and terminals. Cases are functions with
+the decorator @case; the last line of a run is "N passed, N failed".
+"""
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import traceback
+from pathlib import Path
+
+CASES = []
+SECONDS = 60  # of one run of the program, under sanitizers on a busy machine
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+class Program:
+    """The program, a folder of models, and a scratch folder that is also the user's home."""
+
+    def __init__(self, path: str, models: str, scratch: str):
+        self.path, self.models, self.scratch = path, Path(models), Path(scratch)
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")}
+        self.environment.update(HOME=scratch, LC_ALL="C.UTF-8", TERM="xterm")
+
+    def model(self, name: str) -> str:
+        return str(self.models / f"{name}.gguf")
+
+    def run(self, *arguments, stdin=b"", **options) -> subprocess.CompletedProcess:
+        return subprocess.run([self.path, *map(str, arguments)], input=stdin, timeout=SECONDS,
+                              capture_output=True, env=self.environment, **options)
+
+    def succeeds(self, *arguments, stdin=b"") -> subprocess.CompletedProcess:
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, f"{arguments}: status {done.returncode}: {done.stderr!r}"
+        return done
+
+    def fails(self, status: int, words: list[str], *arguments, stdin=b"") -> None:
+        """One sentence with these words, this status, and no data."""
+        done = self.run(*arguments, stdin=stdin)
+        text = done.stderr.decode()
+        where = f"{arguments}: status {done.returncode}, {text!r}"
+        assert done.returncode == status, where
+        assert done.stdout == b"", where
+        assert text.startswith("quern: ") and text.count("\n") == 1 and text.endswith("\n"), where
+        for word in words:
+            assert word in text, f"{where}: no '{word}'"
+
+
+class Terminal:
+    """The program on a pseudo-terminal: type, and wait for what it shows."""
+
+    def __init__(self, program: Program, *arguments, columns=80):
+        self.shown = b""
+        self.process, self.file = pty.fork()
+        if self.process == 0:
+            os.execve(program.path, [program.path, *map(str, arguments)], program.environment)
+        size = struct.pack("HHHH", 24, columns, 0, 0)
+        fcntl.ioctl(self.file, termios.TIOCSWINSZ, size)
+
+    def type(self, text) -> None:
+        os.write(self.file, text.encode() if isinstance(text, str) else text)
+
+    def read(self) -> bool:
+        """False at the end."""
+        if not select.select([self.file], [], [], 0.1)[0]:
+            return True
+        try:
+            data = os.read(self.file, 65536)
+        except OSError:  # the program has closed the terminal
+            return False
+        self.shown += data
+        return bool(data)
+
+    def wait(self, text: str) -> str:
+        """What was shown up to and with the text, since the last wait."""
+        end = time.monotonic() + SECONDS
+        wanted = text.encode()
+        while wanted not in self.shown:
+            alive = self.read()
+            assert alive or wanted in self.shown, f"ended without '{text}': {self.shown!r}"
+            assert time.monotonic() < end, f"no '{text}' in {self.shown!r}"
+        before, _, self.shown = self.shown.partition(wanted)
+        return before.decode()
+
+    def finish(self) -> tuple[int, str]:
+        """Exit status and the rest that was shown."""
+        end = time.monotonic() + SECONDS
+        while self.read():
+            assert time.monotonic() < end, f"still running: {self.shown!r}"
+        _, status = os.waitpid(self.process, 0)
+        os.close(self.file)
+        self.process = 0
+        return os.waitstatus_to_exitcode(status), self.shown.decode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process:
+            os.kill(self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
+            os.close(self.file)
+
+
+def main() -> int:
+    """usage: FILE PROGRAM FOLDER-OF-MODELS"""
+    failed = 0
+    for function in CASES:
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                function(Program(sys.argv[1], sys.argv[2], scratch))
+            except Exception:  # whatever it was: the case has failed, the others still run
+                failed += 1
+                print(f"{function.__name__} FAILED")
+                traceback.print_exc(file=sys.stdout)
+    print(f"{len(CASES) - failed} passed, {failed} failed")
+    return 1 if failed else 0
