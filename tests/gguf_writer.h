@@ -9,11 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct bytes { /* zero-initialise; free data */
+struct bytes { /* zero-initialise; free with bytes_free */
     uint8_t *data;
     size_t size, capacity;
+    /* Where numbers of 4 and 8 bytes were put: for mutations that hit them. */
+    struct bytes_field {
+        size_t at;
+        size_t size;
+    } * fields; /* [n_fields] */
+    size_t n_fields, fields_capacity;
 };
 
+void bytes_free(struct bytes *bytes);
 void bytes_put(struct bytes *bytes, const void *data, size_t size);
 void bytes_put_zeros(struct bytes *bytes, size_t size);
 void bytes_put_u8(struct bytes *bytes, uint8_t value);
@@ -21,6 +28,8 @@ void bytes_put_u32(struct bytes *bytes, uint32_t value);
 void bytes_put_u64(struct bytes *bytes, uint64_t value);
 /* A string as GGUF stores it: size, then bytes. */
 void bytes_put_string(struct bytes *bytes, const char *text);
+/* Moves all of `part`, fields too, to the end of bytes. */
+void bytes_join(struct bytes *bytes, struct bytes *part);
 
 struct gguf_writer {
     uint32_t version;    /* 3 */
@@ -53,5 +62,10 @@ void gguf_tensor_info(struct gguf_writer *writer, const char *name, uint32_t n_d
 /* A tensor with its data (NULL: zeros), at the next aligned offset. */
 void gguf_tensor(struct gguf_writer *writer, const char *name, uint32_t n_dims,
                  const uint64_t *shape, uint32_t type, const void *data, size_t size);
+
+/* A model of a kilobyte or two: every value type, arrays, three tensors (F32 "norm", Q8_0 "matrix",
+ * Q4_K "experts"), alignment 64. */
+void gguf_write_tiny_model(struct gguf_writer *writer);
+struct bytes gguf_tiny_model(uint32_t version);
 
 #endif
