@@ -34,10 +34,10 @@ enum {
     XCR0_YMM = 0x06,
     XCR0_ZMM = 0xe6,
     /* AArch64 hwcaps */
-    HWCAP_FPHP = 1u << 9,
-    HWCAP_ASIMDHP = 1u << 10,
-    HWCAP_ASIMDDP = 1u << 20,
-    HWCAP2_I8MM = 1u << 13
+    QN_HWCAP_FPHP = 1u << 9,
+    QN_HWCAP_ASIMDHP = 1u << 10,
+    QN_HWCAP_ASIMDDP = 1u << 20,
+    QN_HWCAP2_I8MM = 1u << 13
 };
 static const uint32_t AVX512VL = 1u << 31;
 
@@ -65,9 +65,9 @@ uint32_t qn_cpu_bundles_x86(const struct qn_cpuid_words *words) {
 /* NEON itself is part of AArch64. The kernels of dotprod are compiled for half precision too. */
 uint32_t qn_cpu_bundles_aarch64(unsigned long hwcap, unsigned long hwcap2) {
     uint32_t bundles = 1u << QN_ISA_REF | 1u << QN_ISA_NEON;
-    if (!has(hwcap, HWCAP_ASIMDDP | HWCAP_FPHP | HWCAP_ASIMDHP)) return bundles;
+    if (!has(hwcap, QN_HWCAP_ASIMDDP | QN_HWCAP_FPHP | QN_HWCAP_ASIMDHP)) return bundles;
     bundles |= 1u << QN_ISA_DOTPROD;
-    if (has(hwcap2, HWCAP2_I8MM)) bundles |= 1u << QN_ISA_I8MM;
+    if (has(hwcap2, QN_HWCAP2_I8MM)) bundles |= 1u << QN_ISA_I8MM;
     return bundles;
 }
 

@@ -18,7 +18,7 @@ static const double bound = 1.06; /* units in the last place */
 static const float lowest = -87.3f;
 
 typedef void exp_array_fn(const float *x, int n, float *y);
-exp_array_fn vec_exp_array__avx2, vec_exp_array__avx512;
+exp_array_fn vec_exp_array__avx2, vec_exp_array__avx512, vec_exp_array__neon;
 
 static const struct {
     enum qn_isa isa;
@@ -29,6 +29,9 @@ static const struct {
 #endif
 #ifdef QN_HAVE_AVX512
     {QN_ISA_AVX512, vec_exp_array__avx512},
+#endif
+#ifdef QN_HAVE_NEON
+    {QN_ISA_NEON, vec_exp_array__neon},
 #endif
     {QN_ISA_COUNT, NULL},
 };

@@ -55,7 +55,8 @@ static double store_error(enum qn_kv kv, double x, double amax) {
 
 static double largest(const float *x, int from) {
     double amax = 0;
-    for (int i = from; i < from + 32; i++) amax = fmax(amax, fabs((double)x[i]));
+    for (int i = from; i < from + 32; i++)
+        if (fabs((double)x[i]) > amax) amax = fabs((double)x[i]);
     return amax;
 }
 
@@ -263,8 +264,8 @@ static void expect_head(struct scene *s, int m, int g, double *scores) {
     double max = -INFINITY, min = INFINITY, weights = 0, error, *const errors = scores + T_MAX;
     for (int p = first; p <= last; p++) {
         scores[p] = score(s, q, p, &errors[p]);
-        max = fmax(max, scores[p]);
-        min = fmin(min, scores[p]);
+        if (scores[p] > max) max = scores[p];
+        if (scores[p] < min) min = scores[p];
     }
     for (int p = first; p <= last; p++) {
         const char *const block = a->v + (size_t)a->blocks[p / QN_KV_BLOCK] * a->v_stride;

@@ -144,7 +144,8 @@ void check_norm(struct check *c, const struct check_kernel *const *kernels, int 
  * Exponentials below the normal numbers may be flushed to zero. */
 static void softmax_bounds(const float *x, int n, const float *expected, double *bounds) {
     double max = -INFINITY, sum_error = 0;
-    for (int i = 0; i < n; i++) max = fmax(max, (double)x[i]);
+    for (int i = 0; i < n; i++)
+        if ((double)x[i] > max) max = (double)x[i];
     for (int i = 0; i < n; i++)
         if (x[i] != -INFINITY) sum_error += (double)expected[i] * (max - (double)x[i] + 4) * QN_U;
     for (int i = 0; i < n; i++) {

@@ -115,11 +115,13 @@ QN_INLINE lanes_i i_shift16(lanes_i a, int n) {
 
 #ifdef __AVX512VNNI__
 #define QN_HAVE_DPBUSD 1
-QN_INLINE lanes_i i_dpbusd(lanes_i acc, lanes_i u, lanes_i s) {
+#define QN_HAVE_DOT    1
+QN_INLINE lanes_i i_dot(lanes_i acc, lanes_i u, lanes_i s) {
     return _mm512_dpbusd_epi32(acc, u, s);
 }
 #else
 #define QN_HAVE_DPBUSD 0
+#define QN_HAVE_DOT    0
 QN_INLINE lanes_i i_maddubs(lanes_i u, lanes_i s) {
     return _mm512_maddubs_epi16(u, s);
 }

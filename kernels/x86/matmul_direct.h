@@ -12,8 +12,7 @@
 enum { QN_PREFETCH_AHEAD = 2048 };
 
 QN_INLINE void prefetch_unit(const uint8_t *unit, const int size) {
-    QN_UNROLL for (int i = 0; i < size; i += 64)
-        _mm_prefetch((const char *)unit + QN_PREFETCH_AHEAD + i, _MM_HINT_T0);
+    QN_UNROLL for (int i = 0; i < size; i += 64) __builtin_prefetch(unit + QN_PREFETCH_AHEAD + i);
 }
 
 /* Adds block b of a unit to y[mr]. q, act: block b's activations of row 0, x_ld bytes a row. */

@@ -42,8 +42,7 @@ QN_INLINE void float_matvec_tiles(const enum qn_pack form, const struct qn_matmu
     QN_UNROLL for (int t = 0; t < nt; t++) y[0][t] = f_zero();
     for (int k = 0; k < a->k; k += 16, unit += unit_size) {
         QN_UNROLL for (int t = 0; t < nt; t++) QN_UNROLL for (int i = 0; i < unit_size; i += 64)
-            _mm_prefetch((const char *)unit + (size_t)t * tile_size + QN_FLOAT_AHEAD + i,
-                         _MM_HINT_T0);
+            __builtin_prefetch(unit + (size_t)t * tile_size + QN_FLOAT_AHEAD + i);
         QN_UNROLL for (int i = 0; i < 16; i += 2) {
             const float *const x = (const float *)a->x + k + i;
             lanes_f w[4][2];

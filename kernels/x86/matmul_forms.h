@@ -25,7 +25,8 @@ struct qn_form_traits {
     int shift; /* log2 of the bias that made the quants unsigned, or -1 */
 };
 
-/* 8-bit quants are stored signed; VPDPBUSD takes them unsigned, the sign trick as they are. */
+/* 8-bit quants are stored signed; VPDPBUSD takes them unsigned, NEON and the sign trick as they
+ * are. */
 #define QN_SHIFT_8       (QN_HAVE_DPBUSD ? 7 : -1)
 #define QN_TRAITS_4      ((struct qn_form_traits){4, 32, false, 3})
 #define QN_TRAITS_4_MIN  ((struct qn_form_traits){4, 32, true, -1})
@@ -174,10 +175,10 @@ QN_INLINE int groups_a_flush(const int bits) {
 /* acc[m] + the dots of n_groups groups of w with those of a[m], for mr rows of activations. */
 QN_INLINE void dot_groups(const struct qn_form_traits t, lanes_i *acc, const lanes_i *w,
                           const int8_t *const *a, const int n_groups, const int mr) {
-#if QN_HAVE_DPBUSD
+#if QN_HAVE_DOT
     (void)t;
     QN_UNROLL for (int g = 0; g < n_groups; g++) QN_UNROLL for (int m = 0; m < mr; m++) acc[m] =
-        i_dpbusd(acc[m], w[g], broadcast_group(a[m] + 4 * g));
+        i_dot(acc[m], w[g], broadcast_group(a[m] + 4 * g));
 #else
     QN_UNROLL for (int m = 0; m < mr; m++) {
         lanes_i pairs = i_zero();

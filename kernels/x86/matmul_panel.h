@@ -32,13 +32,13 @@ QN_INLINE size_t panel_block_size(const struct qn_form_traits t, const int nt) {
 /* Sub-block h of one block: all mr x nt integer dots, then their sums into y. */
 QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const int8_t *const *q,
                           lanes_i (*acc)[QN_PANEL_TILES], const int mr, const int nt) {
-#if QN_HAVE_DPBUSD
+#if QN_HAVE_DOT
     QN_UNROLL for (int g = 0; g < t.sub / 4; g++) {
         lanes_i wg[QN_PANEL_TILES];
         QN_UNROLL for (int n = 0; n < nt; n++) wg[n] = i_load(w + (g * nt + n) * QN_VEC);
         QN_UNROLL for (int m = 0; m < mr; m++) {
             const lanes_i x = broadcast_group(q[m] + 4 * g);
-            QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] = i_dpbusd(acc[m][n], wg[n], x);
+            QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] = i_dot(acc[m][n], wg[n], x);
         }
     }
 #else

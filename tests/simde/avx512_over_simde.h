@@ -45,7 +45,9 @@ static inline __m512i qn_join_si(__m256i low, __m256i high) {
     return result;
 }
 
-static inline __m128i qn_upper_half(__m128i x) { return _mm_srli_si128(x, 8); }
+static inline __m128i qn_upper_half(__m128i x) {
+    return _mm_srli_si128(x, 8);
+}
 
 /* ---- arithmetic ---- */
 

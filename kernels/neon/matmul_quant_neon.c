@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Quantized matmuls for baseline NEON.
+ */
+#include "kernels/x86/lanes_neon.h"
+
+#define QN_KERNEL_NAME(operation, form) qn_##operation##_##form##__neon
+
+#include "kernels/x86/matmul_quant.h"

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Vectors of R = 8 lanes of 32 bits for AArch64, in two registers, one lane a weight row. Same
+ * names as lanes_avx2.h: a matmul body includes one of them.
+ */
+#ifndef QN_KERNELS_X86_LANES_H
+#define QN_KERNELS_X86_LANES_H
+
+#include <arm_neon.h>
+#include <stdint.h>
+
+#define QN_INLINE static inline __attribute__((always_inline))
+
+/* Before a loop of few, constant rounds over an array of vectors: unrolled in full, the array is
+ * registers. */
+#ifdef __clang__
+#define QN_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define QN_UNROLL _Pragma("GCC unroll 80")
+#endif
+
+enum { QN_R = 8 };
+/* Register tiles, as in lanes_avx2.h: 6 x 1 x 2 sums and as many accumulators, or 6 x 2 x 2 sums
+ * of floats, of 32 registers. */
+#define QN_PANEL_TILES 1
+#define QN_FLOAT_M     6
+
+typedef struct {
+    float32x4_t low, high;
+} lanes_f;
+typedef struct {
+    int8x16_t low, high;
+} lanes_i;
+
+/* ---- floats ---- */
+
+QN_INLINE lanes_f f_set1(float x) {
+    return (lanes_f){vdupq_n_f32(x), vdupq_n_f32(x)};
+}
+QN_INLINE lanes_f f_zero(void) {
+    return f_set1(0);
+}
+QN_INLINE lanes_f f_load(const float *p) {
+    return (lanes_f){vld1q_f32(p), vld1q_f32(p + 4)};
+}
+QN_INLINE void f_store(float *p, lanes_f v) {
+    vst1q_f32(p, v.low);
+    vst1q_f32(p + 4, v.high);
+}
+QN_INLINE lanes_f f_add(lanes_f a, lanes_f b) {
+    return (lanes_f){vaddq_f32(a.low, b.low), vaddq_f32(a.high, b.high)};
+}
+QN_INLINE lanes_f f_mul(lanes_f a, lanes_f b) {
+    return (lanes_f){vmulq_f32(a.low, b.low), vmulq_f32(a.high, b.high)};
+}
+QN_INLINE lanes_f f_fma(lanes_f a, lanes_f b, lanes_f c) {
+    return (lanes_f){vfmaq_f32(c.low, a.low, b.low), vfmaq_f32(c.high, a.high, b.high)};
+}
+QN_INLINE lanes_f f_neg(lanes_f a) {
+    return (lanes_f){vnegq_f32(a.low), vnegq_f32(a.high)};
+}
+QN_INLINE lanes_f f_from_bits(lanes_i a) {
+    return (lanes_f){vreinterpretq_f32_s8(a.low), vreinterpretq_f32_s8(a.high)};
+}
+
+/* R values of f16, u8 or s8. */
+QN_INLINE lanes_f f_load_half(const void *p) {
+    const float16x8_t halves = vreinterpretq_f16_u16(vld1q_u16(p));
+    return (lanes_f){vcvt_f32_f16(vget_low_f16(halves)), vcvt_high_f32_f16(halves)};
+}
+QN_INLINE lanes_f f_load_u8(const void *p) {
+    const uint16x8_t wide = vmovl_u8(vld1_u8(p));
+    return (lanes_f){vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide))),
+                     vcvtq_f32_u32(vmovl_high_u16(wide))};
+}
+QN_INLINE lanes_f f_load_s8(const void *p) {
+    const int16x8_t wide = vmovl_s8(vld1_s8(p));
+    return (lanes_f){vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide))),
+                     vcvtq_f32_s32(vmovl_high_s16(wide))};
+}
+
+/* The first `rows` lanes only; the others read as 0, or are left alone. */
+QN_INLINE lanes_f f_load_rows(const float *p, int rows) {
+    float lanes[QN_R] = {0};
+    for (int i = 0; i < rows; i++) lanes[i] = p[i];
+    return f_load(lanes);
+}
+QN_INLINE void f_store_rows(float *p, lanes_f v, int rows) {
+    float lanes[QN_R];
+    f_store(lanes, v);
+    for (int i = 0; i < rows; i++) p[i] = lanes[i];
+}
+
+/* ---- integers ---- */
+
+QN_INLINE lanes_i i_set1(int x) {
+    const int8x16_t v = vreinterpretq_s8_s32(vdupq_n_s32(x));
+    return (lanes_i){v, v};
+}
+QN_INLINE lanes_i i_set1_8(int x) {
+    return (lanes_i){vdupq_n_s8((int8_t)x), vdupq_n_s8((int8_t)x)};
+}
+QN_INLINE lanes_i i_zero(void) {
+    return i_set1_8(0);
+}
+QN_INLINE lanes_i i_load(const void *p) {
+    return (lanes_i){vld1q_s8(p), vld1q_s8((const int8_t *)p + 16)};
+}
+QN_INLINE void i_store(void *p, lanes_i v) {
+    vst1q_s8(p, v.low);
+    vst1q_s8((int8_t *)p + 16, v.high);
+}
+QN_INLINE lanes_i i_and(lanes_i a, lanes_i b) {
+    return (lanes_i){vandq_s8(a.low, b.low), vandq_s8(a.high, b.high)};
+}
+QN_INLINE lanes_i i_or(lanes_i a, lanes_i b) {
+    return (lanes_i){vorrq_s8(a.low, b.low), vorrq_s8(a.high, b.high)};
+}
+QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
+    return (lanes_i){veorq_s8(a.low, b.low), veorq_s8(a.high, b.high)};
+}
+QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
+    return (lanes_i){vaddq_s8(a.low, b.low), vaddq_s8(a.high, b.high)};
+}
+
+/* Shifts left by n, right where n is negative. */
+QN_INLINE int8x16_t shift32(int8x16_t a, int n) {
+    return vreinterpretq_s8_u32(vshlq_u32(vreinterpretq_u32_s8(a), vdupq_n_s32(n)));
+}
+QN_INLINE int8x16_t shift16(int8x16_t a, int n) {
+    return vreinterpretq_s8_u16(vshlq_u16(vreinterpretq_u16_s8(a), vdupq_n_s16((int16_t)n)));
+}
+QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
+    return (lanes_i){shift32(a.low, n), shift32(a.high, n)};
+}
+/* Shift right by n, or left by -n, in lanes of 16 bits. */
+QN_INLINE lanes_i i_shift16(lanes_i a, int n) {
+    return (lanes_i){shift16(a.low, -n), shift16(a.high, -n)};
+}
+
+/* ---- integer dots: acc + the sums of four products of signed bytes ---- */
+
+#define QN_HAVE_DPBUSD 0
+#define QN_HAVE_DOT    1
+
+#ifdef __ARM_FEATURE_DOTPROD
+QN_INLINE int8x16_t dot_s8(int8x16_t acc, int8x16_t w, int8x16_t a) {
+    return vreinterpretq_s8_s32(vdotq_s32(vreinterpretq_s32_s8(acc), w, a));
+}
+#else
+/* A pair of products is at most 2 * 128 * 127 = 32512, because activations stop at -127. */
+QN_INLINE int8x16_t dot_s8(int8x16_t acc, int8x16_t w, int8x16_t a) {
+    const int16x8_t low = vmull_s8(vget_low_s8(w), vget_low_s8(a)), high = vmull_high_s8(w, a);
+    return vreinterpretq_s8_s32(vpadalq_s16(vreinterpretq_s32_s8(acc), vpaddq_s16(low, high)));
+}
+#endif
+QN_INLINE lanes_i i_dot(lanes_i acc, lanes_i w, lanes_i a) {
+    return (lanes_i){dot_s8(acc.low, w.low, a.low), dot_s8(acc.high, w.high, a.high)};
+}
+
+#endif
