@@ -111,7 +111,8 @@ typedef void qn_rope_fn(float *x, int n_heads, size_t ld, int half, const float 
 enum qn_rope { QN_ROPE_HALVES, QN_ROPE_ADJACENT, QN_ROPE_COUNT };
 
 /* y[i] = f(g[i]) * u[i], or f(g[i]) where u is NULL; y may be g or u.
- * SILU x/(1+e^-x); GELU x/2 (1+erf(x/sqrt 2)); GELU_TANH the tanh approximation. */
+ * SILU x/(1+e^-x); GELU x/2 (1+erf(x/sqrt 2)), whose error is relative to x, because the sum
+ * cancels for x < 0; GELU_TANH the tanh approximation. */
 typedef void qn_activation_fn(const float *g, const float *u, int n, float *y);
 enum qn_activation {
     QN_ACTIVATION_SILU,
@@ -133,7 +134,7 @@ typedef void qn_add_fn(const float *x, int n, float *y);
  *   V block: [64 positions][Dp] elements, Dp = D rounded up to 16, padding zero. Q8_0: int8
  *            [64][Dp], then f16 scales [64][D/32].
  * A sequence owns blocks through a table: position p lies in blocks[p / 64]. */
-enum { QN_KV_BLOCK = 64, QN_KV_TILE = 16 };
+enum { QN_KV_BLOCK = 64, QN_KV_TILE = 16, QN_HEAD_SIZE_MAX = 256 /* D: even, at most this */ };
 enum qn_kv { QN_KV_F16, QN_KV_F32, QN_KV_Q8_0, QN_KV_COUNT };
 
 /* Bytes of a K block and of a V block of one head; multiples of 64. Q8_0 needs D % 32 == 0. */
@@ -150,7 +151,8 @@ typedef void qn_kv_store_fn(const float *k, const float *v, int d, int slot, voi
  *   out[m][g] = softmax over p of (scale * q[m][g] . K[p]) applied to V[p],
  *   p in [max(0, pos[m] - window + 1), pos[m]]; window 0 means no window.
  * Online softmax over blocks of 64 positions in rising order from the block that holds the first
- * visible position; the numbers of a row depend on its own q, pos and the cache alone. */
+ * visible position; the numbers of a row depend on its own q, pos and the cache alone. Slots after
+ * pos may hold anything finite. Keeps its buffers, up to 180 KB, on the stack. */
 struct qn_attention {
     const float *q;        /* q[m * q_ld + g * d + i], already rotated */
     size_t q_ld;
