@@ -97,7 +97,8 @@ def ctrl_c_stops_the_answer_and_not_the_program(program: Program):
         terminal.wait(PROMPT)
         terminal.type("/exit\n")
         assert terminal.finish()[0] == 0
-    ids = ids_of(program, frame("hello")), answer, ids_of(program, "<|im_end|>\n" + frame("and now"))
+    second = ids_of(program, "<|im_end|>\n" + frame("and now"))
+    ids = ids_of(program, frame("hello")), answer, second
     expected = continue_ids(program, " ".join(ids), 5, "-c", LONG).split()
     assert shown.split()[:5] == expected
 
@@ -150,7 +151,8 @@ def commands_are_known_or_suggested(program: Program):
 def lines_go_on_after_a_backslash(program: Program):
     expected = program.succeeds("run", program.model(MODEL), "one\ntwo", *GREEDY, "--print-ids",
                                 "-n", 5).stdout.decode()
-    with Terminal(program, "run", program.model(MODEL), *GREEDY, "--print-ids", "-n", 5) as terminal:
+    arguments = ["run", program.model(MODEL), *GREEDY, "--print-ids", "-n", 5]
+    with Terminal(program, *arguments) as terminal:
         terminal.wait(PROMPT)
         terminal.type("one\\\n")
         terminal.wait(". ")
@@ -164,7 +166,8 @@ def letters_beyond_ascii_are_typed_in_any_locale(program: Program):
     program.environment["LC_ALL"] = "C"
     expected = program.succeeds("run", program.model(MODEL), "é 日本 🙂", *GREEDY, "--print-ids",
                                 "-n", 5).stdout.decode()
-    with Terminal(program, "run", program.model(MODEL), *GREEDY, "--print-ids", "-n", 5) as terminal:
+    arguments = ["run", program.model(MODEL), *GREEDY, "--print-ids", "-n", 5]
+    with Terminal(program, *arguments) as terminal:
         terminal.wait(PROMPT)
         terminal.type("é 日本 🙂\n")
         terminal.wait("🙂")
@@ -176,7 +179,8 @@ def letters_beyond_ascii_are_typed_in_any_locale(program: Program):
 
 @case
 def a_chat_greets_and_reports(program: Program):
-    with Terminal(program, "run", program.model(MODEL), "-n", "3", "-s", "9", columns=40) as terminal:
+    arguments = ["run", program.model(MODEL), "-n", "3", "-s", "9"]
+    with Terminal(program, *arguments, columns=40) as terminal:
         greeting = terminal.wait(PROMPT)
         assert "seed 9" in greeting and "/help" in greeting and "context 256" in greeting
         ask(terminal, "hi")

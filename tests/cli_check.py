@@ -151,8 +151,8 @@ def unreadable_files_are_one_sentence(program: Program):
     for name, data in files.items():
         path = scratch / f"{name}.gguf"
         path.write_bytes(data)
-        for arguments in [["run", path, "hi"], ["logits", path, "-p", "hi", "-o", scratch / "x.npy"],
-                          ["bench", path], ["plan", path]]:
+        for arguments in [["run", path, "hi"], ["bench", path], ["plan", path],
+                          ["logits", path, "-p", "hi", "-o", scratch / "x.npy"]]:
             program.fails(1, [], *arguments)
     assert not (scratch / "x.npy").exists()
     program.fails(1, ["nowhere.gguf"], "run", scratch / "nowhere.gguf", "hi")
@@ -168,16 +168,20 @@ def changed_headers_never_crash(program: Program):
     whole = Path(program.model(TRAINED)).read_bytes()
     generator = random.Random(1)
     path = program.scratch / "changed.gguf"
-    for _ in range(60):
+    statuses = set()
+    for _ in range(40):
         data = bytearray(whole)
         for _ in range(generator.randint(1, 6)):
-            data[generator.randrange(8, 14000)] = generator.choice([0, 1, 255, generator.randrange(256)])
+            value = generator.choice([0, 1, 255, generator.randrange(256)])
+            data[generator.randrange(8, 14000)] = value
         path.write_bytes(data)
         for arguments in [["inspect", path], ["run", path, "a", "-n", "2", "-q"]]:
             done = program.run(*arguments)
             assert done.returncode in (0, 1), f"{arguments}: {done}"
             if done.returncode == 1:
                 assert done.stderr.startswith(b"quern: ") and done.stderr.count(b"\n") == 1, done
+            statuses.add(done.returncode)
+    assert statuses == {0, 1}
 
 
 @case
@@ -234,7 +238,8 @@ def run_takes_its_prompt_from_everywhere(program: Program):
         ([model, "-f", "-"], text.encode()),
         ([model], text.encode() + b"\n"),
     ]:
-        assert program.succeeds("run", *common, *arguments, stdin=stdin).stdout == b" 4\n", arguments
+        done = program.succeeds("run", *common, *arguments, stdin=stdin)
+        assert done.stdout == b" 4\n", arguments
 
 
 @case
@@ -422,7 +427,8 @@ def bench_tells_the_same_in_every_form(program: Program):
         # Samples are printed with 9 digits.
         assert abs(row["avg_ts"] - sum(speeds) / 3) < 1e-6 * row["avg_ts"]
         assert abs(row["avg_ns"] - sum(row["samples_ns"]) / 3) <= 1
-    table = list(csv.DictReader(io.StringIO(program.succeeds(*common, "-o", "csv").stdout.decode())))
+    text = program.succeeds(*common, "-o", "csv").stdout.decode()
+    table = list(csv.DictReader(io.StringIO(text)))
     assert len(table) == len(rows)
     assert set(table[0]) == set(rows[0]) - {"samples_ns", "samples_ts"}
     for column in ("model_filename", "n_prompt", "n_gen", "n_threads", "n_ubatch", "type_k"):
@@ -438,7 +444,8 @@ def bench_tells_the_same_in_every_form(program: Program):
 def plan_and_inspect_agree(program: Program):
     for name in ("llama-q4_1", "qwen2-mixed"):
         model = program.model(name)
-        engine = json.loads(program.succeeds("inspect", "--json", model, "-c", "200").stdout)["engine"]
+        report = json.loads(program.succeeds("inspect", "--json", model, "-c", "200").stdout)
+        engine = report["engine"]
         assert engine["supported"] is True and engine["context"] == 200
         plan = program.succeeds("plan", model, "-c", "200").stdout.decode()
         packed = f"{engine['packed_weight_bytes'] / 2**20:.2f}"
