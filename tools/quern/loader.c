@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "interrupt.h"
 #include "kernels/kernels.h"
 #include "output.h"
 
@@ -73,6 +74,7 @@ static bool progress_show(void *context, double done) {
     enum { AROUND = 18, BAR = 40, LEAST = 4 };
     struct progress *const progress = context;
     const int percent = (int)(done * 100);
+    if (interrupt_seen()) return false;
     if (progress->columns == 0 || percent == progress->last) return true;
     if (!progress->shown && seconds_since(&progress->started) < 0.3) return true;
     progress->shown = true;
@@ -116,10 +118,13 @@ int loader_open(const struct model_args *args, bool vocab_only, struct quern_mod
                                                 .progress = progress_show,
                                                 .progress_context = &progress};
     struct quern_error err;
+    interrupt_catch(true);
     const enum quern_status opened = quern_model_open(path, &options, out, &err);
+    interrupt_release();
     progress_clear(&progress);
     free(path);
     if (opened == QUERN_OK) return EXIT_DONE;
+    if (opened == QUERN_CANCELLED) return EXIT_INTERRUPTED;
     out_error("%s", err.message);
     return EXIT_FAILED;
 }

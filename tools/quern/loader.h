@@ -11,8 +11,8 @@
  * file of the name wins over a short name. *status is the exit status then. */
 char *loader_find(const char *name, int *status);
 
-/* Opens the model of the arguments, or its vocabulary alone. EXIT_DONE or, with the sentence
- * printed, another exit status. */
+/* Opens the model of the arguments, or its vocabulary alone. EXIT_DONE; EXIT_INTERRUPTED after
+ * Ctrl-C; or, with the sentence printed, another exit status. */
 int loader_open(const struct model_args *args, bool vocab_only, struct quern_model **out);
 
 #endif

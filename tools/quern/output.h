@@ -8,7 +8,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
+enum {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,
+    EXIT_WRONG_USAGE = 2,
+    EXIT_INTERRUPTED = 128 + 2 /* SIGINT */
+};
 
 /* "quern: sentence" on stderr. */
 void out_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

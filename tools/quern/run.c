@@ -13,8 +13,6 @@
 #include "loader.h"
 #include "output.h"
 
-enum { EXIT_INTERRUPTED = 130 }; /* 128 + SIGINT, as shells count */
-
 struct run_args {
     struct generate_args generate;
     const char *prompt, *file, *ids, *system;
