@@ -26,6 +26,7 @@ struct quern_sampler {
     struct qn_random random;
     int n_vocab;
     float *penalised;             /* [n_vocab], or NULL when there is no penalty */
+    float *largest;               /* [n_blocks] of each block's logits */
     struct candidate *candidates; /* [capacity] */
     int capacity;                 /* top_k, or n_vocab */
     int32_t *recent;              /* [repeat_last] ring of tokens */
@@ -72,16 +73,43 @@ static float number(float logit) {
     return isnan(logit) ? -INFINITY : logit;
 }
 
-/* Id of the largest logit, the lowest of equals; no comparison with a NaN is true. */
-static int32_t greedy(const float *logits, int n_vocab) {
-    int32_t best = 0;
-    float largest = -INFINITY;
-    for (int32_t id = 0; id < n_vocab; id++) {
-        if (!(logits[id] > largest)) continue;
-        largest = logits[id];
-        best = id;
+/* Logits are looked at in blocks: most hold nothing that top-k would keep, which their largest
+ * tells. LANES independent maxima let the compiler use vectors. */
+enum { BLOCK = 64, LANES = 16 };
+
+static int n_blocks(int n_vocab) {
+    return (n_vocab + BLOCK - 1) / BLOCK;
+}
+
+static int block_end(const struct quern_sampler *sampler, int block) {
+    const int end = (block + 1) * BLOCK;
+    return end < sampler->n_vocab ? end : sampler->n_vocab;
+}
+
+/* -infinity when nothing is larger; no comparison with a NaN is true. */
+static float largest_of(const float *logits, int n) {
+    float lanes[LANES];
+    for (int j = 0; j < LANES; j++) lanes[j] = -INFINITY;
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            lanes[j] = logits[i + j] > lanes[j] ? logits[i + j] : lanes[j];
+    for (; i < n; i++) lanes[0] = logits[i] > lanes[0] ? logits[i] : lanes[0];
+    for (int j = 1; j < LANES; j++) lanes[0] = lanes[j] > lanes[0] ? lanes[j] : lanes[0];
+    return lanes[0];
+}
+
+/* Fills sampler->largest; returns the id of the largest logit, the lowest of equals. */
+static int32_t survey(const struct quern_sampler *sampler, const float *logits) {
+    int best = 0;
+    for (int b = 0; b < n_blocks(sampler->n_vocab); b++) {
+        const int start = b * BLOCK;
+        sampler->largest[b] = largest_of(logits + start, block_end(sampler, b) - start);
+        if (sampler->largest[b] > sampler->largest[best]) best = b;
     }
-    return best;
+    for (int32_t id = best * BLOCK; id < block_end(sampler, best); id++)
+        if (logits[id] == sampler->largest[best]) return id;
+    return 0; /* all are NaN */
 }
 
 /* Each recent token once, whatever its count: the result is written from the untouched logit. */
@@ -106,10 +134,14 @@ static int select_top_k(const struct quern_sampler *sampler, const float *logits
         kept[id] = (struct candidate){.logit = number(logits[id]), .id = id};
     if (capacity == n_vocab) return capacity;
     heap_make(kept, capacity, false);
-    for (int32_t id = capacity; id < n_vocab; id++) {
-        if (!(logits[id] > kept[0].logit)) continue;
-        kept[0] = (struct candidate){.logit = logits[id], .id = id};
-        heap_sift(kept, capacity, 0, false);
+    for (int b = capacity / BLOCK; b < n_blocks(n_vocab); b++) {
+        if (!(sampler->largest[b] > kept[0].logit)) continue;
+        int32_t id = b * BLOCK > capacity ? b * BLOCK : capacity;
+        for (; id < block_end(sampler, b); id++) {
+            if (!(logits[id] > kept[0].logit)) continue;
+            kept[0] = (struct candidate){.logit = logits[id], .id = id};
+            heap_sift(kept, capacity, 0, false);
+        }
     }
     return capacity;
 }
@@ -166,7 +198,7 @@ static int32_t draw(struct quern_sampler *sampler, const struct candidate *candi
 
 static int32_t choose(struct quern_sampler *sampler, const float *logits) {
     const struct quern_sampler_options *const options = &sampler->options;
-    const int32_t best = greedy(logits, sampler->n_vocab);
+    const int32_t best = survey(sampler, logits);
     const float largest = number(logits[best]);
     if (options->temperature == 0 || largest == -INFINITY) return best;
 
@@ -238,7 +270,8 @@ enum qn_status qn_sampler_new(int n_vocab, const struct quern_sampler_options *o
     sampler->candidates = malloc((size_t)sampler->capacity * sizeof *sampler->candidates);
     sampler->recent = calloc((size_t)chosen.repeat_last + 1, sizeof *sampler->recent);
     if (penalty) sampler->penalised = malloc((size_t)n_vocab * sizeof *sampler->penalised);
-    if (sampler->candidates == NULL || sampler->recent == NULL ||
+    sampler->largest = malloc((size_t)n_blocks(n_vocab) * sizeof *sampler->largest);
+    if (sampler->candidates == NULL || sampler->recent == NULL || sampler->largest == NULL ||
         (penalty && sampler->penalised == NULL)) {
         quern_sampler_free(sampler);
         return qn_fail(err, QN_NO_MEMORY, "no memory for a sampler of %d tokens", n_vocab);
@@ -264,6 +297,7 @@ enum quern_status quern_sampler_new(const struct quern_model *model,
 void quern_sampler_free(struct quern_sampler *sampler) {
     if (sampler == NULL) return;
     free(sampler->penalised);
+    free(sampler->largest);
     free(sampler->candidates);
     free(sampler->recent);
     free(sampler);
