@@ -18,8 +18,10 @@ size_t qn_act_row_size(enum qn_act act, int k) {
 }
 
 size_t qn_matmul_scratch_size(int m, int k) {
-    (void)k;
-    return QN_PANEL_BYTES + (size_t)m * QN_PANEL_ROWS * sizeof(float);
+    const size_t panel = QN_PANEL_BYTES + (size_t)m * QN_PANEL_ROWS * sizeof(float);
+    const size_t rows = (size_t)(m < QN_BF16_M ? m : QN_BF16_M);
+    const size_t bf16 = rows * round_up((size_t)k, 16) * sizeof(uint16_t);
+    return round_up(panel > bf16 ? panel : bf16, 64);
 }
 
 /* Q8_0 adds one half-precision scale for every 32 bytes. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Sizes of what the x86 matmuls keep in scratch: a panel, then the sums of every row.
+ * Sizes of what the x86 matmuls keep in scratch: a panel, then the sums of every row; or
+ * activations rounded to bf16.
  */
 #ifndef QN_KERNELS_X86_PANEL_SIZE_H
 #define QN_KERNELS_X86_PANEL_SIZE_H
@@ -11,8 +12,9 @@ enum {
     QN_PANEL_ROWS = 32, /* weight rows of a panel at the most */
     QN_FLOAT_K = 256,   /* k of a float panel */
     QN_PANEL_BYTES = QN_FLOAT_K * QN_PANEL_ROWS * 4, /* the largest panel: floats */
-    QN_FLOAT_AHEAD = 1024,                           /* bytes ahead in each of four streams */
-    QN_DIRECT_M = 4 /* up to so many rows, weights are unpacked for each use */
+    QN_BF16_M = 96,        /* rows of activations rounded to bf16 at a time */
+    QN_FLOAT_AHEAD = 1024, /* bytes ahead in each of four streams */
+    QN_DIRECT_M = 4        /* up to so many rows, weights are unpacked for each use */
 };
 
 #endif

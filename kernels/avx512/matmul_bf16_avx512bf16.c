@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * BF16 matmul by VDPBF16PS. Activations are rounded to bf16 in the scratch, QN_BF16_M rows at a
+ * time; every sum takes its pairs of k in rising order.
+ */
+#include "kernels/x86/lanes_avx512.h"
+
+#include "kernels/x86/matmul_forms.h"
+
+enum { TILE_M = 12 }; /* rows of a register tile by 2 tiles of weights: 24 sums */
+
+/* Rounds rows [m0, m0 + rows) of x to out [rows][k], k padded to 16. */
+static void round_activations(const struct qn_matmul *a, int m0, int rows, int k, uint16_t *out) {
+    for (int m = 0; m < rows; m++, out += k) {
+        const float *const x = (const float *)((const char *)a->x + (size_t)(m0 + m) * a->x_ld);
+        for (int i = 0; i < k; i += 16)
+            _mm256_storeu_si256((__m256i *)(out + i),
+                                (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i)));
+    }
+}
+
+/* mr rows of activations x [mr][k], from row m on, by nt tiles of weights from output n on. */
+QN_INLINE void bf16_tiles(const struct qn_matmul *a, const uint16_t *x, int k, int m, int n,
+                          const int mr, const int nt) {
+    const size_t tile_size = qn_pack_form_tile_size(QN_PACK_BF16, QN_R, a->k);
+    const uint8_t *w = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
+    lanes_f y[TILE_M][4];
+    QN_UNROLL for (int i = 0; i < mr; i++) QN_UNROLL for (int t = 0; t < nt; t++) y[i][t] =
+        f_zero();
+    for (int pair = 0; pair < k / 2; pair++, w += QN_VEC) {
+        lanes_i wt[4];
+        QN_UNROLL for (int t = 0; t < nt; t++) {
+            if (mr == 1) _mm_prefetch((const char *)w + (size_t)t * tile_size + QN_FLOAT_AHEAD, 3);
+            wt[t] = i_load(w + (size_t)t * tile_size);
+        }
+        QN_UNROLL for (int i = 0; i < mr; i++) {
+            const lanes_i xi =
+                broadcast_group((const int8_t *)(x + (size_t)i * (size_t)k + 2 * pair));
+            QN_UNROLL for (int t = 0; t < nt; t++) y[i][t] =
+                _mm512_dpbf16_ps(y[i][t], (__m512bh)wt[t], (__m512bh)xi);
+        }
+    }
+    QN_UNROLL for (int i = 0; i < mr; i++) QN_UNROLL for (int t = 0; t < nt; t++)
+        finish_tile(a, m + i, n + t * QN_R, y[i][t]);
+}
+
+typedef void bf16_fn(const struct qn_matmul *a, const uint16_t *x, int k, int m, int n);
+
+#define BF16_KERNEL(mr, nt)                                                                        \
+    static void bf16_##mr##x##nt(const struct qn_matmul *a, const uint16_t *x, int k, int m,       \
+                                 int n) {                                                          \
+        bf16_tiles(a, x, k, m, n, mr, nt);                                                         \
+    }
+#define BF16_KERNELS(mr) BF16_KERNEL(mr, 1) BF16_KERNEL(mr, 2)
+
+BF16_KERNELS(1)
+BF16_KERNEL(1, 4)
+BF16_KERNELS(2)
+BF16_KERNELS(3)
+BF16_KERNELS(4)
+BF16_KERNELS(6)
+BF16_KERNELS(8)
+BF16_KERNELS(12)
+
+/* The largest register tile of at most `rows` rows of activations. */
+static const struct {
+    int m;
+    bf16_fn *one, *two;
+} tiles[] = {{12, bf16_12x1, bf16_12x2}, {8, bf16_8x1, bf16_8x2}, {6, bf16_6x1, bf16_6x2},
+             {4, bf16_4x1, bf16_4x2},    {3, bf16_3x1, bf16_3x2}, {2, bf16_2x1, bf16_2x2},
+             {1, bf16_1x1, bf16_1x2}};
+
+static int padded_k(int k) {
+    return (k + 15) / 16 * 16;
+}
+
+void qn_matvec_bf16__avx512bf16(const struct qn_matmul *a) {
+    check_matmul(a);
+    const int k = padded_k(a->k);
+    uint16_t *const x = a->scratch;
+    round_activations(a, 0, 1, k, x);
+    int n = a->n0;
+    for (; a->n1 - n > 3 * QN_R; n += 4 * QN_R) bf16_1x4(a, x, k, 0, n);
+    for (; n < a->n1; n += QN_R) bf16_1x1(a, x, k, 0, n);
+}
+
+void qn_matmul_bf16__avx512bf16(const struct qn_matmul *a) {
+    check_matmul(a);
+    const int k = padded_k(a->k);
+    uint16_t *const x = a->scratch;
+    for (int m0 = 0; m0 < a->m; m0 += QN_BF16_M) {
+        const int rows = a->m - m0 < QN_BF16_M ? a->m - m0 : QN_BF16_M;
+        round_activations(a, m0, rows, k, x);
+        for (int n = a->n0; n < a->n1; n += 2 * QN_R)
+            for (int m = 0, t = 0; m < rows; m += tiles[t].m) {
+                while (tiles[t].m > rows - m) t++;
+                bf16_fn *const kernel = a->n1 - n > QN_R ? tiles[t].two : tiles[t].one;
+                kernel(a, x + (size_t)m * (size_t)k, k, m0 + m, n);
+            }
+    }
+}
