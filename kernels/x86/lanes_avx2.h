@@ -128,12 +128,18 @@ QN_INLINE lanes_i i_dot(lanes_i acc, lanes_i u, lanes_i s) {
 QN_INLINE lanes_i i_maddubs(lanes_i u, lanes_i s) {
     return _mm256_maddubs_epi16(u, s);
 }
+/* A sum that the compiler cannot see through: it would turn a chain of sums into a tree, keep every
+ * product of a block for it, and spill them. */
 QN_INLINE lanes_i i_add16(lanes_i a, lanes_i b) {
-    return _mm256_add_epi16(a, b);
+    lanes_i sum = _mm256_add_epi16(a, b);
+    __asm__("" : "+x"(sum));
+    return sum;
 }
 /* acc + pairs of 16-bit sums. */
 QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs) {
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    lanes_i sum = _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    __asm__("" : "+x"(sum));
+    return sum;
 }
 /* Signed weights in -128..127 times activations in -127..127: |w| times the activation with w's
  * sign. A pair of products is at most 2 * 128 * 127 = 32512. */
