@@ -70,8 +70,8 @@ static void compare_cached(struct check *c, enum qn_kv kv, int d, int slot, cons
         const double amax = kv == QN_KV_Q8_0 ? largest(x, i / 32 * 32) : 0;
         const double found = is_k ? k_at(kv, block, d, slot, i) : v_at(kv, block, d, slot, i);
         if (amax > limit) continue; /* only the bytes are specified */
-        qn_compare_one(&worst, (size_t)i, found, fmin(fmax((double)x[i], -limit), limit),
-                       store_error(kv, (double)x[i], amax));
+        const double wanted = fmin(fmax((double)x[i], -limit), limit);
+        qn_compare_one(&worst, (size_t)i, found, wanted, store_error(kv, wanted, amax));
     }
     check_bound(c, &worst);
 }

@@ -28,6 +28,7 @@ struct problem {
     double *expected;    /* [m][n] */
     double *terms;       /* [m][n], sum of magnitudes of the terms that are added */
     float *bias;         /* [n] */
+    float *first;        /* [m][n], what the first fast kernel gave; a NaN at first */
     float *old;          /* [m][n] */
 };
 
@@ -35,6 +36,19 @@ static void *allocate(size_t n, size_t size) {
     void *const p = calloc(n, size);
     if (!p) abort();
     return p;
+}
+
+/* A NaN that no kernel makes: where it stands after a call, nothing was written. */
+static const uint32_t untouched_bits = 0x7fa5a5a5;
+
+static void fill_untouched(float *y, size_t n) {
+    for (size_t i = 0; i < n; i++) memcpy(y + i, &untouched_bits, sizeof *y);
+}
+
+static bool is_untouched(const float *y, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(y + i, &untouched_bits, sizeof *y) != 0) return false;
+    return true;
 }
 
 static enum qn_pack form_of(const struct problem *p) {
@@ -129,6 +143,8 @@ static void problem_open(struct problem *p, const struct qn_kernels *ref) {
     p->terms = allocate(outputs, sizeof *p->terms);
     p->bias = allocate((size_t)p->n, sizeof *p->bias);
     p->old = allocate(outputs, sizeof *p->old);
+    p->first = allocate(outputs, sizeof *p->first);
+    fill_untouched(p->first, outputs);
     float *const x = allocate((size_t)p->k, 2 * sizeof *x);
     qn_input_fill(QN_INPUT_RANDOM, &r, p->bias, (size_t)p->n);
     qn_input_fill(QN_INPUT_RANDOM, &r, p->old, outputs);
@@ -153,6 +169,7 @@ static void problem_close(struct problem *p) {
     free(p->terms);
     free(p->bias);
     free(p->old);
+    free(p->first);
 }
 
 /* ---- running a kernel ---- */
@@ -162,19 +179,6 @@ struct operands {
     struct qn_guarded w, x, scratch, bias, y;
     int tile_rows; /* that w is packed for */
 };
-
-/* A NaN that no kernel makes: where it stands after a call, nothing was written. */
-static const uint32_t untouched_bits = 0x7fa5a5a5;
-
-static void fill_untouched(float *y, size_t n) {
-    for (size_t i = 0; i < n; i++) memcpy(y + i, &untouched_bits, sizeof *y);
-}
-
-static bool is_untouched(const float *y, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (memcmp(y + i, &untouched_bits, sizeof *y) != 0) return false;
-    return true;
-}
 
 static void place_weights(struct operands *o, const struct problem *p, int tile_rows,
                           enum qn_side side) {
@@ -243,6 +247,22 @@ static void check_values(struct check *c, const struct check_kernel *kernel,
     check_bound(c, &worst);
 }
 
+/* The order of a quantized sum is fixed (kernels.h), so all instruction sets but the reference,
+ * which sums in double, give the same bits. */
+static void check_same_as_first(struct check *c, enum qn_isa isa, const struct problem *p,
+                                const struct qn_matmul *a) {
+    const size_t n = (size_t)p->n;
+    if (isa == QN_ISA_REF || qn_pack_act(form_of(p)) == QN_ACT_F32) return;
+    const bool is_first = is_untouched(p->first, n);
+    for (size_t m = 0; m < (size_t)p->m; m++) {
+        if (is_first)
+            memcpy(p->first + m * n, a->y + m * a->y_ld, n * sizeof(float));
+        else
+            check_same_bits(c, a->y + m * a->y_ld, p->first + m * n, n,
+                            "against another instruction set");
+    }
+}
+
 /* Again with a bias, and on top of old values: exactly two more float additions. */
 static void check_epilogue(struct check *c, qn_matmul_fn *run, const struct problem *p,
                            struct qn_matmul a, const float *bias, const float *plain) {
@@ -295,6 +315,7 @@ static void check_one(struct check *c, const struct check_kernel *kernel, qn_mat
     fill_untouched(a.y, count);
     run(&a);
     check_values(c, kernel, p, &a);
+    check_same_as_first(c, kernel->isa, p, &a);
     check_gaps(c, &a, p->n);
     float *const plain = memcpy(allocate(count, sizeof *plain), a.y, count * sizeof *plain);
     check_split(c, run, p, a, table.tile_rows, plain);

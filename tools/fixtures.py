@@ -14,9 +14,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
-from gguf import GGMLQuantizationType as Type
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as Type
 
-from fixtures import corpus, model, training, vocabulary
+from fixtures import blocks, corpus, model, training, vocabulary
 from fixtures.families import Shape
 from fixtures.model import Row
 
@@ -73,6 +73,10 @@ TRAINED = [
     Row("qwen2-trained-q8_0", "qwen2", RECITER, Type.Q8_0, tied=True, epsilon=1e-6, pre="qwen2",
         rope_base=1000000.0, seed=41),
 ]
+
+# As enum qn_type of kernels/types.h counts them.
+STORED = [Type.F32, Type.F16, Type.BF16, Type.Q8_0, Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1,
+          Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K, Type.IQ4_NL, Type.IQ4_XS]
 
 N_IDS = 48
 POSITIONS = [0, 1, 2, 3, 7, 8, 9, 15, 16, 31, 40, 47]  # around the window of 8 and blocks of 16
@@ -156,6 +160,22 @@ def write_words(golden: Path) -> None:
     (golden / "words.tsv").write_text("\n".join(lines) + "\n")
 
 
+def write_types(golden: Path) -> None:
+    """types.stored.npy, types.values.npy: 4 blocks of each type, or 64 elements, and their values.
+
+    Stored bytes stand as one int32 each, type after type in the order of STORED.
+    """
+    rng = np.random.default_rng(50)
+    stored, values = [], []
+    for kind in STORED:
+        block = GGML_QUANT_SIZES[kind][0]
+        data = blocks.random_tensor(rng, (1, 4 * block if block > 1 else 64), 0.5, kind)
+        stored.append(np.frombuffer(data.tobytes(), dtype=np.uint8).astype(np.int32))
+        values.append(blocks.load(data, kind).reshape(-1))
+    np.save(golden / "types.stored.npy", np.concatenate(stored))
+    np.save(golden / "types.values.npy", np.concatenate(values))
+
+
 def write_sums(out: Path) -> None:
     files = sorted(p for p in out.rglob("*") if p.suffix in {".gguf", ".npy", ".tsv"})
     lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(out)}" for p in files]
@@ -179,6 +199,7 @@ def main() -> None:
     np.save(golden / "positions.npy", np.array(POSITIONS, dtype=np.int32))
     write_table(golden)
     write_words(golden)
+    write_types(golden)
     write_sums(options.out)
 
 

@@ -68,6 +68,23 @@ static inline __m512i qn_dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
 #undef _mm512_dpbusd_epi32
 #define _mm512_dpbusd_epi32(sum, a, b) qn_dpbusd_epi32(sum, a, b)
 
+/* Products of the upper and of the lower bfloats of each lane, exact in float, added in this
+ * order. */
+static inline __m256 qn_dpbf16_half(__m256 sum, __m256i a, __m256i b) {
+    const __m256i upper = _mm256_set1_epi32((int)0xffff0000);
+    sum = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, upper)),
+                          _mm256_castsi256_ps(_mm256_and_si256(b, upper)), sum);
+    return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)),
+                           _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)), sum);
+}
+
+static inline __m512 qn_dpbf16_ps(__m512 sum, __m512i a, __m512i b) {
+    return qn_join_ps(qn_dpbf16_half(qn_half_ps(sum, 0), qn_half_si(a, 0), qn_half_si(b, 0)),
+                      qn_dpbf16_half(qn_half_ps(sum, 1), qn_half_si(a, 1), qn_half_si(b, 1)));
+}
+#undef _mm512_dpbf16_ps
+#define _mm512_dpbf16_ps(sum, a, b) qn_dpbf16_ps(sum, (__m512i)(a), (__m512i)(b))
+
 /* ---- conversions ---- */
 
 static inline __m512 qn_cvtepi32_ps(__m512i x) {
@@ -107,6 +124,20 @@ static inline __m512 qn_cvtph_ps(__m256i x) {
 }
 #undef _mm512_cvtph_ps
 #define _mm512_cvtph_ps(x) qn_cvtph_ps(x)
+
+/* Numbers only: to the nearest bfloat, ties to even. */
+static inline __m256i qn_cvtneps_pbh(__m512 x) {
+    uint32_t bits[16];
+    uint16_t bfloats[16];
+    memcpy(bits, &x, sizeof bits);
+    for (int i = 0; i < 16; i++)
+        bfloats[i] = (uint16_t)((bits[i] + 0x7fff + (bits[i] >> 16 & 1)) >> 16);
+    __m256i result;
+    memcpy(&result, bfloats, sizeof result);
+    return result;
+}
+#undef _mm512_cvtneps_pbh
+#define _mm512_cvtneps_pbh(x) qn_cvtneps_pbh(x)
 
 /* The rounding must be a constant, so it stays in the macro. */
 #undef _mm512_cvtps_ph
