@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Merging: short words by repeated search, long ones with a heap.
+ * Merging: short words by repeated search, long ones with a queue.
  */
 #include "text/merge.h"
 
@@ -10,7 +10,7 @@
 
 #include "base/checked.h"
 
-/* Up to here searching all ranks again after each merge is faster than keeping a heap: the ranks
+/* Up to here searching all ranks again after each merge is faster than keeping a queue: the ranks
  * are one or two cache lines. */
 enum { SHORT_WORD = 32 };
 
@@ -19,7 +19,8 @@ enum { DEAD = -1 }; /* a position inside a merged token */
 void qn_merger_free(struct qn_merger *merger) {
     free(merger->symbols);
     free(merger->lengths);
-    free(merger->queue);
+    free(merger->queue.run);
+    free(merger->queue.heap);
     *merger = (struct qn_merger){0};
 }
 
@@ -88,56 +89,75 @@ static size_t merge_short(int32_t *symbols, size_t n, const struct qn_pair_map *
     }
 }
 
-/* ---- heap --------------------------------------------------------------------------------- */
+/* ---- queue -------------------------------------------------------------------------------- */
 
 /* Children a node: half a cache line of keys, which halves the depth of a binary heap. */
 enum { ARITY = 4 };
 
-static void sift_down(uint64_t *queue, size_t n, size_t at) {
-    const uint64_t key = queue[at];
-    for (;;) {
-        const size_t first = at * ARITY + 1;
-        if (first >= n) break;
-        const size_t stop = n - first < ARITY ? n : first + ARITY;
-        size_t least = first;
-        for (size_t child = first + 1; child < stop; child++) {
-            if (queue[child] < queue[least]) least = child;
-        }
-        if (queue[least] >= key) break;
-        queue[at] = queue[least];
-        at = least;
-    }
-    queue[at] = key;
-}
-
-static uint64_t pop(struct qn_merger *merger) {
-    const uint64_t key = merger->queue[0];
-    merger->queue[0] = merger->queue[--merger->n_queue];
-    if (merger->n_queue > 0) sift_down(merger->queue, merger->n_queue, 0);
-    return key;
-}
-
-static enum qn_status append_key(struct qn_merger *merger, uint64_t key, struct qn_error *err) {
-    void *data = merger->queue;
-    const enum qn_status status =
-        grow(&data, &merger->queue_capacity, merger->n_queue + 1, sizeof key, err);
-    merger->queue = data;
+static enum qn_status append(uint64_t **keys, size_t *n, size_t *capacity, uint64_t key,
+                             struct qn_error *err) {
+    void *data = *keys;
+    const enum qn_status status = grow(&data, capacity, *n + 1, sizeof key, err);
+    *keys = data;
     if (status != QN_OK) return status;
-    merger->queue[merger->n_queue++] = key;
+    (*keys)[(*n)++] = key;
     return QN_OK;
 }
 
-static enum qn_status push(struct qn_merger *merger, uint64_t key, struct qn_error *err) {
-    QN_TRY(append_key(merger, key, err));
-    size_t at = merger->n_queue - 1;
+/* Moves what is left of the run to its start once the rest is the larger part. */
+static void compact_run(struct qn_merge_queue *queue) {
+    if (queue->run_at < queue->n_run - queue->run_at) return;
+    queue->n_run -= queue->run_at;
+    memmove(queue->run, queue->run + queue->run_at, queue->n_run * sizeof *queue->run);
+    queue->run_at = 0;
+}
+
+static enum qn_status push(struct qn_merge_queue *queue, uint64_t key, struct qn_error *err) {
+    if (queue->n_run == queue->run_at || key >= queue->run[queue->n_run - 1]) {
+        if (queue->n_run == queue->run_capacity && queue->n_run > 0) compact_run(queue);
+        return append(&queue->run, &queue->n_run, &queue->run_capacity, key, err);
+    }
+    QN_TRY(append(&queue->heap, &queue->n_heap, &queue->heap_capacity, key, err));
+    size_t at = queue->n_heap - 1;
     while (at > 0) {
         const size_t parent = (at - 1) / ARITY;
-        if (merger->queue[parent] <= key) break;
-        merger->queue[at] = merger->queue[parent];
+        if (queue->heap[parent] <= key) break;
+        queue->heap[at] = queue->heap[parent];
         at = parent;
     }
-    merger->queue[at] = key;
+    queue->heap[at] = key;
     return QN_OK;
+}
+
+static uint64_t pop_heap(struct qn_merge_queue *queue) {
+    uint64_t *heap = queue->heap;
+    const uint64_t least = heap[0], key = heap[--queue->n_heap];
+    const size_t n = queue->n_heap;
+    size_t at = 0;
+    for (size_t first = 1; first < n; first = at * ARITY + 1) {
+        const size_t stop = n - first < ARITY ? n : first + ARITY;
+        size_t child = first;
+        for (size_t other = first + 1; other < stop; other++) {
+            if (heap[other] < heap[child]) child = other;
+        }
+        if (heap[child] >= key) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = key;
+    return least;
+}
+
+/* Takes the least key out; false when there is none. */
+static bool pop(struct qn_merge_queue *queue, uint64_t *key) {
+    const bool run = queue->run_at < queue->n_run;
+    if (!run && queue->n_heap == 0) return false;
+    if (run && (queue->n_heap == 0 || queue->run[queue->run_at] <= queue->heap[0])) {
+        *key = queue->run[queue->run_at++];
+    } else {
+        *key = pop_heap(queue);
+    }
+    return true;
 }
 
 static uint64_t key_of(const struct qn_merge *merge, size_t position) {
@@ -149,21 +169,7 @@ static enum qn_status queue_pair(struct qn_merger *merger, const struct qn_pair_
                                  size_t left, size_t right, struct qn_error *err) {
     const struct qn_merge *merge =
         qn_pair_map_find(pairs, merger->symbols[left], merger->symbols[right]);
-    return merge == NULL ? QN_OK : push(merger, key_of(merge, left), err);
-}
-
-static enum qn_status start_queue(struct qn_merger *merger, const struct qn_pair_map *pairs,
-                                  size_t n, struct qn_error *err) {
-    merger->n_queue = 0;
-    for (size_t i = 0; i + 1 < n; i++) {
-        const struct qn_merge *merge =
-            qn_pair_map_find(pairs, merger->symbols[i], merger->symbols[i + 1]);
-        if (merge != NULL) QN_TRY(append_key(merger, key_of(merge, i), err));
-    }
-    for (size_t i = merger->n_queue / ARITY + 1; i-- > 0;) {
-        if (i < merger->n_queue) sift_down(merger->queue, merger->n_queue, i);
-    }
-    return QN_OK;
+    return merge == NULL ? QN_OK : push(&merger->queue, key_of(merge, left), err);
 }
 
 /* Positions whose token or neighbour has changed since they were queued are recognised because
@@ -173,9 +179,10 @@ static enum qn_status merge_long(struct qn_merger *merger, const struct qn_pair_
     int32_t *symbols = merger->symbols;
     uint32_t *lengths = merger->lengths;
     for (size_t i = 0; i < n; i++) lengths[i] = 1;
-    QN_TRY(start_queue(merger, pairs, n, err));
-    while (merger->n_queue > 0) {
-        const uint64_t key = pop(merger);
+    merger->queue.run_at = merger->queue.n_run = merger->queue.n_heap = 0;
+    for (size_t i = 0; i + 1 < n; i++) QN_TRY(queue_pair(merger, pairs, i, i + 1, err));
+    uint64_t key;
+    while (pop(&merger->queue, &key)) {
         const size_t left = (uint32_t)key;
         if (symbols[left] == DEAD) continue;
         const size_t right = left + lengths[left];

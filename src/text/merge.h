@@ -14,12 +14,21 @@
 #include "text/maps.h"
 #include "text/tokenizer.h"
 
+/* What is to be merged, least first: a sorted run that is appended to while keys come in order, as
+ * they do for text that repeats itself, and a heap for all others. Keys are rank << 32 | position.
+ */
+struct qn_merge_queue {
+    uint64_t *run;  /* run[run_at .. n_run) is left */
+    uint64_t *heap; /* [n_heap] */
+    size_t run_at, n_run, run_capacity, n_heap, heap_capacity;
+};
+
 /* Work memory, reused from word to word; zero-initialise, free with qn_merger_free. */
 struct qn_merger {
     int32_t *symbols;  /* ids of the word's tokens at their first positions */
     uint32_t *lengths; /* long words: of each token at its first and last position */
-    uint64_t *queue;   /* long words: heap of rank << 32 | position */
-    size_t capacity, lengths_capacity, queue_capacity, n_queue;
+    size_t capacity, lengths_capacity;
+    struct qn_merge_queue queue; /* long words */
 };
 void qn_merger_free(struct qn_merger *merger);
 
