@@ -14,7 +14,6 @@ from cli_harness import Program, Terminal, case, main
 
 MODEL = "llama-trained-q8_0"
 GREEDY = ["--temp", "0", "--system", "", "-q"]
-PROMPT = "> "
 LONG = "65536"  # a context that takes an answer long enough to be interrupted
 
 
@@ -22,7 +21,7 @@ def ask(terminal: Terminal, message: str) -> str:
     """The answer to a message, less the echo of it."""
     terminal.type(message + "\n")
     terminal.wait(message + "\r\n")
-    return terminal.wait(PROMPT).replace("\r\n", "\n")
+    return terminal.prompt().replace("\r\n", "\n")
 
 
 def ids_of(program: Program, text: str) -> str:
@@ -47,7 +46,7 @@ def turns_continue_the_conversation(program: Program):
     answer_2 = continue_ids(program, " ".join([ids_of(program, first), answer_1, second]), 6)
     with Terminal(program, "run", program.model(MODEL), *GREEDY, "--print-ids", "--ignore-eos",
                   "-n", 6) as terminal:
-        terminal.wait(PROMPT)
+        terminal.prompt()
         assert ask(terminal, "hello") == answer_1
         assert ask(terminal, "and now") == answer_2
         assert ask(terminal, "/regen") == answer_2
@@ -63,7 +62,7 @@ def a_message_too_long_changes_nothing(program: Program):
     arguments = ["run", program.model(MODEL), *GREEDY, "--print-ids", "--ignore-eos", "-n", 4,
                  "-c", 128]
     with Terminal(program, *arguments, columns=300) as terminal:
-        terminal.wait(PROMPT)
+        terminal.prompt()
         first = ask(terminal, "a")
         expected = ask(terminal, "b")
         ask(terminal, "/clear")
@@ -80,21 +79,21 @@ def ctrl_c_stops_the_answer_and_not_the_program(program: Program):
     model = program.model(MODEL)
     with Terminal(program, "run", model, *GREEDY, "--print-ids", "--ignore-eos", "-c",
                   LONG) as terminal:
-        terminal.wait(PROMPT)
+        terminal.prompt()
         terminal.type("hello\n")
         terminal.wait("hello\r\n")
         while terminal.shown.count(b" ") < 3:
             terminal.read()
         terminal.type("\x03")
         answer = terminal.wait("(stopped)").replace("^C", "")
-        terminal.wait(PROMPT)
+        terminal.prompt()
         terminal.type("and now\n")
         terminal.wait("and now\r\n")
         while terminal.shown.count(b" ") < 6:
             terminal.read()
         terminal.type("\x03")
         shown = terminal.wait("(stopped)")
-        terminal.wait(PROMPT)
+        terminal.prompt()
         terminal.type("/exit\n")
         assert terminal.finish()[0] == 0
     second = ids_of(program, "<|im_end|>\n" + frame("and now"))
@@ -106,12 +105,12 @@ def ctrl_c_stops_the_answer_and_not_the_program(program: Program):
 @case
 def ctrl_c_gives_up_a_line(program: Program):
     with Terminal(program, "run", program.model(MODEL), *GREEDY, "-n", 1) as terminal:
-        terminal.wait(PROMPT)
+        terminal.prompt()
         terminal.type("never sent")
         terminal.wait("never sent")
         terminal.type("\x03")
         terminal.wait("^C")
-        terminal.wait(PROMPT)
+        terminal.prompt()
         ask(terminal, "sent")
         terminal.type("/exit\n")
         assert terminal.finish()[0] == 0
@@ -124,10 +123,10 @@ def history_comes_back(program: Program):
     program.environment["XDG_STATE_HOME"] = str(program.scratch / "state")
     for keys in ("first\n", "\x1b[A\n"):  # the second one: arrow up, return
         with Terminal(program, "run", program.model(MODEL), *GREEDY, "-n", 1) as terminal:
-            terminal.wait(PROMPT)
+            terminal.prompt()
             terminal.type(keys)
             terminal.wait("first")
-            terminal.wait(PROMPT)
+            terminal.prompt()
             terminal.type("\x04")
             assert terminal.finish()[0] == 0
     assert (program.scratch / "state/quern/history").stat().st_mode & 0o077 == 0
@@ -136,7 +135,7 @@ def history_comes_back(program: Program):
 @case
 def commands_are_known_or_suggested(program: Program):
     with Terminal(program, "run", program.model(MODEL), *GREEDY) as terminal:
-        terminal.wait(PROMPT)
+        terminal.prompt()
         text = ask(terminal, "/help")
         for command in ("/regen", "/clear", "/help", "/exit", "Ctrl-C"):
             assert command in text
@@ -153,7 +152,7 @@ def lines_go_on_after_a_backslash(program: Program):
                                 "-n", 5).stdout.decode()
     arguments = ["run", program.model(MODEL), *GREEDY, "--print-ids", "-n", 5]
     with Terminal(program, *arguments) as terminal:
-        terminal.wait(PROMPT)
+        terminal.prompt()
         terminal.type("one\\\n")
         terminal.wait(". ")
         assert ask(terminal, "two") == expected
@@ -168,11 +167,11 @@ def letters_beyond_ascii_are_typed_in_any_locale(program: Program):
                                 "-n", 5).stdout.decode()
     arguments = ["run", program.model(MODEL), *GREEDY, "--print-ids", "-n", 5]
     with Terminal(program, *arguments) as terminal:
-        terminal.wait(PROMPT)
+        terminal.prompt()
         terminal.type("é 日本 🙂\n")
         terminal.wait("🙂")
         terminal.wait("\n")
-        assert terminal.wait(PROMPT).replace("\r\n", "\n") == expected
+        assert terminal.prompt().replace("\r\n", "\n") == expected
         terminal.type("\x04")
         assert terminal.finish()[0] == 0
 
@@ -181,7 +180,7 @@ def letters_beyond_ascii_are_typed_in_any_locale(program: Program):
 def a_chat_greets_and_reports(program: Program):
     arguments = ["run", program.model(MODEL), "-n", "3", "-s", "9"]
     with Terminal(program, *arguments, columns=40) as terminal:
-        greeting = terminal.wait(PROMPT)
+        greeting = terminal.prompt()
         assert "seed 9" in greeting and "/help" in greeting and "context 256" in greeting
         ask(terminal, "hi")
         terminal.type("/exit\n")

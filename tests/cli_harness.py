@@ -33,6 +33,12 @@ class Program:
         self.path, self.models, self.scratch = path, Path(models), Path(scratch)
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")}
         self.environment.update(HOME=scratch, LC_ALL="C.UTF-8", TERM="xterm")
+        # libedit keeps the names of functions that were added to it, which it copies by wcsdup;
+        # no code of ours does.
+        known = self.scratch / "known-leaks"
+        known.write_text("leak:wcsdup\n")
+        self.environment["LSAN_OPTIONS"] = ":".join(
+            [os.environ.get("LSAN_OPTIONS", ""), f"suppressions={known}", "print_suppressions=0"])
 
     def model(self, name: str) -> str:
         return str(self.models / f"{name}.gguf")
@@ -93,6 +99,15 @@ class Terminal:
             assert time.monotonic() < end, f"no '{text}' in {self.shown!r}"
         before, _, self.shown = self.shown.partition(wanted)
         return before.decode()
+
+    def prompt(self) -> str:
+        """What was shown up to the next prompt, when keys go to the line editor."""
+        before = self.wait("> ")
+        end = time.monotonic() + SECONDS
+        while termios.tcgetattr(self.file)[3] & termios.ICANON:
+            assert time.monotonic() < end, "the line editor does not read"
+            time.sleep(0.001)
+        return before
 
     def finish(self) -> tuple[int, str]:
         """Exit status and the rest that was shown."""

@@ -157,9 +157,8 @@ static enum line read_message(struct chat *chat, char **message) {
 
 static bool answer(struct chat *chat) {
     struct generator *const g = chat->generator;
-    interrupt_catch(false);
+    interrupt_catch(false); /* forgets one that came while typing */
     const enum answer result = generator_answer(g);
-    interrupt_release();
     switch (result) {
     case ANSWER_FAILED:
         return false;
@@ -296,11 +295,15 @@ int chat_run(struct generator *generator, const struct dialogue *dialogue) {
     struct chat chat = {.generator = generator, .dialogue = dialogue};
     char *saved = history_path();
     enum after after = AFTER_FAILURE;
+    /* The terminal turns Ctrl-C into a signal except while the editor reads, and between two lines
+     * there is a moment when it does not: no signal may end the chat. */
+    interrupt_catch(false);
     if (editor_open(&chat, saved)) {
         if (!generator->args.quiet) greet(&chat);
         after = converse(&chat);
     }
     editor_close(&chat, saved);
+    interrupt_release();
     free(saved);
     return after == AFTER_LEAVE ? EXIT_DONE : EXIT_FAILED;
 }
