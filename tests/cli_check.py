@@ -262,6 +262,7 @@ def prompts_beyond_the_context_are_refused(program: Program):
     program.fails(1, ["5 tokens", "holds 4"], "run", model, "--ids", IDS, "-c", "4")
     program.fails(1, ["300 tokens", "holds 256"], "run", model, "--ids", ",".join(["7"] * 300))
     program.succeeds("run", model, "--ids", IDS, "-c", "5", "-n", "1")
+    program.fails(1, ["5 tokens", "holds 4"], "logits", model, "--ids", IDS, "-c", "4", "-o", "-")
 
 
 @case

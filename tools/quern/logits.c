@@ -30,6 +30,11 @@ static const struct option logits_options[] = {
      "the file to write; - is standard output"},
 };
 
+static const struct option logits_context_options[] = {
+    {"-c, --ctx-size", OPTION_INT, "N", 0, MAX_CONTEXT, offsetof(struct session_args, n_ctx), false,
+     true, "refuse a text of more tokens (any length is taken)"},
+};
+
 static bool parse_file(const char *path, struct token_list *ids) {
     struct bytes bytes;
     if (!input_read(path, &bytes)) return false;
@@ -115,8 +120,9 @@ static bool compute(struct quern_model *model, const struct session_args *sessio
     struct quern_model_info info;
     quern_model_info(model, &info);
     const int chunk = chunk_rows(ids, session_args->n_batch, info.n_vocab);
-    if (ids->n > MAX_CONTEXT) {
-        out_error("the text has %zu tokens, at most %d are possible", ids->n, MAX_CONTEXT);
+    const int limit = session_args->n_ctx > 0 ? session_args->n_ctx : MAX_CONTEXT;
+    if (ids->n > (size_t)limit) {
+        out_error("the text has %zu tokens, the context holds %d (see -c)", ids->n, limit);
         return false;
     }
     struct quern_session_options options = session_options_from(session_args);
@@ -150,6 +156,7 @@ int command_logits(int argc, char **argv) {
     const struct option_group groups[] = {
         OPTION_GROUP("Options", logits_options, &args),
         OPTION_GROUP("Speed and memory", thread_options, &model_args),
+        OPTION_GROUP(NULL, logits_context_options, &session_args),
         OPTION_GROUP(NULL, batch_options, &session_args),
         OPTION_GROUP(NULL, cache_options, &session_args),
         OPTION_GROUP(NULL, model_options, &model_args),
