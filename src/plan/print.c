@@ -140,8 +140,8 @@ void qn_plan_print(const struct qn_plan *plan, FILE *out) {
             plan->spec->tile_rows, qn_kv_name(limits->kv_k));
     print_steps(plan, out);
     print_buffers(plan, out);
-    print_memory(plan, out);
-    fprintf(out, "a decoded token reads %.2f MiB of weights, and %zu bytes of KV a position\n",
+    fprintf(out, "\na decoded token reads %.2f MiB of weights, and %zu bytes of KV a position\n",
             (double)plan->spec->decode_size / mebibyte,
             (l->k_block + l->v_block) / QN_KV_BLOCK * (size_t)h->n_kv_heads * (size_t)h->n_layers);
+    print_memory(plan, out);
 }

@@ -6,11 +6,44 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "forecast.h"
+#include "models/vocab_gguf.h"
 #include "options.h"
 #include "output.h"
+
+/* Bytes of this process in memory, 0 when the system does not tell. */
+static size_t resident_size(void) {
+    FILE *const file = fopen("/proc/self/statm", "r");
+    if (file == NULL) return 0;
+    unsigned long size = 0, resident = 0;
+    const bool read = fscanf(file, "%lu %lu", &size, &resident) == 2;
+    fclose(file);
+    return read ? resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* What a process that runs the model holds besides: the program, its libraries, the file's header
+ * and the tokenizer. This one has all of these, so it says what it takes itself. */
+static int print_process(const struct forecast *forecast) {
+    const struct qn_layout *const l = &forecast->plan.layout;
+    const size_t threads = (size_t)forecast->plan.limits.n_threads;
+    const size_t planned =
+        forecast->spec.arena_size + l->kv_size + l->buffer_size + l->scratch_size * threads;
+    struct qn_tokenizer *tokenizer;
+    struct qn_error err;
+    if (qn_vocab_gguf_read(forecast->gguf, &tokenizer, &err) != QN_OK) {
+        out_error("%s", err.message);
+        return EXIT_FAILED;
+    }
+    const size_t process = resident_size();
+    printf("%-24s  %12.2f  (measured: program, tokenizer, header)\n", "process",
+           (double)process / 1048576);
+    printf("%-24s  %12.2f\n", "expected resident", (double)(process + planned) / 1048576);
+    qn_tokenizer_free(tokenizer);
+    return EXIT_DONE;
+}
 
 int command_plan(int argc, char **argv) {
     struct model_args model_args = {.path = NULL};
@@ -46,6 +79,7 @@ int command_plan(int argc, char **argv) {
         return EXIT_FAILED;
     }
     qn_plan_print(&forecast.plan, stdout);
+    const int printed = print_process(&forecast);
     forecast_close(&forecast);
-    return EXIT_DONE;
+    return printed;
 }
