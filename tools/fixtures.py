@@ -88,11 +88,15 @@ def golden_ids() -> np.ndarray:
 
 
 def write_golden(row: Row, tensors: dict, golden: Path):
-    """Writes NAME.logits.npy, float32 [P][V]; returns the model that gave it."""
+    """Writes NAME.logits.npy, float32 [P][V], and for quantized weights NAME.rounded.npy alike;
+    returns the model that gave them."""
     reference = model.make_model(row)
     model.load_tensors(row, reference, tensors)
     logits = model.logits_of(reference, golden_ids())
     np.save(golden / f"{row.name}.logits.npy", logits[POSITIONS])
+    if row.kind not in (Type.F32, Type.F16, Type.BF16):
+        rounded = model.rounded_logits_of(reference, golden_ids())
+        np.save(golden / f"{row.name}.rounded.npy", rounded[POSITIONS])
     print(f"  {row.name}: logits' deviation {logits.std():.3f}")
     return reference
 
