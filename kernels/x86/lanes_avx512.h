@@ -125,17 +125,22 @@ QN_INLINE lanes_i i_dot(lanes_i acc, lanes_i u, lanes_i s) {
 QN_INLINE lanes_i i_maddubs(lanes_i u, lanes_i s) {
     return _mm512_maddubs_epi16(u, s);
 }
+#ifdef __AVX512F__
+#define QN_ANYWHERE "+v"
+#else /* emulated in tests: a vector lies in memory */
+#define QN_ANYWHERE "+m"
+#endif
 /* A sum that the compiler cannot see through: it would turn a chain of sums into a tree, keep every
  * product of a block for it, and spill them. */
 QN_INLINE lanes_i i_add16(lanes_i a, lanes_i b) {
     lanes_i sum = _mm512_add_epi16(a, b);
-    __asm__("" : "+v"(sum));
+    __asm__("" : QN_ANYWHERE(sum));
     return sum;
 }
 /* acc + pairs of 16-bit sums. */
 QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs) {
     lanes_i sum = _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
-    __asm__("" : "+v"(sum));
+    __asm__("" : QN_ANYWHERE(sum));
     return sum;
 }
 /* Signed weights in -128..127 times activations in -127..127: |w| times the activation with w's
