@@ -96,8 +96,7 @@ size_t qn_matmul_scratch_size(int m, int k);
 
 /* y = x / sqrt(mean(x^2) + eps) * w (RMS), or (x - mean) / sqrt(var + eps) * w + b (layer).
  * All float [K]; w and b may be NULL (1 and 0); y may be x. */
-typedef void qn_norm_fn(const float *x, const float *w, const float *b, float eps, int k,
-                        float *y);
+typedef void qn_norm_fn(const float *x, const float *w, const float *b, float eps, int k, float *y);
 enum qn_norm { QN_NORM_RMS, QN_NORM_LAYER, QN_NORM_COUNT };
 
 /* x [n] <- exp(x - max x) / sum. -infinity gives 0; at least one element is finite. */
@@ -154,9 +153,9 @@ typedef void qn_kv_store_fn(const float *k, const float *v, int d, int slot, voi
  * visible position; the numbers of a row depend on its own q, pos and the cache alone. Slots after
  * pos may hold anything finite. Keeps its buffers, up to 180 KB, on the stack. */
 struct qn_attention {
-    const float *q;        /* q[m * q_ld + g * d + i], already rotated */
+    const float *q; /* q[m * q_ld + g * d + i], already rotated */
     size_t q_ld;
-    float *out;            /* out[m * out_ld + g * d + i] */
+    float *out; /* out[m * out_ld + g * d + i] */
     size_t out_ld;
     const int32_t *pos;    /* [M] position of each token, all already stored in the cache */
     const int32_t *blocks; /* block table of the sequence */
@@ -172,9 +171,9 @@ typedef void qn_attention_fn(const struct qn_attention *a);
 
 /* Chosen functions; every slot is set. A value, not a global: two models may differ. */
 struct qn_kernels {
-    enum qn_isa isa;    /* the highest bundle used */
-    uint32_t bundles;   /* 1 << enum qn_isa of every bundle used */
-    int tile_rows;      /* R: rows of a weight tile, 16 or 8 */
+    enum qn_isa isa;  /* the highest bundle used */
+    uint32_t bundles; /* 1 << enum qn_isa of every bundle used */
+    int tile_rows;    /* R: rows of a weight tile, 16 or 8 */
     qn_prepare_fn *prepare[QN_ACT_COUNT];
     qn_matmul_fn *matmul[QN_PACK_COUNT]; /* any M >= 1 */
     qn_matmul_fn *matvec[QN_PACK_COUNT]; /* M = 1 */
@@ -203,8 +202,8 @@ void qn_kernels_select(uint32_t bundles, struct qn_kernels *out);
 /* Every compiled kernel, for tests, benches and the doctor. */
 struct qn_kernel_entry {
     enum qn_isa isa;
-    const char *op;      /* "matmul" */
-    int variant;         /* index into the slot's array */
+    const char *op;           /* "matmul" */
+    int variant;              /* index into the slot's array */
     const char *variant_name; /* "Q4_0" */
     const char *function;     /* "qn_matmul_q4_0_6x32__avx512vnni" */
 };

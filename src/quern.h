@@ -52,7 +52,7 @@ struct quern_model_options { /* all zero: defaults */
     const char *isa;         /* NULL: QUERN_ISA from the environment, else the best; "avx2", ... */
     bool no_pin;             /* do not bind workers to cores */
     bool no_huge_pages;
-    bool vocab_only;         /* read the tokenizer and no weights; sessions cannot be made */
+    bool vocab_only; /* read the tokenizer and no weights; sessions cannot be made */
     /* Called while weights load with the part done, 0 to 1; return false to stop. May be NULL. */
     bool (*progress)(void *context, double done);
     void *progress_context;
@@ -74,9 +74,9 @@ struct quern_model_info {
     int n_vocab, n_layers, n_embd, n_heads, n_kv_heads, head_size, n_ff;
     int n_ctx_train;
     uint64_t n_params;
-    uint64_t file_size;    /* bytes of the file or files */
-    uint64_t weight_size;  /* bytes of packed weights in memory */
-    uint64_t decode_size;  /* bytes of weights that one decoded token reads */
+    uint64_t file_size;   /* bytes of the file or files */
+    uint64_t weight_size; /* bytes of packed weights in memory */
+    uint64_t decode_size; /* bytes of weights that one decoded token reads */
     bool has_chat_template;
 };
 QUERN_API void quern_model_info(const struct quern_model *model, struct quern_model_info *info);
@@ -91,8 +91,8 @@ enum {
 /* text [size] bytes -> ids[capacity]; *n is the number of ids of the whole text, also when it is
  * larger than capacity (then QUERN_BAD_ARGUMENT, and nothing is written). */
 QUERN_API enum quern_status quern_encode(const struct quern_model *model, const char *text,
-                                         size_t size, unsigned flags, int32_t *ids,
-                                         size_t capacity, size_t *n, struct quern_error *err);
+                                         size_t size, unsigned flags, int32_t *ids, size_t capacity,
+                                         size_t *n, struct quern_error *err);
 /* The bytes of a token: *size bytes, not terminated, valid as long as the model; perhaps a part
  * of a character. Control tokens give no bytes unless special. NULL when id is out of range. */
 QUERN_API const char *quern_token_bytes(const struct quern_model *model, int32_t id, bool special,
@@ -117,10 +117,10 @@ QUERN_API size_t quern_text_next(struct quern_text_stream *stream, const struct 
 struct quern_session;
 
 struct quern_session_options { /* all zero: defaults */
-    int n_ctx;       /* positions of all sequences together; 0: min(the model's, 4096) */
-    int n_ubatch;    /* tokens that go through the layers at once; 0: 512 */
-    int n_sequences; /* ids 0 .. n_sequences-1; 0: 1 */
-    int n_logits;    /* rows of logits that one eval may ask for; 0: n_sequences */
+    int n_ctx;                 /* positions of all sequences together; 0: min(the model's, 4096) */
+    int n_ubatch;              /* tokens that go through the layers at once; 0: 512 */
+    int n_sequences;           /* ids 0 .. n_sequences-1; 0: 1 */
+    int n_logits;              /* rows of logits that one eval may ask for; 0: n_sequences */
     const char *kv_type_k, *kv_type_v; /* "f16" (NULL), "f32", "q8_0" */
     /* Called between ubatches; return false to stop. May be NULL. */
     bool (*keep_going)(void *context);
@@ -158,9 +158,9 @@ QUERN_API void quern_session_truncate(struct quern_session *session, int sequenc
 
 struct quern_session_info {
     int n_ctx, n_ubatch, n_sequences;
-    size_t kv_size;         /* bytes of the KV cache */
-    size_t buffer_size;     /* bytes of work buffers */
-    uint64_t bytes_read;    /* weights and KV bytes that all evals read so far */
+    size_t kv_size;      /* bytes of the KV cache */
+    size_t buffer_size;  /* bytes of work buffers */
+    uint64_t bytes_read; /* weights and KV bytes that all evals read so far */
 };
 QUERN_API void quern_session_info(const struct quern_session *session,
                                   struct quern_session_info *info);
