@@ -111,9 +111,13 @@ static enum qn_status read_special_ids(const struct qn_gguf *gguf, struct qn_voc
 
 static enum qn_status read_flags(const struct qn_gguf *gguf, struct qn_vocab *vocab,
                                  struct qn_error *err) {
-    /* SentencePiece vocabularies of the Llama family start texts with BOS and a space unless the
-     * file says otherwise; BPE ones do neither. */
+    /* Unless the file says otherwise, SentencePiece vocabularies of the Llama family start texts
+     * with BOS and a space, and these BPE ones with BOS. */
+    static const char *const bos_pre[] = {"llama-bpe", "llama3", "llama-v3", "tekken"};
     vocab->add_bos = vocab->add_space_prefix = vocab->model == QN_VOCAB_SPM;
+    for (size_t i = 0; i < sizeof bos_pre / sizeof *bos_pre; i++)
+        if (string_is((struct qn_string){vocab->pre.data, vocab->pre.size}, bos_pre[i]))
+            vocab->add_bos = vocab->bos >= 0;
     const struct {
         const char *key;
         bool *flag;
@@ -140,7 +144,11 @@ static enum qn_status read_model(const struct qn_gguf *gguf, struct qn_vocab *vo
                        (int)(model.size < 64 ? model.size : 64), model.data);
     vocab->model = QN_VOCAB_BPE;
     QN_TRY(read_strings(gguf, "tokenizer.ggml.merges", &tables->merges, &vocab->n_merges, err));
-    struct qn_string pre = {"default", 7};
+    /* Files of GPT-NeoX often leave the name out; its rule differs from the default one. */
+    struct qn_string pre = {"default", 7}, architecture;
+    if (qn_gguf_get_string(gguf, "general.architecture", &architecture, NULL) == QN_OK &&
+        string_is(architecture, "gptneox"))
+        pre = (struct qn_string){"gpt-neox", 8};
     if (qn_gguf_find(gguf, "tokenizer.ggml.pre"))
         QN_TRY(qn_gguf_get_string(gguf, "tokenizer.ggml.pre", &pre, err));
     vocab->pre = (struct qn_text){pre.data, pre.size};
