@@ -211,8 +211,6 @@ size_t quern_text_next(struct quern_text_stream *stream, const struct quern_mode
 
 /* ---- session ---------------------------------------------------------------------------- */
 
-enum { DEFAULT_CTX = 4096, DEFAULT_UBATCH = 512 };
-
 static int or_default(int value, int fallback) {
     return value ? value : fallback;
 }
@@ -228,10 +226,9 @@ static enum qn_status new_session(struct quern_model *model,
                                   struct qn_session **out, struct qn_error *err) {
     if (!model->inner->pool)
         return qn_fail(err, QN_BAD_ARGUMENT, "the model was opened for its vocabulary only");
-    const int n_ctx_train = model->inner->spec.hparams.n_ctx_train;
     struct qn_session_options inner = {
-        .n_ctx = or_default(options->n_ctx, n_ctx_train < DEFAULT_CTX ? n_ctx_train : DEFAULT_CTX),
-        .n_ubatch = or_default(options->n_ubatch, DEFAULT_UBATCH),
+        .n_ctx = or_default(options->n_ctx, qn_session_default_ctx(&model->inner->spec.hparams)),
+        .n_ubatch = or_default(options->n_ubatch, QN_DEFAULT_UBATCH),
         .n_sequences = or_default(options->n_sequences, 1),
         .huge_pages = model->huge_pages,
         .keep_going = options->keep_going,

@@ -16,6 +16,11 @@
 
 struct qn_pool;
 
+/* Even division: thread t of n_threads takes units [qn_share(n, t), qn_share(n, t + 1)). */
+static inline int qn_share(int n, int t, int n_threads) {
+    return (int)((long long)n * t / n_threads);
+}
+
 struct qn_pool_options {
     int n_threads; /* 1 .. QN_POOL_MAX_THREADS; 0: the topology's default */
     bool pin;      /* one worker a physical core, while there are cores; worker 0 is the

@@ -16,16 +16,11 @@ struct load {
     atomic_bool stop;
 };
 
-/* The share of n units that thread t of n_threads takes. */
-static int share(int n, int t, int n_threads) {
-    return (int)((long long)n * t / n_threads);
-}
-
 static void load_matrix(const struct qn_model *model, const struct qn_weight *weight, int thread) {
     const int rows = model->spec.tile_rows, n_threads = qn_pool_n_threads(model->pool);
     const int n_tiles = qn_weight_n_tiles(weight, rows);
-    const int first = share(n_tiles, thread, n_threads),
-              end = share(n_tiles, thread + 1, n_threads);
+    const int first = qn_share(n_tiles, thread, n_threads),
+              end = qn_share(n_tiles, thread + 1, n_threads);
     if (first == end) return;
     const struct qn_tensor *const tensor = weight->tensor;
     const size_t row_size = qn_type_row_size(tensor->type, (size_t)weight->k);

@@ -40,6 +40,13 @@ struct qn_session {
     uint64_t bytes_read;
 };
 
+/* What a caller gets who asks for nothing: the model's context, but not more than 4096 positions,
+ * and ubatches of 512 tokens, at which products are bound by arithmetic. */
+enum { QN_DEFAULT_CTX_MAX = 4096, QN_DEFAULT_UBATCH = 512 };
+static inline int qn_session_default_ctx(const struct qn_hparams *hparams) {
+    return hparams->n_ctx_train < QN_DEFAULT_CTX_MAX ? hparams->n_ctx_train : QN_DEFAULT_CTX_MAX;
+}
+
 enum qn_status qn_session_new(struct qn_model *model, const struct qn_session_options *options,
                               struct qn_session **out, struct qn_error *err);
 void qn_session_free(struct qn_session *session); /* NULL is allowed */

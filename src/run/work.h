@@ -7,11 +7,6 @@
 
 #include "run/executor.h"
 
-/* Thread t of n_threads takes units [qn_share(n, t), qn_share(n, t + 1)). */
-static inline int qn_share(int n, int t, int n_threads) {
-    return (int)((long long)n * t / n_threads);
-}
-
 /* Hands out pieces 0, 1, 2, ... of a step, each once. */
 static inline int qn_next_piece(const struct qn_executor *e, const struct qn_step *step) {
     return atomic_fetch_add_explicit(&e->next[step - e->plan->steps], 1, memory_order_relaxed);

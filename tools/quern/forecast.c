@@ -9,6 +9,7 @@
 #include "host/topology.h"
 #include "loader.h"
 #include "output.h"
+#include "run/session.h"
 
 /* Kernels of the instruction set named, on whatever machine has it; else of this machine. */
 static bool choose_kernels(const struct model_args *args, struct qn_kernels *kernels) {
@@ -33,8 +34,8 @@ static enum qn_status make_limits(const struct model_args *model_args,
                                   struct qn_error *err) {
     struct qn_topology topology;
     QN_TRY(qn_topology_read(NULL, &topology, err));
-    const int usual = hparams->n_ctx_train < 4096 ? hparams->n_ctx_train : 4096;
-    const int n_ctx = session_args->n_ctx > 0 ? session_args->n_ctx : usual;
+    const int n_ctx =
+        session_args->n_ctx > 0 ? session_args->n_ctx : qn_session_default_ctx(hparams);
     *limits = (struct qn_limits){
         .n_ctx = n_ctx,
         .n_ubatch = session_args->n_ubatch < n_ctx ? session_args->n_ubatch : n_ctx,
