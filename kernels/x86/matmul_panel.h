@@ -78,12 +78,13 @@ QN_INLINE void panel_block(const struct qn_form_traits t, const uint8_t *block,
             QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] = dot_start(t, act[m], h);
         }
         panel_dots(t, block + h * 4 * nt * QN_VEC, qh, acc, mr, nt);
+        lanes_f sc[QN_PANEL_TILES], nm[QN_PANEL_TILES];
         QN_UNROLL for (int n = 0; n < nt; n++) {
-            const lanes_f sc = f_load(scale + (h * nt + n) * QN_R);
-            const lanes_f nm = t.mins ? f_load(neg_min + (h * nt + n) * QN_R) : f_zero();
-            QN_UNROLL for (int m = 0; m < mr; m++) y[m][n] =
-                add_dot(t, acc[m][n], act[m], h, sc, nm, y[m][n]);
+            sc[n] = f_load(scale + (h * nt + n) * QN_R);
+            nm[n] = t.mins ? f_load(neg_min + (h * nt + n) * QN_R) : f_zero();
         }
+        QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] =
+            add_dot(t, acc[m][n], act[m], h, sc[n], nm[n], y[m][n]);
     }
 }
 
