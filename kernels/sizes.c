@@ -5,7 +5,7 @@
 #include <assert.h>
 
 #include "kernels/kernels.h"
-#include "kernels/x86/panel_size.h"
+#include "kernels/tiles/panel_size.h"
 
 static size_t round_up(size_t n, size_t unit) {
     return (n + unit - 1) / unit * unit;

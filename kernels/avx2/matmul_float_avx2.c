@@ -2,8 +2,8 @@
  *
  * Float matmuls for AVX2.
  */
-#include "kernels/x86/lanes_avx2.h"
+#include "kernels/tiles/lanes_avx2.h"
 
 #define QN_KERNEL_NAME(operation, form) qn_##operation##_##form##__avx2
 
-#include "kernels/x86/matmul_float.h"
+#include "kernels/tiles/matmul_float.h"

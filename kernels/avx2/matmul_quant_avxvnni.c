@@ -2,8 +2,8 @@
  *
  * Quantized matmuls for 256-bit VNNI.
  */
-#include "kernels/x86/lanes_avx2.h"
+#include "kernels/tiles/lanes_avx2.h"
 
 #define QN_KERNEL_NAME(operation, form) qn_##operation##_##form##__avxvnni
 
-#include "kernels/x86/matmul_quant.h"
+#include "kernels/tiles/matmul_quant.h"

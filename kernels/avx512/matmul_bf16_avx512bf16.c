@@ -3,9 +3,9 @@
  * BF16 matmul by VDPBF16PS. Activations are rounded to bf16 in the scratch, QN_BF16_M rows at a
  * time; every sum takes its pairs of k in rising order.
  */
-#include "kernels/x86/lanes_avx512.h"
+#include "kernels/tiles/lanes_avx512.h"
 
-#include "kernels/x86/matmul_forms.h"
+#include "kernels/tiles/matmul_forms.h"
 
 enum { TILE_M = 12 }; /* rows of a register tile by 2 tiles of weights: 24 sums */
 

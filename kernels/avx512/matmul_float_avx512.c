@@ -2,8 +2,8 @@
  *
  * Float matmuls for AVX-512.
  */
-#include "kernels/x86/lanes_avx512.h"
+#include "kernels/tiles/lanes_avx512.h"
 
 #define QN_KERNEL_NAME(operation, form) qn_##operation##_##form##__avx512
 
-#include "kernels/x86/matmul_float.h"
+#include "kernels/tiles/matmul_float.h"

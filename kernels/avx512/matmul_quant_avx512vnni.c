@@ -2,8 +2,8 @@
  *
  * Quantized matmuls for 512-bit VNNI.
  */
-#include "kernels/x86/lanes_avx512.h"
+#include "kernels/tiles/lanes_avx512.h"
 
 #define QN_KERNEL_NAME(operation, form) qn_##operation##_##form##__avx512vnni
 
-#include "kernels/x86/matmul_quant.h"
+#include "kernels/tiles/matmul_quant.h"

@@ -2,8 +2,8 @@
  *
  * Float matmuls for baseline NEON.
  */
-#include "kernels/x86/lanes_neon.h"
+#include "kernels/tiles/lanes_neon.h"
 
 #define QN_KERNEL_NAME(operation, form) qn_##operation##_##form##__neon
 
-#include "kernels/x86/matmul_float.h"
+#include "kernels/tiles/matmul_float.h"

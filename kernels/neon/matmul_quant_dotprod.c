@@ -2,8 +2,8 @@
  *
  * Quantized matmuls for NEON with integer dot products.
  */
-#include "kernels/x86/lanes_neon.h"
+#include "kernels/tiles/lanes_neon.h"
 
 #define QN_KERNEL_NAME(operation, form) qn_##operation##_##form##__dotprod
 
-#include "kernels/x86/matmul_quant.h"
+#include "kernels/tiles/matmul_quant.h"

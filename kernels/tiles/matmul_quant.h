@@ -3,8 +3,8 @@
  * The matvec and matmul kernels of every quantized form for one instruction set: the including
  * file includes the lanes, defines QN_KERNEL_NAME(operation, form), and gets all of them.
  */
-#include "kernels/x86/matmul_direct.h"
-#include "kernels/x86/matmul_panel.h"
+#include "kernels/tiles/matmul_direct.h"
+#include "kernels/tiles/matmul_panel.h"
 
 /* Register tiles of 1 to 6 rows of activations by 1 to QN_PANEL_N tiles of weights, one set for
  * each arithmetic. */

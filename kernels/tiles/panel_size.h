@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Sizes of what the x86 matmuls keep in scratch: a panel, then the sums of every row; or
+ * Sizes of what the tiled matmuls keep in scratch: a panel, then the sums of every row; or
  * activations rounded to bf16.
  */
-#ifndef QN_KERNELS_X86_PANEL_SIZE_H
-#define QN_KERNELS_X86_PANEL_SIZE_H
+#ifndef QN_KERNELS_TILES_PANEL_SIZE_H
+#define QN_KERNELS_TILES_PANEL_SIZE_H
 
 enum {
     QN_PANEL_M = 6,     /* rows of activations of an integer register tile */

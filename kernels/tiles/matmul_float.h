@@ -4,7 +4,7 @@
  * k from zero. The including file includes the lanes, defines QN_KERNEL_NAME(operation, form), and
  * gets all of them.
  */
-#include "kernels/x86/matmul_forms.h"
+#include "kernels/tiles/matmul_forms.h"
 
 /* Adds w[k] x[k] of nt tiles for 2 k to y[mr][nt]. */
 QN_INLINE void float_pair(const lanes_f (*w)[2], const float *const *x, lanes_f (*y)[4],

@@ -3,10 +3,10 @@
  * Products with few rows of activations (decode): streams the packed tiles once, unpacking in
  * registers.
  */
-#ifndef QN_KERNELS_X86_MATMUL_DIRECT_H
-#define QN_KERNELS_X86_MATMUL_DIRECT_H
+#ifndef QN_KERNELS_TILES_MATMUL_DIRECT_H
+#define QN_KERNELS_TILES_MATMUL_DIRECT_H
 
-#include "kernels/x86/matmul_forms.h"
+#include "kernels/tiles/matmul_forms.h"
 
 /* Bytes ahead of the stream: some 40 units of work cover a read from memory. */
 enum { QN_PREFETCH_AHEAD = 2048 };

@@ -3,8 +3,8 @@
  * Vectors of R = 8 lanes of 32 bits for AArch64, in two registers, one lane a weight row. Same
  * names as lanes_avx2.h: a matmul body includes one of them.
  */
-#ifndef QN_KERNELS_X86_LANES_H
-#define QN_KERNELS_X86_LANES_H
+#ifndef QN_KERNELS_TILES_LANES_H
+#define QN_KERNELS_TILES_LANES_H
 
 #include <arm_neon.h>
 #include <stdint.h>

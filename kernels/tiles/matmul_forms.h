@@ -5,14 +5,14 @@
  * const arguments are compile-time constants at every use, so each use is straight-line code.
  * Include lanes_avx2.h or lanes_avx512.h before.
  */
-#ifndef QN_KERNELS_X86_MATMUL_FORMS_H
-#define QN_KERNELS_X86_MATMUL_FORMS_H
+#ifndef QN_KERNELS_TILES_MATMUL_FORMS_H
+#define QN_KERNELS_TILES_MATMUL_FORMS_H
 
 #include <assert.h>
 
 #include "kernels/inventory.h"
 #include "kernels/pack.h"
-#include "kernels/x86/panel_size.h"
+#include "kernels/tiles/panel_size.h"
 
 enum { QN_VEC = QN_R * 4 }; /* bytes of a vector: one group of R rows */
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Vectors of R = 8 lanes of 32 bits, one lane a weight row, for the matmul bodies of this folder.
- * Same names as lanes_avx512.h: a body includes one of them.
+ * Vectors of R = 16 lanes of 32 bits, one lane a weight row, for the matmul bodies of this folder.
+ * Same names as lanes_avx2.h: a body includes one of them.
  */
-#ifndef QN_KERNELS_X86_LANES_H
-#define QN_KERNELS_X86_LANES_H
+#ifndef QN_KERNELS_TILES_LANES_H
+#define QN_KERNELS_TILES_LANES_H
 
 #include <immintrin.h>
 #include <stdint.h>
@@ -19,132 +19,136 @@
 #define QN_UNROLL _Pragma("GCC unroll 80")
 #endif
 
-enum { QN_R = 8 };
+enum { QN_R = 16 };
 /* Register tiles: 6 rows of activations by this many tiles of integer weights, which takes as many
  * accumulators as sums, and this many rows by two tiles of floats. */
-#define QN_PANEL_TILES 1
-#define QN_FLOAT_M     6
-typedef __m256 lanes_f;
-typedef __m256i lanes_i;
+#define QN_PANEL_TILES 2
+#define QN_FLOAT_M     12
+typedef __m512 lanes_f;
+typedef __m512i lanes_i;
 
 QN_INLINE lanes_f f_zero(void) {
-    return _mm256_setzero_ps();
+    return _mm512_setzero_ps();
 }
 QN_INLINE lanes_f f_load(const float *p) {
-    return _mm256_loadu_ps(p);
+    return _mm512_loadu_ps(p);
 }
 QN_INLINE void f_store(float *p, lanes_f v) {
-    _mm256_storeu_ps(p, v);
+    _mm512_storeu_ps(p, v);
 }
 QN_INLINE lanes_f f_set1(float x) {
-    return _mm256_set1_ps(x);
+    return _mm512_set1_ps(x);
 }
 QN_INLINE lanes_f f_add(lanes_f a, lanes_f b) {
-    return _mm256_add_ps(a, b);
+    return _mm512_add_ps(a, b);
 }
 QN_INLINE lanes_f f_mul(lanes_f a, lanes_f b) {
-    return _mm256_mul_ps(a, b);
+    return _mm512_mul_ps(a, b);
 }
 QN_INLINE lanes_f f_fma(lanes_f a, lanes_f b, lanes_f c) {
-    return _mm256_fmadd_ps(a, b, c);
+    return _mm512_fmadd_ps(a, b, c);
 }
 QN_INLINE lanes_f f_neg(lanes_f a) {
-    return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f));
+    return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f));
 }
 QN_INLINE lanes_f f_from_i(lanes_i a) {
-    return _mm256_cvtepi32_ps(a);
+    return _mm512_cvtepi32_ps(a);
 }
 
 QN_INLINE lanes_f f_from_bits(lanes_i a) {
-    return _mm256_castsi256_ps(a);
+    return _mm512_castsi512_ps(a);
 }
 
 /* R values of f16, u8 or s8. */
 QN_INLINE lanes_f f_load_half(const void *p) {
-    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
 QN_INLINE lanes_f f_load_u8(const void *p) {
-    return f_from_i(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+    return f_from_i(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 QN_INLINE lanes_f f_load_s8(const void *p) {
-    return f_from_i(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+    return f_from_i(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
 /* The first `rows` lanes only; the others read as 0, or are left alone. */
-QN_INLINE __m256i lanes_mask(int rows) {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(rows), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
 QN_INLINE lanes_f f_load_rows(const float *p, int rows) {
-    return _mm256_maskload_ps(p, lanes_mask(rows));
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << rows) - 1), p);
 }
 QN_INLINE void f_store_rows(float *p, lanes_f v, int rows) {
-    _mm256_maskstore_ps(p, lanes_mask(rows), v);
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << rows) - 1), v);
 }
 
 QN_INLINE lanes_i i_zero(void) {
-    return _mm256_setzero_si256();
+    return _mm512_setzero_si512();
 }
 QN_INLINE lanes_i i_set1(int x) {
-    return _mm256_set1_epi32(x);
+    return _mm512_set1_epi32(x);
 }
 QN_INLINE lanes_i i_set1_8(int x) {
-    return _mm256_set1_epi8((char)x);
+    return _mm512_set1_epi8((char)x);
 }
 QN_INLINE lanes_i i_load(const void *p) {
-    return _mm256_loadu_si256((const __m256i *)p);
+    return _mm512_loadu_si512(p);
 }
 QN_INLINE void i_store(void *p, lanes_i v) {
-    _mm256_storeu_si256((__m256i *)p, v);
+    _mm512_storeu_si512(p, v);
 }
 QN_INLINE lanes_i i_and(lanes_i a, lanes_i b) {
-    return _mm256_and_si256(a, b);
+    return _mm512_and_si512(a, b);
 }
 QN_INLINE lanes_i i_or(lanes_i a, lanes_i b) {
-    return _mm256_or_si256(a, b);
+    return _mm512_or_si512(a, b);
 }
 QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
-    return _mm256_xor_si256(a, b);
+    return _mm512_xor_si512(a, b);
 }
 QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
-    return _mm256_add_epi8(a, b);
+    return _mm512_add_epi8(a, b);
 }
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
-    return _mm256_slli_epi32(a, n);
+    return _mm512_slli_epi32(a, (unsigned)n);
 }
 /* Shift right by n, or left by -n, in lanes of 16 bits. */
 QN_INLINE lanes_i i_shift16(lanes_i a, int n) {
-    return n >= 0 ? _mm256_srli_epi16(a, n) : _mm256_slli_epi16(a, -n);
+    return n >= 0 ? _mm512_srli_epi16(a, (unsigned)n) : _mm512_slli_epi16(a, (unsigned)-n);
 }
 
-#ifdef __AVXVNNI__
+#ifdef __AVX512VNNI__
 #define QN_HAVE_DPBUSD 1
 #define QN_HAVE_DOT    1
 QN_INLINE lanes_i i_dot(lanes_i acc, lanes_i u, lanes_i s) {
-    return _mm256_dpbusd_avx_epi32(acc, u, s);
+    return _mm512_dpbusd_epi32(acc, u, s);
 }
 #else
 #define QN_HAVE_DPBUSD 0
 #define QN_HAVE_DOT    0
 QN_INLINE lanes_i i_maddubs(lanes_i u, lanes_i s) {
-    return _mm256_maddubs_epi16(u, s);
+    return _mm512_maddubs_epi16(u, s);
 }
+#ifdef __AVX512F__
+#define QN_ANYWHERE "+v"
+#else /* emulated in tests: a vector lies in memory */
+#define QN_ANYWHERE "+m"
+#endif
 /* A sum that the compiler cannot see through: it would turn a chain of sums into a tree, keep every
  * product of a block for it, and spill them. */
 QN_INLINE lanes_i i_add16(lanes_i a, lanes_i b) {
-    lanes_i sum = _mm256_add_epi16(a, b);
-    __asm__("" : "+x"(sum));
+    lanes_i sum = _mm512_add_epi16(a, b);
+    __asm__("" : QN_ANYWHERE(sum));
     return sum;
 }
 /* acc + pairs of 16-bit sums. */
 QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs) {
-    lanes_i sum = _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-    __asm__("" : "+x"(sum));
+    lanes_i sum = _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+    __asm__("" : QN_ANYWHERE(sum));
     return sum;
 }
 /* Signed weights in -128..127 times activations in -127..127: |w| times the activation with w's
  * sign. A pair of products is at most 2 * 128 * 127 = 32512. */
 QN_INLINE lanes_i i_dot_s8(lanes_i acc, lanes_i w, lanes_i a) {
-    return i_add_pairs(acc, _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w)));
+    const lanes_i signed_a =
+        _mm512_mask_sub_epi8(a, _mm512_movepi8_mask(w), _mm512_setzero_si512(), a);
+    return i_add_pairs(acc, _mm512_maddubs_epi16(_mm512_abs_epi8(w), signed_a));
 }
 #endif
 

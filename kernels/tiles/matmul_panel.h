@@ -5,10 +5,10 @@
  * level cache while every row of activations passes by, QN_PANEL_M rows at a time, through a
  * register-tiled kernel that all forms share. Sums between two panels wait in scratch.
  */
-#ifndef QN_KERNELS_X86_MATMUL_PANEL_H
-#define QN_KERNELS_X86_MATMUL_PANEL_H
+#ifndef QN_KERNELS_TILES_MATMUL_PANEL_H
+#define QN_KERNELS_TILES_MATMUL_PANEL_H
 
-#include "kernels/x86/matmul_forms.h"
+#include "kernels/tiles/matmul_forms.h"
 
 /* A panel is, block after block: quants [8 groups][nt][R][4], scales float [32 / sub][nt][R], and
  * negated mins alike. */
