@@ -122,10 +122,20 @@ Test(arena, too_large_is_an_error) {
         struct qn_arena arena;
         struct qn_error err;
         cr_assert_eq(qn_arena_open(sizes[i], true, &arena, &err), QN_NO_MEMORY);
-        cr_assert_not_null(strstr(err.message, "bytes of memory"));
+        cr_assert_not_null(strstr(err.message, "of memory"));
         cr_assert_null(arena.data);
         qn_arena_close(&arena);
     }
+}
+
+/* More than the machine has could be mapped, and would end the process when touched. */
+Test(arena, more_than_the_machine_has_is_an_error) {
+    struct qn_arena arena;
+    struct qn_error err;
+    const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    cr_assert_eq(qn_arena_open(2 * memory, true, &arena, &err), QN_NO_MEMORY);
+    cr_assert_not_null(strstr(err.message, "this machine has"));
+    cr_assert_null(arena.data);
 }
 
 /* Two megabytes that were touched are backed by one huge page or by none: the answer is a whole

@@ -16,6 +16,14 @@
 /* A huge page of x86-64, and of AArch64 with 4 KiB pages. */
 static const size_t HUGE_PAGE = (size_t)2 << 20;
 
+/* Every page will be touched; what exceeds the machine would end the process instead of failing. */
+static enum qn_status check_fits(size_t size, struct qn_error *err) {
+    const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    if (size <= memory) return QN_OK;
+    return qn_fail(err, QN_NO_MEMORY, "%.1f GiB of memory are needed; this machine has %.1f GiB",
+                   (double)size / (1 << 30), (double)memory / (1 << 30));
+}
+
 enum qn_status qn_arena_open(size_t size, bool huge_pages, struct qn_arena *arena,
                              struct qn_error *err) {
     *arena = (struct qn_arena){0};
@@ -26,6 +34,7 @@ enum qn_status qn_arena_open(size_t size, bool huge_pages, struct qn_arena *aren
         !qn_checked_add(usable, HUGE_PAGE + page, &mapped))
         return qn_fail(err, QN_NO_MEMORY, "%zu bytes of memory are more than can be addressed",
                        size);
+    QN_TRY(check_fits(size, err));
     /* Addresses first, access second: the alignment's slack, at least one page on either side,
      * stays without access, and the usable part stays a mapping of its own in /proc/self/smaps. */
     void *map = mmap(NULL, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

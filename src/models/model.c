@@ -49,6 +49,7 @@ static enum qn_status open_whole(struct qn_model *model, const struct qn_model_o
     QN_TRY(qn_pool_new(&model->topology, &pool, &model->pool, err));
     QN_TRY(qn_arena_open(model->spec.arena_size, options->huge_pages, &model->arena, err));
     QN_TRY(qn_weights_load(model, options->progress, options->progress_context, err));
+    QN_TRY(qn_gguf_check_unchanged(model->gguf, err));
     return make_rope(model, err);
 }
 
