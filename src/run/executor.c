@@ -66,9 +66,7 @@ static void attend(const struct qn_executor *e, const struct qn_step *step, int 
     const int first = u->tiles[tile], end = u->tiles[tile + 1], d = hp->head_size;
     const int kv_head = h0 / (hp->n_heads / hp->n_kv_heads);
     for (int m = first; m < end; m++)
-        model->kernels.rope[model->spec.family->rope](
-            qn_buffer_row(e, QN_BUFFER_Q, m) + h0 * d, h1 - h0, (size_t)d, hp->n_rot / 2,
-            qn_buffer_row(e, QN_BUFFER_COS, m), qn_buffer_row(e, QN_BUFFER_SIN, m));
+        qn_rotate_heads(e, qn_buffer_row(e, QN_BUFFER_Q, m) + h0 * d, h1 - h0, m);
     const struct qn_attention a = {
         .q = qn_buffer_row(e, QN_BUFFER_Q, first) + h0 * d,
         .q_ld = qn_buffer_ld(e, QN_BUFFER_Q),

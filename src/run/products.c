@@ -63,10 +63,7 @@ static void store_kv(const struct qn_executor *e, const struct qn_step *step, en
     const bool is_k = id == QN_BUFFER_K;
     for (int m = 0; m < u->m; m++) {
         float *const row = qn_buffer_row(e, id, m);
-        if (is_k)
-            model->kernels.rope[model->spec.family->rope](
-                row + n0, (n1 - n0) / d, (size_t)d, hp->n_rot / 2,
-                qn_buffer_row(e, QN_BUFFER_COS, m), qn_buffer_row(e, QN_BUFFER_SIN, m));
+        if (is_k) qn_rotate_heads(e, row + n0, (n1 - n0) / d, m);
         const int32_t *const table = e->blocks + (size_t)u->sequences[m] * (size_t)l->n_blocks;
         const size_t block = (size_t)table[u->positions[m] / QN_KV_BLOCK];
         for (int h = n0 / d; h < n1 / d; h++) {
