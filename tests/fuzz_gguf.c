@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const struct qn_tensor *tensor = qn_gguf_tensor_at(gguf, i);
         if (qn_gguf_find_tensor(gguf, tensor->name) != tensor) abort();
         total += sum(tensor->data, tensor->size);
-        qn_gguf_release_tensor(gguf, tensor);
+        qn_gguf_release(gguf, tensor->data, tensor->size);
     }
     use(total);
     qn_gguf_close(gguf);

@@ -293,8 +293,8 @@ Test(gguf_files, opens_maps_and_releases) {
     cr_assert_eq(qn_gguf_file_size(gguf), size);
     cr_assert_eq(qn_gguf_version(gguf), 2);
     const struct qn_tensor *norm = qn_gguf_find_tensor(gguf, "norm");
-    qn_gguf_prefetch_tensor(gguf, norm);
-    qn_gguf_release_tensor(gguf, norm);
+    qn_gguf_prefetch(gguf, norm->data, norm->size);
+    qn_gguf_release(gguf, norm->data, norm->size);
     cr_assert_eq(memcmp(norm->data, (const float[]){1, 2, 3, 4, 5, 6}, 24), 0);
     cr_assert_eq(qn_gguf_check_unchanged(gguf, NULL), QN_OK);
     FILE *out = fopen(path, "ab");
@@ -361,7 +361,7 @@ Test(gguf_split, opens_from_any_part) {
             const struct qn_tensor *tensor = qn_gguf_tensor_at(gguf, (size_t)i);
             cr_assert(tensor->name[1] == '0' + i && tensor->name[2] == '\0');
             cr_assert_eq(((const float *)tensor->data)[0], (float)i);
-            qn_gguf_release_tensor(gguf, tensor);
+            qn_gguf_release(gguf, tensor->data, tensor->size);
         }
         qn_gguf_close(gguf);
     }

@@ -285,23 +285,20 @@ enum qn_status qn_gguf_check_unchanged(const struct qn_gguf *gguf, struct qn_err
     return QN_OK;
 }
 
-/* The part whose mapping holds the tensor's data. */
-static const struct qn_gguf_part *part_of(const struct qn_gguf *gguf,
-                                          const struct qn_tensor *tensor) {
-    const uintptr_t data = (uintptr_t)tensor->data;
+/* The part whose mapping holds the bytes. */
+static const struct qn_gguf_part *part_of(const struct qn_gguf *gguf, const void *data) {
+    const uintptr_t at = (uintptr_t)data;
     const struct qn_gguf_part *part = gguf->parts;
-    while (data < (uintptr_t)part->data || data >= (uintptr_t)part->data + part->size) part++;
+    while (at < (uintptr_t)part->data || at >= (uintptr_t)part->data + part->size) part++;
     return part;
 }
 
-void qn_gguf_prefetch_tensor(const struct qn_gguf *gguf, const struct qn_tensor *tensor) {
-    const struct qn_gguf_part *part = part_of(gguf, tensor);
-    qn_file_map_prefetch(&part->map, (size_t)((const uint8_t *)tensor->data - part->data),
-                         tensor->size);
+void qn_gguf_prefetch(const struct qn_gguf *gguf, const void *data, size_t size) {
+    const struct qn_gguf_part *const part = part_of(gguf, data);
+    qn_file_map_prefetch(&part->map, (size_t)((const uint8_t *)data - part->data), size);
 }
 
-void qn_gguf_release_tensor(const struct qn_gguf *gguf, const struct qn_tensor *tensor) {
-    const struct qn_gguf_part *part = part_of(gguf, tensor);
-    qn_file_map_release(&part->map, (size_t)((const uint8_t *)tensor->data - part->data),
-                        tensor->size);
+void qn_gguf_release(const struct qn_gguf *gguf, const void *data, size_t size) {
+    const struct qn_gguf_part *const part = part_of(gguf, data);
+    qn_file_map_release(&part->map, (size_t)((const uint8_t *)data - part->data), size);
 }

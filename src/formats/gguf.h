@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
-#include "kernels/types.h"
+#include "formats/tensor.h"
 
 enum qn_gguf_type { /* values as stored */
                     QN_GGUF_U8,
@@ -44,15 +44,6 @@ struct qn_gguf_value {
     size_t size;               /* bytes at data */
 };
 
-struct qn_tensor {
-    const char *name; /* terminated, owned by the reader */
-    enum qn_type type;
-    int n_dims;
-    uint64_t shape[4]; /* shape[0] is contiguous (K), then N, ...; unused ones are 1 */
-    const void *data;
-    size_t size; /* bytes */
-};
-
 struct qn_gguf;
 
 /* path: a file, or the first part (or any part) of a split named *-00001-of-0000N.gguf.
@@ -81,10 +72,10 @@ size_t qn_gguf_n_files(const struct qn_gguf *gguf);
 size_t qn_gguf_file_size(const struct qn_gguf *gguf); /* all parts */
 /* QN_IO when a file was written since it was opened. To be asked after its data have been read. */
 enum qn_status qn_gguf_check_unchanged(const struct qn_gguf *gguf, struct qn_error *err);
-/* Tells the kernel that a tensor's pages will be read soon. */
-void qn_gguf_prefetch_tensor(const struct qn_gguf *gguf, const struct qn_tensor *tensor);
-/* Tells the kernel that a tensor's pages will not be read again soon. */
-void qn_gguf_release_tensor(const struct qn_gguf *gguf, const struct qn_tensor *tensor);
+/* Tells the kernel that bytes [data, data + size), which lie in a tensor, will be read soon, or
+ * will not be read again soon. */
+void qn_gguf_prefetch(const struct qn_gguf *gguf, const void *data, size_t size);
+void qn_gguf_release(const struct qn_gguf *gguf, const void *data, size_t size);
 
 /* Typed access. Any integer type that holds the value is accepted for integers, F32/F64 with a
  * finite value for floats. QN_NOT_FOUND when absent, QN_BAD_FILE with key and type found when of
