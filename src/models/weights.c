@@ -47,7 +47,8 @@ static void load_share(void *context, int thread) {
         else if (thread == 0)
             load_vector(model, weight);
         if (thread == 0 && i >= RELEASE_LAG && spec->weights[i - RELEASE_LAG].tensor)
-            qn_gguf_release_tensor(model->gguf, spec->weights[i - RELEASE_LAG].tensor);
+            qn_gguf_release(model->gguf, spec->weights[i - RELEASE_LAG].tensor->data,
+                            spec->weights[i - RELEASE_LAG].tensor->size);
         done += weight->tile_size * (size_t)qn_weight_n_tiles(weight, spec->tile_rows);
         if (thread == 0 && load->progress &&
             !load->progress(load->context, (double)done / (double)spec->arena_size))
@@ -63,6 +64,7 @@ enum qn_status qn_weights_load(struct qn_model *model, bool (*progress)(void *, 
     if (atomic_load(&load.stop)) return qn_fail(err, QN_CANCELLED, "loading was stopped");
     /* The file is not read again but for single embedding rows. */
     for (size_t i = 0; i < qn_gguf_n_tensors(model->gguf); i++)
-        qn_gguf_release_tensor(model->gguf, qn_gguf_tensor_at(model->gguf, i));
+        qn_gguf_release(model->gguf, qn_gguf_tensor_at(model->gguf, i)->data,
+                        qn_gguf_tensor_at(model->gguf, i)->size);
     return QN_OK;
 }
