@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as Type
 
-from fixtures import blocks, corpus, model, training, vocabulary
+from fixtures import blocks, corpus, folder, model, tokenizer_files, training, vocabulary
 from fixtures.families import Shape
+from fixtures.folder_table import FOLDERS
 from fixtures.model import Row
 
 # Head counts that are no powers of two and rows of three blocks of 32 find wrong strides.
@@ -105,25 +106,19 @@ def escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
 
 
-def write_greedy(row: Row, reference, golden: Path) -> None:
-    """Writes NAME.greedy.tsv: what greedy decoding says on the dequantized weights."""
-    words = vocabulary.make(row.pre)
-    prompts = list(corpus.RECITED)
-    for question, answer in corpus.ANSWERED:
-        whole = corpus.chat(question, answer)
-        start = whole.index(answer, whole.index("assistant"))
-        prompts.append((whole[:start], answer))
+def write_greedy(name: str, words, reference, path: Path) -> None:
+    """Writes what greedy decoding says after each prompt."""
     lines = []
-    for prompt, wanted in prompts:
-        ids = words.encode(prompt)
+    for prompt, wanted in training.recited(words):
+        ids = training.prompt_ids(words, prompt)
         new, lead = training.recite(reference, ids, words.end)
-        text = words.decode(new)
+        text = words.decode(ids + new).removeprefix(words.decode(ids))
         if new[-1] != words.end or text != wanted:
-            raise ValueError(f"{row.name}: {prompt!r} continues as {text!r}, not {wanted!r}")
-        print(f"  {row.name}: {prompt!r} -> {text!r}, lead {lead:.1f}")
+            raise ValueError(f"{name}: {prompt!r} continues as {text!r}, not {wanted!r}")
+        print(f"  {name}: {prompt!r} -> {text!r}, lead {lead:.1f}")
         lines.append("\t".join([escape(prompt), escape(text), ",".join(map(str, ids)),
                                 ",".join(map(str, new))]))
-    (golden / f"{row.name}.greedy.tsv").write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n")
 
 
 def make_row(row: Row, models: Path, golden: Path) -> None:
@@ -137,7 +132,29 @@ def make_row(row: Row, models: Path, golden: Path) -> None:
     if not row.golden:
         reference = write_golden(row, tensors, golden)
         if trained:
-            write_greedy(row, reference, golden)
+            write_greedy(row.name, vocabulary.make(row.pre), reference,
+                         golden / f"{row.name}.greedy.tsv")
+
+
+def make_folder(row: folder.Folder, out: Path, golden: Path) -> None:
+    place = out / row.name
+    folder.write(row, place, training.train_folder)
+    folder.check_words(row, place, corpus.AWKWARD)
+    reference = folder.read_back(row, place)
+    logits = model.logits_of(reference, golden_ids())
+    np.save(golden / f"hf-{row.name}.logits.npy", logits[POSITIONS])
+    if row.trained:
+        write_greedy(row.name, tokenizer_files.learn(row.words), reference,
+                     golden / f"hf-{row.name}.greedy.tsv")
+    size = sum(p.stat().st_size for p in place.iterdir())
+    print(f"hf/{row.name}: {size} bytes, logits' deviation {logits.std():.3f}")
+
+
+def write_folder_table(out: Path) -> None:
+    """models.tsv: folder, stage, model_type, type of the weights, file of logits."""
+    lines = ["\t".join([row.name, row.stage, row.config["model_type"], row.dtype,
+                        f"hf-{row.name}.logits.npy"]) for row in FOLDERS]
+    (out / "models.tsv").write_text("\n".join(lines) + "\n")
 
 
 def write_table(golden: Path) -> None:
@@ -181,7 +198,8 @@ def write_types(golden: Path) -> None:
 
 
 def write_sums(out: Path) -> None:
-    files = sorted(p for p in out.rglob("*") if p.suffix in {".gguf", ".npy", ".tsv"})
+    made = {".gguf", ".npy", ".tsv", ".json", ".safetensors", ".bin", ".model"}
+    files = sorted(p for p in out.rglob("*") if p.suffix in made or p.name == "merges.txt")
     lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(out)}" for p in files]
     (out / "SHA256SUMS").write_text("\n".join(lines) + "\n")
 
@@ -193,12 +211,16 @@ def main() -> None:
                         default=Path(__file__).resolve().parent.parent / "tests" / "data")
     options = parser.parse_args()
     torch.set_num_threads(1)  # the same sums on every machine
-    models, golden = options.out / "models", options.out / "golden"
-    models.mkdir(parents=True, exist_ok=True)
-    golden.mkdir(parents=True, exist_ok=True)
+    models, golden, folders = (options.out / name for name in ("models", "golden", "hf"))
+    for place in (models, golden, folders):
+        place.mkdir(parents=True, exist_ok=True)
     for row in ROWS + TRAINED:
         if not options.only or row.name in options.only:
             make_row(row, models, golden)
+    for row in FOLDERS:
+        if not options.only or row.name in options.only:
+            make_folder(row, folders, golden)
+    write_folder_table(folders)
     np.save(golden / "ids.npy", golden_ids())
     np.save(golden / "positions.npy", np.array(POSITIONS, dtype=np.int32))
     write_table(golden)
