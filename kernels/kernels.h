@@ -124,6 +124,10 @@ enum qn_activation {
 /* y[i] += x[i] */
 typedef void qn_add_fn(const float *x, int n, float *y);
 
+/* x[i] <- cap * tanh(x[i] / cap), cap > 0: keeps x within (-cap, cap) (Gemma 2,
+ * https://arxiv.org/abs/2408.00118). */
+typedef void qn_softcap_fn(float cap, int n, float *x);
+
 /* ---- KV cache and attention ------------------------------------------------------------- */
 
 /* The cache of one layer is made of blocks of QN_KV_BLOCK positions of one KV head:
@@ -147,8 +151,9 @@ typedef void qn_kv_store_fn(const float *k, const float *v, int d, int slot, voi
                             void *v_block);
 
 /* Causal attention of G query heads that share one KV head, for M tokens of one sequence:
- *   out[m][g] = softmax over p of (scale * q[m][g] . K[p]) applied to V[p],
- *   p in [max(0, pos[m] - window + 1), pos[m]]; window 0 means no window.
+ *   out[m][g] = softmax over p of cap(scale * q[m][g] . K[p]) applied to V[p],
+ *   p in [max(0, pos[m] - window + 1), pos[m]]; window 0 means no window;
+ *   cap(s) = softcap * tanh(s / softcap), or s where softcap is 0.
  * Online softmax over blocks of 64 positions in rising order from the block that holds the first
  * visible position; the numbers of a row depend on its own q, pos and the cache alone. Slots after
  * pos may hold anything finite. Keeps its buffers, up to 180 KB, on the stack. */
@@ -162,7 +167,7 @@ struct qn_attention {
     const char *k;         /* K block b of this head is at k + b * k_stride */
     const char *v;
     size_t k_stride, v_stride; /* bytes */
-    float scale;
+    float scale, softcap;
     int m, g, d, window;
 };
 typedef void qn_attention_fn(const struct qn_attention *a);
@@ -182,6 +187,7 @@ struct qn_kernels {
     qn_rope_fn *rope[QN_ROPE_COUNT];
     qn_activation_fn *activation[QN_ACTIVATION_COUNT];
     qn_add_fn *add[1];
+    qn_softcap_fn *softcap[1];
     qn_kv_store_fn *kv_store[QN_KV_COUNT];
     qn_attention_fn *attention[QN_KV_COUNT];
 };

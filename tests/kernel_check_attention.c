@@ -236,7 +236,8 @@ static void scene_close(struct scene *s) {
 }
 
 /* The score of a position, and how far off a float computation may be: d products and sums, off by
- * d u of the sum of magnitudes, a cached Q8_0 value rounded once, two roundings for the scale. */
+ * d u of the sum of magnitudes, a cached Q8_0 value rounded once, two roundings for the scale. The
+ * soft cap never widens it, because tanh' <= 1, and adds 4 u: quotient and product u, tanh 2 u. */
 static double score(const struct scene *s, const float *q, int p, double *error) {
     const struct qn_attention *const a = &s->a;
     const char *const block = a->k + (size_t)a->blocks[p / QN_KV_BLOCK] * a->k_stride;
@@ -246,8 +247,12 @@ static double score(const struct scene *s, const float *q, int p, double *error)
         sum += term;
         magnitudes += fabs(term);
     }
+    const double scaled = sum * (double)a->scale, cap = (double)a->softcap;
     *error = (a->d + 4) * QN_U * magnitudes * (double)a->scale;
-    return sum * (double)a->scale;
+    if (cap == 0) return scaled;
+    const double capped = cap * tanh(scaled / cap);
+    *error += 4 * QN_U * fabs(capped);
+    return capped;
 }
 
 /* One head's expectation and bounds. A weight exp(s - max) is off by the score's error, by u of
@@ -322,8 +327,8 @@ static void check_scene(struct check *c, const struct check_kernel *const *kerne
         for (int g = 0; g < s->a.g; g++) expect_head(s, m, g, scores);
     const size_t count = ((size_t)s->a.m - 1) * s->a.out_ld + (size_t)(s->a.g * s->a.d);
     for (int j = 0; j < n; j++) {
-        check_begin(c, kernels[j], input, seed, "T=%d d=%d G=%d M=%d window=%d", s->t, s->a.d,
-                    s->a.g, s->a.m, s->a.window);
+        check_begin(c, kernels[j], input, seed, "T=%d d=%d G=%d M=%d window=%d cap=%g", s->t,
+                    s->a.d, s->a.g, s->a.m, s->a.window, (double)s->a.softcap);
         s->a.out = qn_guarded_place(&s->out, count * sizeof(float), side);
         memset(s->a.out, 0x5a, count * sizeof(float));
         kernels[j]->run.attention(&s->a);
@@ -342,6 +347,7 @@ void check_attention(struct check *c, const struct check_kernel *const *kernels,
     static const int some_g[] = {1, 2, 3, 7, 4, 9};
     static const int some_m[] = {1, 2, 5, 16, 33, 8, 64};
     static const int windows[] = {0, 0, 1, 16, 100};
+    static const float caps[] = {0, 0.5f, 0, 50.0f};
     enum { CASES = 180 };
     scene.kv = (enum qn_kv)kernels[0]->variant;
     for (int i = 0; i < CASES; i += c->quick ? 7 : 1) {
@@ -350,6 +356,7 @@ void check_attention(struct check *c, const struct check_kernel *const *kernels,
         scene.a.g = some_g[(i / 5 + i) % 6];
         scene.a.m = some_m[(i / 11 + i) % 7];
         scene.a.window = windows[i % 5];
+        scene.a.softcap = caps[(i / 3 + i / 12) % 4];
         scene.a.scale = (float)(1 / sqrt(scene.a.d));
         if (scene.a.g * scene.a.m > 100) scene.a.m = 100 / scene.a.g;
         if (!has_size(scene.kv, scene.a.d)) scene.a.d = 64;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Checks of kernels that work on rows: prepare, norm, softmax, rope, activation, add.
+ * Checks of kernels that work on rows: prepare, norm, softmax, rope, activation, add,
+ * softcap.
  *
  * Bounds count roundings: u = QN_U is the relative error of one. "+ u |y|" allows for the
  * expectation itself having been rounded to float. Exponentials, erf and tanh may be 2 ulp off
@@ -334,6 +335,39 @@ void check_add(struct check *c, const struct check_kernel *const *kernels, int n
             memcpy(y, old, size);
             kernels[j]->run.add(x, at.n, y);
             check_same_bits(c, y, expected, (size_t)at.n, "sum");
+            check_intact(c, &output);
+            check_end(c);
+        }
+    }
+}
+
+/* ---- softcap ---- */
+
+/* cap * tanh(x / cap): as |t tanh'(t)| <= |tanh t|, the quotient's rounding moves the result by u
+ * of it at the most; tanh adds 2 u, the product u, and the expectation was rounded, u. Far below
+ * the cap a subnormal may vanish on the way, which the cap then multiplies. */
+void check_softcap(struct check *c, const struct check_kernel *const *kernels, int n) {
+    static struct qn_guarded output;
+    static float input[SIZE_MAX_ROW], expected[SIZE_MAX_ROW];
+    static double bounds[SIZE_MAX_ROW];
+    static const float caps[] = {0.25f, 30.0f, 1.0f, 50.0f};
+    struct row_case at;
+    for (int i = 0; next_case(c, &i, &at);) {
+        struct qn_random r = qn_random_open(at.seed);
+        const enum qn_side side = i & 1 ? QN_SIDE_END : QN_SIDE_START;
+        const size_t size = (size_t)at.n * sizeof(float);
+        const float cap = caps[i % 4];
+        qn_input_fill(at.input, &r, input, (size_t)at.n);
+        memcpy(expected, input, size);
+        c->ref.softcap[0](cap, at.n, expected);
+        for (int k = 0; k < at.n; k++)
+            bounds[k] = 5 * QN_U * fabs((double)expected[k]) + (double)fmaxf(cap, 1) * FLT_MIN;
+        for (int j = 0; j < n; j++) {
+            check_begin(c, kernels[j], at.input, at.seed, "n=%d cap=%g", at.n, (double)cap);
+            float *const x = qn_guarded_place(&output, size, side);
+            memcpy(x, input, size);
+            kernels[j]->run.softcap(cap, at.n, x);
+            compare_row(c, x, expected, bounds, at.n);
             check_intact(c, &output);
             check_end(c);
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Activations, gated or not, and addition, as specified.
+ * Activations, gated or not, addition and the soft cap, as specified.
  */
 #include <assert.h>
 #include <math.h>
@@ -49,4 +49,9 @@ void qn_activation_relu__ref(const float *g, const float *u, int n, float *y) {
 
 void qn_add__ref(const float *x, int n, float *y) {
     for (int i = 0; i < n; i++) y[i] += x[i];
+}
+
+void qn_softcap__ref(float cap, int n, float *x) {
+    assert(cap > 0);
+    for (int i = 0; i < n; i++) x[i] = (float)((double)cap * tanh((double)x[i] / (double)cap));
 }

@@ -16,7 +16,8 @@ static double score(enum qn_kv kv, const struct qn_attention *a, const float *q,
     double sum = 0;
     for (int i = 0; i < a->d; i++)
         sum += (double)q[i] * qn_k_load(kv, block, a->d, p % QN_KV_BLOCK, i);
-    return sum * (double)a->scale;
+    const double scaled = sum * (double)a->scale, cap = (double)a->softcap;
+    return cap > 0 ? cap * tanh(scaled / cap) : scaled;
 }
 
 /* out [i0, i1) of one query head over the positions [first, last] */

@@ -21,7 +21,7 @@
  *   vec_load_f16, _store_f16  W binary16 numbers, to nearest even
  *   vec_load_i8               W int8
  *   vec_unzip(lo, hi, e, o)   2W consecutive floats -> those of even and odd index; vec_zip back
- *   vec_erf                   SLEEF's, at most 1 ulp
+ *   vec_erf, vec_tanh         SLEEF's, at most 1 ulp
  *
  * Every operation works lane by lane, and tails go through the same instructions as full vectors:
  * an element's result depends on its value alone, never on where in a row it stands.
@@ -69,6 +69,11 @@ static inline vec vec_exp(vec x) {
 /* Keeps x in [-limit, limit]; NaN becomes -limit, so what is stored is always finite. */
 static inline vec vec_clamp(vec x, float limit) {
     return vec_min(vec_max(x, vec_set1(-limit)), vec_set1(limit));
+}
+
+/* cap * tanh(x / cap), cap > 0 */
+static inline vec vec_softcap(vec x, vec cap) {
+    return vec_mul(cap, vec_tanh(vec_div(x, cap)));
 }
 
 static inline vec vec_abs(vec x) {

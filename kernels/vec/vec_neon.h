@@ -111,6 +111,9 @@ static inline void vec_zip(vec even, vec odd, vec *lo, vec *hi) {
 static inline vec vec_erf(vec x) {
     return Sleef_erff4_u10advsimd(x);
 }
+static inline vec vec_tanh(vec x) {
+    return Sleef_tanhf4_u10advsimd(x);
+}
 
 #include "kernels/vec/vec_math.h"
 

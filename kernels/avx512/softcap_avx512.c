@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/inventory.h"
+
+#include "kernels/vec/vec_avx512.h"
+
+#include "kernels/tmpl/softcap.inc"
