@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +28,8 @@ void __wrap_free(void *memory);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 int __wrap_posix_memalign(void **out, size_t alignment, size_t size);
 char *__wrap_strdup(const char *string);
+char *__wrap_strndup(const char *string, size_t size);
+int __wrap_asprintf(char **out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static struct {
     atomic_size_t calls;
@@ -120,4 +124,25 @@ char *__wrap_strdup(const char *string) {
     const size_t size = strlen(string) + 1;
     char *copy = __wrap_malloc(size);
     return copy ? memcpy(copy, string, size) : NULL;
+}
+
+char *__wrap_strndup(const char *string, size_t size) {
+    const size_t length = strnlen(string, size);
+    char *copy = __wrap_malloc(length + 1);
+    if (!copy) return NULL;
+    copy[length] = '\0';
+    return memcpy(copy, string, length);
+}
+
+int __wrap_asprintf(char **out, const char *format, ...) {
+    if (refuse()) {
+        fail_call();
+        return -1;
+    }
+    va_list args;
+    va_start(args, format);
+    const int size = vasprintf(out, format, args);
+    va_end(args);
+    if (size >= 0) took(*out);
+    return size;
 }
