@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/access.h"
 #include "run/session.h"
 
 struct quern_model {
@@ -126,6 +127,10 @@ void quern_model_close(struct quern_model *model) {
     if (!model) return;
     qn_model_close(model->inner);
     free(model);
+}
+
+struct qn_model *qn_model_of(struct quern_model *model) {
+    return model->inner;
 }
 
 void quern_model_info(const struct quern_model *model, struct quern_model_info *info) {

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/checked.h"
 #include "base/file_map.h"
+#include "base/hash.h"
 #include "base/status.h"
 
 Test(status, fills_the_record) {
@@ -235,4 +236,24 @@ Test(file_map, refuses_what_is_no_file) {
     cr_assert_eq(mkfifo(pipe, 0600), 0);
     refuses(pipe, QN_IO, "is not a regular file"); /* and does not wait for a writer */
     unlink(pipe);
+}
+
+/* ---- hash ------------------------------------------------------------------------------- */
+
+/* Published values of XXH64: no stripes, a tail of four bytes, a whole stripe and a tail. */
+Test(hash, is_xxh64) {
+    static const struct {
+        const char *text;
+        uint64_t hash;
+    } known[] = {{"", 0xef46db3751d8e999},
+                 {"a", 0xd24ec4f1a98c6e5b},
+                 {"abc", 0x44bc2cf5ad770999},
+                 {"Nobody inspects the spammish repetition", 0xfbcea83c8a378bf1}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        cr_expect_eq(qn_hash(known[i].text, strlen(known[i].text), 0), known[i].hash, "'%s'",
+                     known[i].text);
+}
+
+Test(hash, depends_on_the_seed) {
+    cr_assert_neq(qn_hash("abc", 3, 0), qn_hash("abc", 3, 1));
 }

@@ -98,8 +98,10 @@ static void progress_clear(const struct progress *progress) {
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
-int loader_open(const struct model_args *args, bool vocab_only, struct quern_model **out) {
+int loader_try(const struct model_args *args, bool vocab_only, struct quern_model **out,
+               struct quern_error *err) {
     enum qn_isa isa;
+    *err = (struct quern_error){.message = ""};
     if (args->isa != NULL && !qn_isa_parse(args->isa, &isa)) {
         out_error("unknown instruction set '%s' (see --isa in the help)", args->isa);
         return EXIT_WRONG_USAGE;
@@ -117,14 +119,18 @@ int loader_open(const struct model_args *args, bool vocab_only, struct quern_mod
                                                 .vocab_only = vocab_only,
                                                 .progress = progress_show,
                                                 .progress_context = &progress};
-    struct quern_error err;
     interrupt_catch(true);
-    const enum quern_status opened = quern_model_open(path, &options, out, &err);
+    const enum quern_status opened = quern_model_open(path, &options, out, err);
     interrupt_release();
     progress_clear(&progress);
     free(path);
     if (opened == QUERN_OK) return EXIT_DONE;
-    if (opened == QUERN_CANCELLED) return EXIT_INTERRUPTED;
-    out_error("%s", err.message);
-    return EXIT_FAILED;
+    return opened == QUERN_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED;
+}
+
+int loader_open(const struct model_args *args, bool vocab_only, struct quern_model **out) {
+    struct quern_error err;
+    const int status = loader_try(args, vocab_only, out, &err);
+    if (status == EXIT_FAILED && *err.message) out_error("%s", err.message);
+    return status;
 }

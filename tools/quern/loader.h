@@ -14,5 +14,8 @@ char *loader_find(const char *name, int *status);
 /* Opens the model of the arguments, or its vocabulary alone. EXIT_DONE; EXIT_INTERRUPTED after
  * Ctrl-C; or, with the sentence printed, another exit status. */
 int loader_open(const struct model_args *args, bool vocab_only, struct quern_model **out);
+/* The same, but why the file cannot be opened is left in err and not printed. */
+int loader_try(const struct model_args *args, bool vocab_only, struct quern_model **out,
+               struct quern_error *err);
 
 #endif

@@ -22,6 +22,7 @@ static const struct {
     {"bench", "measure prefill and decode speed", command_bench},
     {"plan", "memory and steps of a model, before loading it", command_plan},
     {"inspect", "what a file holds and what the engine makes of it", command_inspect},
+    {"verify", "is a model right? weights, cache, attention, output", command_verify},
 };
 
 static void print_help(FILE *out) {

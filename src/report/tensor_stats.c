@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report/tensor_stats.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+
+/* Pieces are handed out to threads; each is read in runs that stay in the first-level cache. Both
+ * are multiples of every type's block. */
+enum { PIECE = 1 << 18, RUN = 2048, LANES = 8 };
+
+struct piece {
+    size_t tensor;
+    uint64_t first; /* element */
+    struct qn_tensor_stats stats;
+};
+
+struct reading {
+    const struct qn_model *model;
+    struct piece *pieces;
+    size_t n_pieces;
+    atomic_size_t next;
+    void (*progress)(void *context, double done);
+    void *context;
+};
+
+size_t qn_model_n_tensors(const struct qn_model *model) {
+    return qn_gguf_n_tensors(model->gguf);
+}
+
+const struct qn_tensor *qn_model_tensor_at(const struct qn_model *model, size_t i) {
+    return qn_gguf_tensor_at(model->gguf, i);
+}
+
+static uint64_t n_elements(const struct qn_tensor *tensor) {
+    return tensor->shape[0] * tensor->shape[1] * tensor->shape[2] * tensor->shape[3];
+}
+
+double qn_tensor_mean(const struct qn_tensor_stats *stats) {
+    const uint64_t n = stats->n - stats->n_bad;
+    return n ? stats->sum / (double)n : 0;
+}
+
+double qn_tensor_deviation(const struct qn_tensor_stats *stats) {
+    const uint64_t n = stats->n - stats->n_bad;
+    const double mean = qn_tensor_mean(stats);
+    return n ? sqrt(fmax(stats->sum_squares / (double)n - mean * mean, 0)) : 0;
+}
+
+/* ---- one run ---------------------------------------------------------------------------- */
+
+static void add_run(struct qn_tensor_stats *stats, const float *x, size_t n) {
+    double sum[LANES] = {0}, squares[LANES] = {0};
+    float min = INFINITY, max = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        const bool bad = !isfinite(x[i]);
+        const float value = bad ? 0 : x[i];
+        if (bad && stats->n_bad++ == 0) stats->first_bad = stats->n + i;
+        stats->n_zero += !bad && value == 0;
+        if (!bad && value < min) min = value;
+        if (!bad && value > max) max = value;
+        sum[i % LANES] += (double)value;
+        squares[i % LANES] += (double)value * (double)value;
+    }
+    for (int lane = 0; lane < LANES; lane++) {
+        stats->sum += sum[lane];
+        stats->sum_squares += squares[lane];
+    }
+    stats->min = fmin(stats->min, (double)min);
+    stats->max = fmax(stats->max, (double)max);
+    stats->n += n;
+}
+
+static void read_piece(const struct qn_model *model, struct piece *piece) {
+    const struct qn_tensor *const tensor = qn_model_tensor_at(model, piece->tensor);
+    const uint64_t left = n_elements(tensor) - piece->first, n = left < PIECE ? left : PIECE;
+    const char *const data =
+        (const char *)tensor->data + qn_type_row_size(tensor->type, (size_t)piece->first);
+    float run[RUN];
+    piece->stats = (struct qn_tensor_stats){.min = INFINITY, .max = -INFINITY};
+    for (size_t i = 0; i < n; i += RUN) {
+        const size_t count = n - i < RUN ? (size_t)(n - i) : RUN;
+        qn_type_to_float(tensor->type, data + qn_type_row_size(tensor->type, i), run, count);
+        add_run(&piece->stats, run, count);
+    }
+    piece->stats.hash = qn_hash(data, qn_type_row_size(tensor->type, (size_t)n), 0);
+}
+
+static void read_share(void *context, int thread) {
+    struct reading *const reading = context;
+    for (size_t i; (i = atomic_fetch_add(&reading->next, 1)) < reading->n_pieces;) {
+        read_piece(reading->model, &reading->pieces[i]);
+        if (thread == 0 && reading->progress)
+            reading->progress(reading->context, (double)i / (double)reading->n_pieces);
+    }
+}
+
+/* ---- all -------------------------------------------------------------------------------- */
+
+/* A tensor's hash is that of its pieces' hashes, one after the other. */
+static void add_piece(struct qn_tensor_stats *to, const struct piece *piece) {
+    const struct qn_tensor_stats *const from = &piece->stats;
+    if (to->n_bad == 0) to->first_bad = piece->first + from->first_bad;
+    to->n += from->n;
+    to->n_zero += from->n_zero;
+    to->n_bad += from->n_bad;
+    to->min = fmin(to->min, from->min);
+    to->max = fmax(to->max, from->max);
+    to->sum += from->sum;
+    to->sum_squares += from->sum_squares;
+    to->hash = qn_hash(&from->hash, sizeof from->hash, to->hash);
+}
+
+enum qn_status qn_tensor_stats_read(struct qn_model *model, struct qn_tensor_stats *stats,
+                                    void (*progress)(void *context, double done), void *context,
+                                    struct qn_error *err) {
+    struct reading reading = {.model = model, .progress = progress, .context = context};
+    for (size_t t = 0; t < qn_model_n_tensors(model); t++) {
+        stats[t] = (struct qn_tensor_stats){.min = INFINITY, .max = -INFINITY};
+        reading.n_pieces +=
+            (size_t)((n_elements(qn_model_tensor_at(model, t)) + PIECE - 1) / PIECE);
+    }
+    reading.pieces = calloc(reading.n_pieces, sizeof *reading.pieces);
+    if (!reading.pieces && reading.n_pieces)
+        return qn_fail(err, QN_NO_MEMORY, "no memory for the statistics of the tensors");
+    size_t p = 0;
+    for (size_t t = 0; t < qn_model_n_tensors(model); t++)
+        for (uint64_t first = 0; first < n_elements(qn_model_tensor_at(model, t)); first += PIECE)
+            reading.pieces[p++] = (struct piece){.tensor = t, .first = first};
+    qn_pool_run(model->pool, read_share, &reading);
+    for (size_t i = 0; i < reading.n_pieces; i++)
+        add_piece(&stats[reading.pieces[i].tensor], &reading.pieces[i]);
+    free(reading.pieces);
+    return QN_OK;
+}

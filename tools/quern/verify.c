@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * quern verify: is a model right? Stages from the weights to the answers, for any model.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "loader.h"
+#include "output.h"
+#include "plan/plan.h"
+#include "report/verify.h"
+#include "run/access.h"
+#include "verify_output.h"
+#include "verify_prompts.h"
+
+enum { MAX_MODELS = 64 };
+
+struct verify_args {
+    const char *stages, *prompts;
+    int n_tokens, n_predict;
+    bool json;
+    const char *models[MAX_MODELS];
+};
+
+static const struct option verify_options[] = {
+    {"--stage", OPTION_TEXT, "NAME,...", 0, 0, offsetof(struct verify_args, stages), false, true,
+     "only these stages (all)"},
+    {"--json", OPTION_FLAG, NULL, 0, 0, offsetof(struct verify_args, json), false, true,
+     "print JSON, with the numbers of every tensor and token"},
+    {"--prompts", OPTION_TEXT, "FILE", 0, 0, offsetof(struct verify_args, prompts), false, true,
+     "prompts of the output stage: lines of a prompt, or of a prompt, a tab and a text that the "
+     "answer must hold; \\n, \\t and \\\\ stand for newline, tab and backslash"},
+    {"-n, --predict", OPTION_INT, "N", 1, 4096, offsetof(struct verify_args, n_predict), false,
+     false, "tokens of each answer"},
+    {"--tokens", OPTION_INT, "N", 3, 65536, offsetof(struct verify_args, n_tokens), false, false,
+     "tokens that the cache stage evaluates"},
+};
+
+/* ---- progress --------------------------------------------------------------------------- */
+
+static void show_progress(void *context, const char *stage, double done) {
+    (void)context;
+    if (out_columns() == 0) return;
+    if (done < 1)
+        fprintf(stderr, "\r\033[K%s %3.0f %%", stage, 100 * done);
+    else
+        fprintf(stderr, "\r\033[K");
+}
+
+/* ---- one model -------------------------------------------------------------------------- */
+
+static bool is_chosen(const char *list, const char *name) {
+    const size_t size = strlen(name);
+    for (const char *at = list; at != NULL && *at != '\0';) {
+        const size_t here = strcspn(at, ",");
+        if (here == size && strncmp(at, name, size) == 0) return true;
+        at += here + (at[here] == ',');
+    }
+    return list == NULL;
+}
+
+static void add_stage(json_t *model, json_t *stage, const struct verify_args *args, bool *ok) {
+    const char *verdict = json_string_value(json_object_get(stage, "verdict"));
+    *ok = *ok && verdict != NULL && strcmp(verdict, "fail") != 0;
+    if (!args->json) verify_print_stage(stage);
+    json_array_append_new(json_object_get(model, "stages"), stage);
+}
+
+static void describe(const struct quern_model *model, json_t *out) {
+    struct quern_model_info info;
+    quern_model_info(model, &info);
+    json_t *more = json_pack("{s:s, s:s, s:s, s:i, s:I}", "architecture", info.architecture, "type",
+                             info.type, "isa", info.isa, "threads", info.n_threads, "parameters",
+                             (json_int_t)info.n_params);
+    json_object_update(out, more);
+    json_decref(more);
+}
+
+/* EXIT_DONE when every stage passed. */
+static int verify_model(const struct model_args *model_args, const struct verify_args *args,
+                        const struct qn_verify_options *options, json_t *out) {
+    struct quern_model *model;
+    struct quern_error err;
+    bool ok = true;
+    const int status = loader_try(model_args, false, &model, &err);
+    if (status == EXIT_FAILED && *err.message != '\0') {
+        if (!args->json) verify_print_model(out);
+        add_stage(out, qn_verify_unopened(err.message), args, &ok);
+    }
+    if (status != EXIT_DONE) return status;
+    describe(model, out);
+    if (!args->json) verify_print_model(out);
+    for (int s = 0; s < QN_VERIFY_STAGES; s++)
+        if (is_chosen(args->stages, qn_verify_stages[s].name))
+            add_stage(out, qn_verify_run(&qn_verify_stages[s], qn_model_of(model), options), args,
+                      &ok);
+    quern_model_close(model);
+    return ok ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int verify_all(const struct model_args *model_args, const struct verify_args *args,
+                      const struct qn_verify_options *options) {
+    json_t *models = json_array();
+    int result = EXIT_DONE;
+    for (size_t i = 0; i < MAX_MODELS && args->models[i] != NULL; i++) {
+        struct model_args one = *model_args;
+        one.path = args->models[i];
+        json_t *path = json_string(one.path);
+        json_t *model =
+            json_pack("{s:o, s:[]}", "model", path != NULL ? path : json_null(), "stages");
+        if (i > 0 && !args->json) putchar('\n');
+        const int status = verify_model(&one, args, options, model);
+        json_array_append_new(models, model);
+        if (status != EXIT_DONE) result = status;
+        if (status == EXIT_INTERRUPTED || status == EXIT_WRONG_USAGE) break;
+    }
+    if (args->json) {
+        json_t *report = json_pack("{s:s, s:o}", "verdict", result == EXIT_DONE ? "pass" : "fail",
+                                   "models", models);
+        json_dumpf(report, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+        json_decref(report);
+    } else {
+        if (json_array_size(models) > 1) verify_print_table(models);
+        json_decref(models);
+    }
+    return result;
+}
+
+/* ---- the subcommand --------------------------------------------------------------------- */
+
+static int check_stages(const char *list) {
+    size_t named = 0, known = 0;
+    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',';
+        named++;
+    }
+    for (int s = 0; list != NULL && s < QN_VERIFY_STAGES; s++)
+        known += is_chosen(list, qn_verify_stages[s].name);
+    if (named == known) return EXIT_DONE;
+    char names[128] = "";
+    for (int s = 0; s < QN_VERIFY_STAGES; s++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", s > 0 ? ", " : "",
+                 qn_verify_stages[s].name);
+    out_error("--stage takes names separated by commas, each once, of: %s; found '%s'", names,
+              list);
+    return EXIT_WRONG_USAGE;
+}
+
+static int run_verify(const struct model_args *model_args, const struct session_args *session_args,
+                      struct verify_args *args) {
+    struct qn_verify_options options = {.n_tokens = args->n_tokens,
+                                        .n_predict = args->n_predict,
+                                        .n_prompts = COUNT(qn_verify_prompts),
+                                        .prompts = qn_verify_prompts,
+                                        .progress = show_progress};
+    struct verify_prompts prompts = {.n = 0};
+    const int wrong = check_stages(args->stages);
+    if (wrong != EXIT_DONE) return wrong;
+    if (!qn_kv_parse(session_args->kv_type_k, &options.kv)) return EXIT_WRONG_USAGE;
+    if (args->prompts != NULL) {
+        if (!verify_prompts_read(args->prompts, &prompts)) return EXIT_FAILED;
+        options.prompts = prompts.items;
+        options.n_prompts = prompts.n;
+    }
+    const int status = verify_all(model_args, args, &options);
+    verify_prompts_free(&prompts);
+    return status;
+}
+
+static const char description[] =
+    "Looks at a model stage by stage and says pass or fail with the numbers; exit status 1 when "
+    "any check fails. A note is worth a look and no failure.\n"
+    "weights: each tensor that the architecture needs is there, of the right shape and type, none "
+    "is read by nothing, all numbers are finite; matrices that are zero, constant or copies fail, "
+    "odd ones are noted; a fingerprint of all tensors.\n"
+    "cache: after N tokens each layer holds N positions and nothing behind them; token by token, "
+    "in small ubatches, and after cutting back and refilling it holds the same bits; what is out "
+    "of the sliding windows' reach changes nothing; a token after a full context is an error.\n"
+    "output: greedy answers to three prompts. They pass when the mean log probability of the "
+    "chosen tokens is at least -ln(V)/4 for a vocabulary of V, that of the prompts' own tokens at "
+    "least -3 ln(V)/4, and none ends in a loop of one or two tokens that is half of it: untrained "
+    "models stay below all three.";
+
+int command_verify(int argc, char **argv) {
+    struct model_args model_args = {.path = NULL};
+    struct session_args session_args = session_args_default();
+    struct verify_args args = {.n_tokens = QN_VERIFY_TOKENS, .n_predict = QN_VERIFY_PREDICT};
+    struct positional positionals[MAX_MODELS];
+    for (size_t i = 0; i < MAX_MODELS; i++)
+        positionals[i] = (struct positional){"MODEL", &args.models[i]};
+    const struct option_group groups[] = {
+        OPTION_GROUP("Options", verify_options, &args),
+        OPTION_GROUP("Speed and memory", thread_options, &model_args),
+        {NULL, cache_options, 1, &session_args}, /* one type for K and V */
+        {NULL, model_options + 1, 3, &model_args},
+    };
+    const struct command command = {.name = "verify",
+                                    .arguments = "[options] MODEL...",
+                                    .summary = "is a model right?",
+                                    .description = description,
+                                    .groups = groups,
+                                    .n_groups = COUNT(groups),
+                                    .positionals = positionals,
+                                    .n_positionals = COUNT(positionals)};
+    const enum args_result parsed = args_parse(&command, argc, argv);
+    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    if (args.models[0] == NULL) {
+        out_error("no model given: name GGUF files or folders");
+        return EXIT_WRONG_USAGE;
+    }
+    return run_verify(&model_args, &session_args, &args);
+}

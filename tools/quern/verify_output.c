@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * verify's stages as text of 80 columns, with colour on terminals.
+ */
+#include "verify_output.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "report/verify.h"
+
+enum { WIDTH = 80, DETAIL = 21 };
+
+static const char *text_at(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+static double number_at(const json_t *object, const char *key) {
+    return json_number_value(json_object_get(object, key));
+}
+
+/* ---- verdicts --------------------------------------------------------------------------- */
+
+static const char *colour_of(const char *verdict) {
+    static const struct {
+        const char *verdict, *code;
+    } colours[] = {{"pass", "\033[32m"}, {"note", "\033[33m"}, {"fail", "\033[1;31m"}};
+    const char *no_color = getenv("NO_COLOR");
+    if (!isatty(STDOUT_FILENO) || (no_color != NULL && *no_color != '\0')) return "";
+    for (size_t i = 0; i < COUNT(colours); i++)
+        if (strcmp(colours[i].verdict, verdict) == 0) return colours[i].code;
+    return "";
+}
+
+static void print_verdict(const char *verdict, int width) {
+    const char *colour = colour_of(verdict);
+    printf("%s%-*s%s", colour, width, verdict, *colour != '\0' ? "\033[0m" : "");
+}
+
+/* Words from column DETAIL on; a word that is longer than the line stays whole. */
+static void print_detail(const char *text) {
+    int at = DETAIL;
+    for (const char *word = text; *word != '\0';) {
+        const int size = (int)strcspn(word, " \n");
+        if (at > DETAIL && at + 1 + size > WIDTH) {
+            printf("\n%*s", DETAIL, "");
+            at = DETAIL;
+        }
+        if (at > DETAIL) at += printf(" ");
+        at += printf("%.*s", size, word);
+        word += size;
+        word += strspn(word, " \n");
+    }
+    printf("\n");
+}
+
+/* ---- stages ----------------------------------------------------------------------------- */
+
+void verify_print_model(const json_t *model) {
+    printf("%s", text_at(model, "model"));
+    if (json_object_get(model, "architecture") != NULL)
+        printf(": %s, %s, %.1f M parameters, %s, %.0f threads", text_at(model, "architecture"),
+               text_at(model, "type"), number_at(model, "parameters") / 1e6, text_at(model, "isa"),
+               number_at(model, "threads"));
+    printf("\n");
+}
+
+/* Control characters would move the cursor; the text stays on its line. */
+static void print_quoted(const char *text) {
+    putchar('"');
+    for (; *text != '\0'; text++) {
+        if (*text == '\n')
+            printf("\\n");
+        else if ((unsigned char)*text < ' ' || *text == 127)
+            printf("\\x%02x", (unsigned)(unsigned char)*text);
+        else
+            putchar(*text);
+    }
+    printf("\"\n");
+}
+
+static void print_answers(const json_t *answers) {
+    size_t i;
+    const json_t *answer;
+    json_array_foreach(answers, i, answer) {
+        printf("    ");
+        print_quoted(text_at(answer, "prompt"));
+        printf("      -> ");
+        print_quoted(text_at(answer, "text"));
+        printf("      log probability %.2f a token (prompt %.2f), %.0f %% repeated%s%s\n",
+               number_at(answer, "mean_log_probability"),
+               number_at(answer, "prompt_mean_log_probability"),
+               100 * number_at(answer, "repeated_share"),
+               json_is_true(json_object_get(answer, "looping")) ? ", looping" : "",
+               json_is_true(json_object_get(answer, "ended")) ? ", ended" : "");
+        if (json_object_get(answer, "expected") != NULL) {
+            printf("      expected %s ", json_is_true(json_object_get(answer, "found"))
+                                             ? "and found:"
+                                             : "but NOT found:");
+            print_quoted(text_at(answer, "expected"));
+        }
+    }
+}
+
+void verify_print_stage(const json_t *stage) {
+    size_t i;
+    const json_t *check;
+    printf("\n  ");
+    print_verdict(text_at(stage, "verdict"), 5);
+    printf("%s (%.2f s)\n", text_at(stage, "stage"), number_at(stage, "seconds"));
+    json_array_foreach(json_object_get(stage, "checks"), i, check) {
+        printf("    ");
+        print_verdict(text_at(check, "verdict"), 5);
+        printf("%-11s ", text_at(check, "check"));
+        print_detail(text_at(check, "detail"));
+    }
+    print_answers(json_object_get(stage, "answers"));
+    fflush(stdout);
+}
+
+/* ---- the table -------------------------------------------------------------------------- */
+
+/* The order of bringing models up: each brings one thing more than those before. */
+static int rank_of(const char *architecture) {
+    static const char *const order[] = {"gpt2", "opt", "gptneox", "llama", "qwen2", "qwen3"};
+    for (size_t i = 0; i < COUNT(order); i++)
+        if (strcmp(order[i], architecture) == 0) return (int)i;
+    return COUNT(order);
+}
+
+static const json_t *stage_of(const json_t *model, const char *name) {
+    size_t i;
+    const json_t *stage;
+    json_array_foreach(json_object_get(model, "stages"), i, stage) {
+        if (strcmp(text_at(stage, "stage"), name) == 0) return stage;
+    }
+    return NULL;
+}
+
+static void print_row(const json_t *model) {
+    const char *const name = text_at(model, "model"), *const slash = strrchr(name, '/');
+    const char *const last = slash != NULL && slash[1] != '\0' ? slash + 1 : name;
+    printf("%-28.28s %-8.8s", last, text_at(model, "architecture"));
+    for (int s = 0; s < QN_VERIFY_STAGES; s++) {
+        const json_t *stage = stage_of(model, qn_verify_stages[s].name);
+        const char *verdict = stage != NULL ? text_at(stage, "verdict") : "-";
+        putchar(' ');
+        print_verdict(verdict, s + 1 < QN_VERIFY_STAGES ? 9 : (int)strlen(verdict));
+    }
+    printf("\n");
+}
+
+void verify_print_table(const json_t *models) {
+    printf("\n%-28s %-8s", "model", "family");
+    for (int s = 0; s < QN_VERIFY_STAGES; s++)
+        printf(s + 1 < QN_VERIFY_STAGES ? " %-9s" : " %s", qn_verify_stages[s].name);
+    printf("\n");
+    size_t i;
+    const json_t *model;
+    const int last = rank_of("");
+    for (int rank = 0; rank <= last; rank++) json_array_foreach(models, i, model) {
+            if (rank_of(text_at(model, "architecture")) == rank) print_row(model);
+        }
+}
