@@ -65,8 +65,9 @@ static enum qn_status choose_bundles(const char *name, uint32_t *bundles, struct
 /* general.name, or the file's name without its folder. */
 static void set_name(struct quern_model *model, const char *path) {
     struct qn_string name;
+    const struct qn_gguf *const gguf = qn_checkpoint_gguf(model->inner->checkpoint);
     const char *const slash = strrchr(path, '/');
-    if (qn_gguf_get_string(model->inner->gguf, "general.name", &name, NULL) == QN_OK && name.size)
+    if (gguf && qn_gguf_get_string(gguf, "general.name", &name, NULL) == QN_OK && name.size)
         snprintf(model->name, sizeof model->name, "%.*s",
                  (int)(name.size < sizeof model->name ? name.size : sizeof model->name - 1),
                  name.data);
@@ -80,9 +81,10 @@ static void set_type(struct quern_model *model) {
     uint64_t counts[QN_TYPE_COUNT] = {0};
     int most = 0;
     for (size_t i = 0; i < spec->n_weights; i++)
-        if (spec->weights[i].tensor)
-            counts[spec->weights[i].tensor->type] +=
-                (uint64_t)spec->weights[i].n * (uint64_t)spec->weights[i].k;
+        if (spec->weights[i].n_parts)
+            counts[spec->weights[i].type] += (uint64_t)spec->weights[i].n *
+                                             (uint64_t)spec->weights[i].k *
+                                             (uint64_t)spec->weights[i].n_parts;
     for (int t = 1; t < QN_TYPE_COUNT; t++)
         if (counts[t] > counts[most]) most = t;
     snprintf(model->type, sizeof model->type, "%s", qn_type_infos[most].name);
@@ -135,11 +137,12 @@ struct qn_model *qn_model_of(struct quern_model *model) {
 
 void quern_model_info(const struct quern_model *model, struct quern_model_info *info) {
     const struct qn_model *const inner = model->inner;
+    const struct qn_gguf *const gguf = qn_checkpoint_gguf(inner->checkpoint);
     *info = (struct quern_model_info){
         .name = model->name,
         .n_vocab = (int)qn_tokenizer_n_tokens(inner->tokenizer),
-        .file_size = qn_gguf_file_size(inner->gguf),
-        .has_chat_template = qn_gguf_find(inner->gguf, "tokenizer.chat_template") != NULL,
+        .file_size = qn_checkpoint_file_size(inner->checkpoint),
+        .has_chat_template = gguf && qn_gguf_find(gguf, "tokenizer.chat_template"),
     };
     if (!inner->pool) return; /* vocabulary only */
     const struct qn_hparams *const hp = &inner->spec.hparams;

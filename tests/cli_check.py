@@ -457,7 +457,7 @@ def plan_and_inspect_agree(program: Program):
 def inspect_lists_what_the_file_holds(program: Program):
     model = program.model(TRAINED)
     report = json.loads(program.succeeds("inspect", "--json", model).stdout)
-    assert report["version"] == 3 and report["bytes"] == os.path.getsize(model)
+    assert report["format"] == "GGUF v3" and report["bytes"] == os.path.getsize(model)
     assert report["metadata"]["general.architecture"] == "llama"
     assert report["metadata"]["tokenizer.ggml.tokens"]["count"] == 384
     tensors = {t["name"]: t for t in report["tensors"]}

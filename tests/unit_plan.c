@@ -96,12 +96,12 @@ Test(kv_blocks, each_has_one_owner) {
     }
 }
 
-static void open_spec(const char *name, struct qn_gguf **gguf, struct qn_spec *spec) {
+static void open_spec(const char *name, struct qn_checkpoint **checkpoint, struct qn_spec *spec) {
     char path[512];
     struct qn_error err = {0};
     snprintf(path, sizeof path, "%s/models/%s.gguf", TEST_DATA, name);
-    cr_assert_eq(qn_gguf_open(path, gguf, &err), QN_OK, "%s", err.message);
-    cr_assert_eq(qn_spec_read(*gguf, 16, spec, &err), QN_OK, "%s", err.message);
+    cr_assert_eq(qn_checkpoint_open(path, checkpoint, &err), QN_OK, "%s", err.message);
+    cr_assert_eq(qn_spec_read(*checkpoint, 16, spec, &err), QN_OK, "%s", err.message);
 }
 
 static const struct qn_limits limits = {
@@ -117,10 +117,10 @@ static bool lies_apart(const struct qn_buffer *a, const struct qn_buffer *b) {
 Test(plan, reads_what_was_written) {
     static const char *const names[] = {"llama-f32", "qwen2-mixed", "llama-q4_k", "llama-f16"};
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
-        struct qn_gguf *gguf;
+        struct qn_checkpoint *checkpoint;
         struct qn_spec spec;
         struct qn_plan plan;
-        open_spec(names[n], &gguf, &spec);
+        open_spec(names[n], &checkpoint, &spec);
         cr_assert_eq(qn_plan_new(&spec, &limits, &plan, NULL), QN_OK);
         uint32_t valid = 0;
         for (int s = 0; s < plan.n_steps; s++) {
@@ -143,15 +143,15 @@ Test(plan, reads_what_was_written) {
         cr_assert(valid >> QN_BUFFER_LOGITS & 1);
         qn_plan_free(&plan);
         qn_spec_free(&spec);
-        qn_gguf_close(gguf);
+        qn_checkpoint_close(checkpoint);
     }
 }
 
 Test(plan, five_barriers_a_layer) {
-    struct qn_gguf *gguf;
+    struct qn_checkpoint *checkpoint;
     struct qn_spec spec;
     struct qn_plan plan;
-    open_spec("llama-q4_1", &gguf, &spec);
+    open_spec("llama-q4_1", &checkpoint, &spec);
     cr_assert_eq(qn_plan_new(&spec, &limits, &plan, NULL), QN_OK);
     int barriers = 0;
     for (int s = 0; s < plan.n_steps; s++)
@@ -159,15 +159,15 @@ Test(plan, five_barriers_a_layer) {
     cr_assert_eq(barriers, 5);
     qn_plan_free(&plan);
     qn_spec_free(&spec);
-    qn_gguf_close(gguf);
+    qn_checkpoint_close(checkpoint);
 }
 
 Test(plan, refuses_limits) {
-    struct qn_gguf *gguf;
+    struct qn_checkpoint *checkpoint;
     struct qn_spec spec;
     struct qn_plan plan;
     struct qn_error err;
-    open_spec("llama-f32", &gguf, &spec);
+    open_spec("llama-f32", &checkpoint, &spec);
     struct qn_limits bad[4] = {limits, limits, limits, limits};
     bad[0].n_ctx = 0;
     bad[1].n_ubatch = 1 << 20;
@@ -179,5 +179,5 @@ Test(plan, refuses_limits) {
         cr_assert(err.message[0], "case %d", i);
     }
     qn_spec_free(&spec);
-    qn_gguf_close(gguf);
+    qn_checkpoint_close(checkpoint);
 }

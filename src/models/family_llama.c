@@ -1,38 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Llama, TinyLlama, Mistral, SmolLM2 and their relatives: RMSNorm, GQA, SwiGLU. GGUF files of
- * this family store Q and K with rows reordered so that RoPE rotates adjacent pairs.
+ * Llama and what follows it: TinyLlama, Mistral, SmolLM2. RMSNorm, RoPE, GQA, SwiGLU. Hugging
+ * Face files pair the halves of a head; GGUF files, whose rows of Q and K the converter permutes,
+ * neighbours.
  */
 #include "models/family.h"
 
-static const struct qn_tensor_rule rules[] = {
-    {QN_ROLE_TOKEN_EMBD, "token_embd.weight", QN_DIM_VOCAB, QN_DIM_EMBD, false},
-    {QN_ROLE_ROPE_FACTORS, "rope_freqs.weight", QN_DIM_ONE, QN_DIM_HALF_ROT, true},
-    {QN_ROLE_OUTPUT_NORM, "output_norm.weight", QN_DIM_ONE, QN_DIM_EMBD, false},
-    {QN_ROLE_OUTPUT, "output.weight", QN_DIM_VOCAB, QN_DIM_EMBD, true},
-    {QN_ROLE_ATTN_NORM, "blk.%d.attn_norm.weight", QN_DIM_ONE, QN_DIM_EMBD, false},
-    {QN_ROLE_ATTN_Q, "blk.%d.attn_q.weight", QN_DIM_Q, QN_DIM_EMBD, false},
-    {QN_ROLE_ATTN_K, "blk.%d.attn_k.weight", QN_DIM_KV, QN_DIM_EMBD, false},
-    {QN_ROLE_ATTN_V, "blk.%d.attn_v.weight", QN_DIM_KV, QN_DIM_EMBD, false},
-    {QN_ROLE_ATTN_Q_BIAS, "blk.%d.attn_q.bias", QN_DIM_ONE, QN_DIM_Q, true},
-    {QN_ROLE_ATTN_K_BIAS, "blk.%d.attn_k.bias", QN_DIM_ONE, QN_DIM_KV, true},
-    {QN_ROLE_ATTN_V_BIAS, "blk.%d.attn_v.bias", QN_DIM_ONE, QN_DIM_KV, true},
-    {QN_ROLE_ATTN_OUT, "blk.%d.attn_output.weight", QN_DIM_EMBD, QN_DIM_Q, false},
-    {QN_ROLE_ATTN_OUT_BIAS, "blk.%d.attn_output.bias", QN_DIM_ONE, QN_DIM_EMBD, true},
-    {QN_ROLE_FFN_NORM, "blk.%d.ffn_norm.weight", QN_DIM_ONE, QN_DIM_EMBD, false},
-    {QN_ROLE_FFN_GATE, "blk.%d.ffn_gate.weight", QN_DIM_FF, QN_DIM_EMBD, false},
-    {QN_ROLE_FFN_UP, "blk.%d.ffn_up.weight", QN_DIM_FF, QN_DIM_EMBD, false},
-    {QN_ROLE_FFN_DOWN, "blk.%d.ffn_down.weight", QN_DIM_EMBD, QN_DIM_FF, false},
-    {QN_ROLE_FFN_GATE_BIAS, "blk.%d.ffn_gate.bias", QN_DIM_ONE, QN_DIM_FF, true},
-    {QN_ROLE_FFN_UP_BIAS, "blk.%d.ffn_up.bias", QN_DIM_ONE, QN_DIM_FF, true},
-    {QN_ROLE_FFN_DOWN_BIAS, "blk.%d.ffn_down.bias", QN_DIM_ONE, QN_DIM_EMBD, true},
+static const char *const model_types[] = {"llama", "mistral", NULL};
+static const char *const prefixes[] = {"model.", "", NULL};
+
+static const struct qn_rule rules[] = {
+    {QN_ROLE_TOKEN_EMBD, "embed_tokens.weight"},
+    {QN_ROLE_OUTPUT_NORM, "norm.weight"},
+    {QN_ROLE_ROPE_FACTORS, "rope_freqs.weight", QN_IF_PRESENT},
+    {QN_ROLE_OUTPUT, "lm_head.weight"},
+    {QN_ROLE_ATTN_NORM, "layers.%d.input_layernorm.weight"},
+    {QN_ROLE_ATTN_Q, "layers.%d.self_attn.q_proj.weight"},
+    {QN_ROLE_ATTN_K, "layers.%d.self_attn.k_proj.weight"},
+    {QN_ROLE_ATTN_V, "layers.%d.self_attn.v_proj.weight"},
+    {QN_ROLE_ATTN_Q_BIAS, "layers.%d.self_attn.q_proj.bias", QN_WITH_ATTN_BIAS},
+    {QN_ROLE_ATTN_K_BIAS, "layers.%d.self_attn.k_proj.bias", QN_WITH_ATTN_BIAS},
+    {QN_ROLE_ATTN_V_BIAS, "layers.%d.self_attn.v_proj.bias", QN_WITH_ATTN_BIAS},
+    {QN_ROLE_ATTN_OUT, "layers.%d.self_attn.o_proj.weight"},
+    {QN_ROLE_ATTN_OUT_BIAS, "layers.%d.self_attn.o_proj.bias", QN_WITH_ATTN_BIAS},
+    {QN_ROLE_FFN_NORM, "layers.%d.post_attention_layernorm.weight"},
+    {QN_ROLE_FFN_GATE, "layers.%d.mlp.gate_proj.weight"},
+    {QN_ROLE_FFN_UP, "layers.%d.mlp.up_proj.weight"},
+    {QN_ROLE_FFN_DOWN, "layers.%d.mlp.down_proj.weight"},
+    {QN_ROLE_FFN_GATE_BIAS, "layers.%d.mlp.gate_proj.bias", QN_WITH_MLP_BIAS},
+    {QN_ROLE_FFN_UP_BIAS, "layers.%d.mlp.up_proj.bias", QN_WITH_MLP_BIAS},
+    {QN_ROLE_FFN_DOWN_BIAS, "layers.%d.mlp.down_proj.bias", QN_WITH_MLP_BIAS},
 };
 
 const struct qn_family qn_family_llama = {
     .name = "llama",
-    .norm = QN_NORM_RMS,
-    .rope = QN_ROPE_ADJACENT,
-    .activation = QN_ACTIVATION_SILU,
+    .model_types = model_types,
+    .prefixes = prefixes,
+    .defaults = {.features = QN_WITH_FINAL_NORM,
+                 .norm = QN_NORM_RMS,
+                 .activation = QN_ACTIVATION_SILU},
+    .gguf_pairs = QN_ROPE_ADJACENT,
     .n_rules = sizeof rules / sizeof *rules,
     .rules = rules,
 };

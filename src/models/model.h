@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * An open model: the mapped file, its specification, the packed weights, the tokenizer, the
+ * An open model: the mapped files, its specification, the packed weights, the tokenizer, the
  * chosen kernels and the pinned pool. Immutable once open; sessions refer to it.
  */
 #ifndef QN_MODELS_MODEL_H
@@ -21,15 +21,13 @@ struct qn_model_options {
 };
 
 struct qn_model {
-    struct qn_gguf *gguf;
+    struct qn_checkpoint *checkpoint;
     struct qn_spec spec;
     struct qn_kernels kernels;
     struct qn_topology topology;
     struct qn_pool *pool;
     struct qn_arena arena; /* packed weights */
     struct qn_tokenizer *tokenizer;
-    double *rope_frequency; /* [n_rot / 2] radians a position */
-    float rope_scale;       /* factor of cos and sin */
 };
 
 /* Opens, validates and packs. */
@@ -41,7 +39,8 @@ void qn_model_close(struct qn_model *model); /* NULL is allowed */
 
 /* Packed tiles of a matrix, or floats of a vector; NULL when the model has none. */
 const void *qn_model_weight(const struct qn_model *model, enum qn_role role, int layer);
-/* One embedding row as floats: token in range, dst [E]. */
-void qn_model_embedding(const struct qn_model *model, int32_t token, float *dst);
+/* One row of a weight that is read in place, as floats: role TOKEN_EMBD or POSITION_EMBD, row in
+ * range, dst [k]. */
+void qn_model_row(const struct qn_model *model, enum qn_role role, int row, float *dst);
 
 #endif

@@ -7,8 +7,10 @@
 
 #include "base/checked.h"
 #include "kernels/pack.h"
+#include "models/hparams_read.h"
+#include "models/locate.h"
 
-enum { NAME_SIZE = 96, ALIGNMENT = 64, N_LAYER_ROLES = QN_ROLE_COUNT - QN_ROLE_LAYER };
+enum { ALIGNMENT = 64, N_LAYER_ROLES = QN_ROLE_COUNT - QN_ROLE_LAYER };
 
 static size_t weight_index(enum qn_role role, int layer) {
     if (role < QN_ROLE_LAYER) return role;
@@ -23,140 +25,210 @@ int qn_weight_n_tiles(const struct qn_weight *weight, int tile_rows) {
     return (weight->n + tile_rows - 1) / tile_rows;
 }
 
-static enum qn_status check_shape(const struct qn_tensor *tensor, int n, int k,
+/* ---- family and hyperparameters --------------------------------------------------------- */
+
+static enum qn_status unknown_family(const char *what, const char *name, size_t size,
+                                     struct qn_error *err) {
+    char names[256];
+    qn_family_names(names, sizeof names);
+    return qn_fail(err, QN_UNSUPPORTED, "%s '%.*s'; this build runs %s", what,
+                   (int)(size < 64 ? size : 64), name, names);
+}
+
+static enum qn_status read_gguf(struct qn_spec *spec, const struct qn_gguf *gguf,
+                                struct qn_error *err) {
+    struct qn_string name;
+    QN_TRY(qn_gguf_get_string(gguf, "general.architecture", &name, err));
+    spec->family = qn_family_find(name.data, name.size);
+    if (!spec->family) return unknown_family("architecture", name.data, name.size, err);
+    return qn_hparams_from_gguf(gguf, spec->family, &spec->hparams, err);
+}
+
+/* Models that also see or hear keep the text model's members in an object of their own. */
+static enum qn_status read_config(struct qn_spec *spec, const json_t *config,
                                   struct qn_error *err) {
-    const bool right = tensor->shape[0] == (uint64_t)k && tensor->shape[1] == (uint64_t)n &&
-                       tensor->shape[2] == 1 && tensor->shape[3] == 1;
-    if (right) return QN_OK;
-    return qn_fail(err, QN_BAD_FILE,
-                   "tensor %s has shape [%llu, %llu, %llu, %llu]; expected [%d, %d, 1, 1] from the "
-                   "hyperparameters",
-                   tensor->name, (unsigned long long)tensor->shape[0],
-                   (unsigned long long)tensor->shape[1], (unsigned long long)tensor->shape[2],
-                   (unsigned long long)tensor->shape[3], k, n);
+    const json_t *const text = json_object_get(config, "text_config");
+    const char *const type = json_string_value(json_object_get(config, "model_type"));
+    if (!type) return qn_fail(err, QN_BAD_FILE, "config.json: model_type is missing");
+    spec->family = qn_family_of_model_type(type);
+    if (!spec->family) return unknown_family("config.json: model_type", type, strlen(type), err);
+    return qn_hparams_from_config(json_is_object(text) ? text : config, spec->family,
+                                  &spec->hparams, err);
 }
 
-static bool is_vector(const struct qn_tensor_rule *rule) {
-    return rule->n == QN_DIM_ONE;
+/* ---- placing ---------------------------------------------------------------------------- */
+
+/* Takes size bytes at *end, which stays aligned. */
+static enum qn_status take(size_t *end, size_t size, size_t *offset, struct qn_error *err) {
+    *offset = *end;
+    if (qn_checked_add(*end, size, end) && qn_checked_align(*end, ALIGNMENT, end)) return QN_OK;
+    return qn_fail(err, QN_NO_MEMORY, "the weights exceed the address space");
 }
 
-/* Finds the rule's tensor, checks it and gives it a place behind *end. */
-static enum qn_status place_tensor(struct qn_spec *spec, const struct qn_tensor_rule *rule,
-                                   int layer, size_t *end, struct qn_error *err) {
-    char name[NAME_SIZE];
-    const char *const hole = strstr(rule->name, "%d");
-    if (hole)
-        snprintf(name, sizeof name, "%.*s%d%s", (int)(hole - rule->name), rule->name, layer,
-                 hole + 2);
-    else
-        snprintf(name, sizeof name, "%s", rule->name);
-    const struct qn_tensor *const tensor = qn_gguf_find_tensor(spec->gguf, name);
-    if (!tensor) {
-        if (rule->optional) return QN_OK;
-        return qn_fail(err, QN_BAD_FILE, "tensor %s is missing; architecture %s needs it", name,
-                       spec->family->name);
+/* A matrix is packed into tiles, a vector becomes floats. */
+static enum qn_status place_packed(const struct qn_spec *spec, struct qn_weight *weight,
+                                   bool vector, size_t *end, struct qn_error *err) {
+    size_t size;
+    weight->part_size = (size_t)weight->k * sizeof(float);
+    if (!vector) {
+        weight->tile_size = qn_pack_tile_size(weight->type, spec->tile_rows, weight->k);
+        weight->part_size = weight->tile_size * (size_t)qn_weight_n_tiles(weight, spec->tile_rows);
     }
-    struct qn_weight *const weight = &spec->weights[weight_index(rule->role, layer)];
-    weight->tensor = tensor;
-    weight->n = qn_hparams_dim(&spec->hparams, rule->n);
-    weight->k = qn_hparams_dim(&spec->hparams, rule->k);
-    QN_TRY(check_shape(tensor, weight->n, weight->k, err));
-    spec->n_params += (uint64_t)weight->n * (uint64_t)weight->k;
-    if (rule->role == QN_ROLE_TOKEN_EMBD) return QN_OK; /* read in place */
-
-    size_t size = (size_t)weight->k * sizeof(float);
-    if (!is_vector(rule)) {
-        weight->tile_size = qn_pack_tile_size(tensor->type, spec->tile_rows, weight->k);
-        size = weight->tile_size * (size_t)qn_weight_n_tiles(weight, spec->tile_rows);
-    }
-    weight->offset = *end;
-    if (!qn_checked_add(*end, size, end) || !qn_checked_align(*end, ALIGNMENT, end))
+    if (!qn_checked_mul(weight->part_size, (size_t)weight->n_parts, &size))
         return qn_fail(err, QN_NO_MEMORY, "the weights exceed the address space");
-    return QN_OK;
+    return take(end, size, &weight->offset, err);
+}
+
+/* A file need not hold what the rule's features rule out; those that GGUF metadata does not tell
+ * are asked of the file. */
+static bool is_needed(const struct qn_spec *spec, const struct qn_rule *rule, int layer) {
+    const bool gguf = qn_checkpoint_gguf(spec->checkpoint) != NULL;
+    const unsigned untold = gguf ? QN_WITH_ATTN_BIAS | QN_WITH_MLP_BIAS : 0;
+    if (rule->role == QN_ROLE_OUTPUT) return !gguf && !spec->hparams.tied;
+    return !rule->features || rule->features & qn_hparams_features(&spec->hparams, layer) & ~untold;
+}
+
+static bool may_be_there(const struct qn_spec *spec, const struct qn_rule *rule, int layer) {
+    const bool gguf = qn_checkpoint_gguf(spec->checkpoint) != NULL;
+    const unsigned untold = QN_IF_PRESENT | (gguf ? QN_WITH_ATTN_BIAS | QN_WITH_MLP_BIAS : 0);
+    if (rule->role == QN_ROLE_OUTPUT) return gguf;
+    return is_needed(spec, rule, layer) || rule->features & untold;
+}
+
+static enum qn_status place_rule(struct qn_spec *spec, const char *prefix,
+                                 const struct qn_rule *rule, int layer, size_t *end,
+                                 struct qn_error *err) {
+    const struct qn_role_info *const info = &qn_role_infos[rule->role];
+    struct qn_source *const sources = spec->sources + spec->n_sources;
+    const bool needed = is_needed(spec, rule, layer);
+    bool found;
+    if (!needed && !may_be_there(spec, rule, layer)) return QN_OK;
+    QN_TRY(qn_locate(spec, prefix, rule, layer, needed, sources, &found, err));
+    if (!found) return QN_OK;
+    struct qn_weight *const weight = &spec->weights[weight_index(rule->role, layer)];
+    *weight = (struct qn_weight){.n = qn_hparams_dim(&spec->hparams, info->n),
+                                 .k = qn_hparams_dim(&spec->hparams, info->k),
+                                 .n_parts = info->per_expert ? spec->hparams.n_experts : 1,
+                                 .sources = sources,
+                                 .type = sources[0].tensor->type};
+    spec->n_sources += (size_t)weight->n_parts;
+    spec->n_params += (uint64_t)weight->n * (uint64_t)weight->k * (uint64_t)weight->n_parts;
+    return info->by_row ? QN_OK : place_packed(spec, weight, info->n == QN_DIM_ONE, end, err);
 }
 
 /* A model without a head of its own multiplies by its embedding. */
-static void tie_head(struct qn_spec *spec, size_t *end) {
+static enum qn_status tie_head(struct qn_spec *spec, size_t *end, struct qn_error *err) {
     struct qn_weight *const head = &spec->weights[QN_ROLE_OUTPUT];
-    spec->tied = !head->tensor;
-    if (!spec->tied) return;
+    spec->tied = head->n_parts == 0;
+    if (!spec->tied) return QN_OK;
     *head = spec->weights[QN_ROLE_TOKEN_EMBD];
-    head->tile_size = qn_pack_tile_size(head->tensor->type, spec->tile_rows, head->k);
-    head->offset = *end;
-    *end += head->tile_size * (size_t)qn_weight_n_tiles(head, spec->tile_rows);
+    return place_packed(spec, head, false, end, err);
 }
 
-static enum qn_status place_all(struct qn_spec *spec, struct qn_error *err) {
+static enum qn_status place_all(struct qn_spec *spec, const char *prefix, struct qn_error *err) {
     const struct qn_family *const family = spec->family;
     size_t end = 0;
-    for (int layer = -1; layer < spec->hparams.n_layers; layer++) {
-        for (int i = 0; i < family->n_rules; i++) {
-            const bool in_layer = family->rules[i].role >= QN_ROLE_LAYER;
-            if (in_layer == (layer >= 0))
-                QN_TRY(place_tensor(spec, &family->rules[i], layer, &end, err));
-        }
-    }
-    tie_head(spec, &end);
+    for (int layer = -1; layer < spec->hparams.n_layers; layer++)
+        for (int i = 0; i < family->n_rules; i++)
+            if ((family->rules[i].role >= QN_ROLE_LAYER) == (layer >= 0))
+                QN_TRY(place_rule(spec, prefix, &family->rules[i], layer, &end, err));
+    QN_TRY(tie_head(spec, &end, err));
     spec->arena_size = end;
     return QN_OK;
 }
 
-/* Tensors that no rule names: the file holds more than this build understands. */
-static void count_unused(struct qn_spec *spec) {
-    size_t used = 0;
-    for (size_t i = 0; i < spec->n_weights; i++) used += spec->weights[i].tensor != NULL;
-    if (spec->tied) used--;
-    spec->n_unused = qn_gguf_n_tensors(spec->gguf) - used;
-    for (size_t t = 0; spec->n_unused && t < qn_gguf_n_tensors(spec->gguf); t++) {
-        const struct qn_tensor *const tensor = qn_gguf_tensor_at(spec->gguf, t);
-        bool found = false;
-        for (size_t i = 0; !found && i < spec->n_weights; i++)
-            found = spec->weights[i].tensor == tensor;
-        if (found) continue;
-        spec->unused = tensor->name;
-        return;
+/* ---- what is left ----------------------------------------------------------------------- */
+
+static int compare_tensors(const void *a, const void *b) {
+    const struct qn_tensor *const x = *(const struct qn_tensor *const *)a;
+    const struct qn_tensor *const y = *(const struct qn_tensor *const *)b;
+    return (x > y) - (x < y);
+}
+
+/* A tied model may come with a head all the same. */
+static bool is_spare_head(const struct qn_spec *spec, const char *name) {
+    for (int i = 0; i < spec->family->n_rules; i++)
+        if (spec->family->rules[i].role == QN_ROLE_OUTPUT)
+            return spec->tied && strcmp(spec->family->rules[i].name, name) == 0;
+    return false;
+}
+
+/* Tensors that no rule names: the files hold more than this build understands. */
+static enum qn_status count_unused(struct qn_spec *spec, struct qn_error *err) {
+    const struct qn_tensor **const used = malloc((spec->n_sources + 1) * sizeof *used);
+    if (!used) return qn_fail(err, QN_NO_MEMORY, "no memory for the list of tensors");
+    for (size_t i = 0; i < spec->n_sources; i++) used[i] = spec->sources[i].tensor;
+    qsort(used, spec->n_sources, sizeof *used, compare_tensors);
+    for (size_t t = 0; t < qn_checkpoint_n_tensors(spec->checkpoint); t++) {
+        const struct qn_tensor *const tensor = qn_checkpoint_tensor_at(spec->checkpoint, t);
+        if (bsearch(&tensor, used, spec->n_sources, sizeof *used, compare_tensors) ||
+            qn_locate_is_buffer(tensor->name) || is_spare_head(spec, tensor->name))
+            continue;
+        spec->n_unused++;
+        if (!spec->unused) spec->unused = tensor->name;
     }
-}
-
-static enum qn_status find_family(const struct qn_gguf *gguf, const struct qn_family **family,
-                                  struct qn_error *err) {
-    struct qn_string name;
-    QN_TRY(qn_gguf_get_string(gguf, "general.architecture", &name, err));
-    *family = qn_family_find(name.data, name.size);
-    if (*family) return QN_OK;
-    char names[128];
-    qn_family_names(names, sizeof names);
-    return qn_fail(err, QN_UNSUPPORTED, "architecture '%.*s'; this build runs %s",
-                   (int)(name.size < 64 ? name.size : 64), name.data, names);
-}
-
-static enum qn_status read_spec(struct qn_spec *spec, struct qn_error *err) {
-    QN_TRY(find_family(spec->gguf, &spec->family, err));
-    QN_TRY(qn_hparams_read(spec->gguf, spec->family, &spec->hparams, err));
-    const struct qn_tensor *const embedding = qn_gguf_find_tensor(spec->gguf, "token_embd.weight");
-    if (!embedding)
-        return qn_fail(err, QN_BAD_FILE, "tensor token_embd.weight is missing%s",
-                       qn_gguf_n_tensors(spec->gguf) ? "" : ": the file holds a vocabulary only");
-    if (embedding->shape[1] > 1 << 22)
-        return qn_fail(err, QN_BAD_FILE,
-                       "tensor token_embd.weight has %llu rows; expected a "
-                       "vocabulary of at most %d",
-                       (unsigned long long)embedding->shape[1], 1 << 22);
-    spec->hparams.n_vocab = (int)embedding->shape[1];
-    spec->n_weights = QN_ROLE_LAYER + (size_t)spec->hparams.n_layers * N_LAYER_ROLES;
-    spec->weights = calloc(spec->n_weights, sizeof *spec->weights);
-    if (!spec->weights) return qn_fail(err, QN_NO_MEMORY, "no memory for the list of weights");
-    QN_TRY(place_all(spec, err));
-    for (size_t i = 0; i < spec->n_weights; i++)
-        spec->decode_size += spec->weights[i].tile_size *
-                             (size_t)qn_weight_n_tiles(&spec->weights[i], spec->tile_rows);
-    count_unused(spec);
+    free(used);
     return QN_OK;
 }
 
-enum qn_status qn_spec_read(const struct qn_gguf *gguf, int tile_rows, struct qn_spec *spec,
-                            struct qn_error *err) {
-    *spec = (struct qn_spec){.gguf = gguf, .tile_rows = tile_rows};
+/* ---- reading ---------------------------------------------------------------------------- */
+
+static enum qn_status count_tokens(struct qn_spec *spec, const char *prefix, struct qn_error *err) {
+    const struct qn_rule *rule = spec->family->rules;
+    while (rule->role != QN_ROLE_TOKEN_EMBD) rule++;
+    const bool gguf = qn_checkpoint_gguf(spec->checkpoint) != NULL;
+    char name[192];
+    snprintf(name, sizeof name, "%s%s", prefix ? prefix : spec->family->prefixes[0],
+             gguf ? qn_role_infos[rule->role].gguf : rule->name);
+    if (!prefix)
+        return qn_fail(
+            err, QN_BAD_FILE, "tensor %s is missing%s",
+            gguf ? qn_role_infos[rule->role].gguf : name,
+            qn_checkpoint_n_tensors(spec->checkpoint) ? "" : ": the file holds a vocabulary only");
+    const uint64_t rows = qn_checkpoint_find_tensor(spec->checkpoint, name)->shape[1];
+    if (rows > 1 << 22)
+        return qn_fail(err, QN_BAD_FILE,
+                       "tensor %s has %llu rows; expected a vocabulary of at most %d", name,
+                       (unsigned long long)rows, 1 << 22);
+    spec->hparams.n_vocab = (int)rows;
+    return QN_OK;
+}
+
+static enum qn_status allocate(struct qn_spec *spec, struct qn_error *err) {
+    const size_t layers = (size_t)spec->hparams.n_layers;
+    size_t n_sources = 0;
+    spec->n_weights = QN_ROLE_LAYER + layers * N_LAYER_ROLES;
+    for (int i = 0; i < spec->family->n_rules; i++)
+        n_sources += qn_role_infos[spec->family->rules[i].role].per_expert
+                         ? layers * (size_t)spec->hparams.n_experts
+                         : layers;
+    spec->weights = calloc(spec->n_weights, sizeof *spec->weights);
+    spec->sources = calloc(n_sources, sizeof *spec->sources);
+    if (spec->weights && spec->sources) return QN_OK;
+    return qn_fail(err, QN_NO_MEMORY, "no memory for the list of weights");
+}
+
+static enum qn_status read_spec(struct qn_spec *spec, struct qn_error *err) {
+    const struct qn_gguf *const gguf = qn_checkpoint_gguf(spec->checkpoint);
+    if (gguf)
+        QN_TRY(read_gguf(spec, gguf, err));
+    else
+        QN_TRY(read_config(spec, qn_checkpoint_config(spec->checkpoint), err));
+    const char *const prefix = qn_locate_prefix(spec->checkpoint, spec->family);
+    QN_TRY(count_tokens(spec, prefix, err));
+    QN_TRY(allocate(spec, err));
+    QN_TRY(place_all(spec, prefix, err));
+    for (size_t i = 0; i < spec->n_weights; i++) {
+        const struct qn_weight *const weight = &spec->weights[i];
+        const int parts = weight->n_parts > 1 ? spec->hparams.n_experts_used : 1;
+        if (weight->tile_size) spec->decode_size += weight->part_size * (size_t)parts;
+    }
+    return count_unused(spec, err);
+}
+
+enum qn_status qn_spec_read(const struct qn_checkpoint *checkpoint, int tile_rows,
+                            struct qn_spec *spec, struct qn_error *err) {
+    *spec = (struct qn_spec){.checkpoint = checkpoint, .tile_rows = tile_rows};
     const enum qn_status status = read_spec(spec, err);
     if (status != QN_OK) qn_spec_free(spec);
     return status;
@@ -164,5 +236,6 @@ enum qn_status qn_spec_read(const struct qn_gguf *gguf, int tile_rows, struct qn
 
 void qn_spec_free(struct qn_spec *spec) {
     free(spec->weights);
+    free(spec->sources);
     *spec = (struct qn_spec){0};
 }

@@ -2,36 +2,142 @@
 #include "models/weights.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "kernels/pack.h"
 
-/* A tensor's pages in the file are given back when thread 0 is this many weights ahead: by then the
- * other threads have read it (a page that one still needs is only read again). */
-enum { RELEASE_LAG = 4 };
+/* A thread gives back the pages of what it has packed in pieces of this many bytes, so that loading
+ * peaks at the packed weights and a little more. Tensors that several weights share, or that are
+ * read across their rows, are given back whole when thread 0 is this many weights ahead; by then
+ * the other threads have read them (a page that one still needs is only read again). */
+enum { PIECE_SIZE = 4 << 20, RELEASE_LAG = 4 };
 
 struct load {
     struct qn_model *model;
     bool (*progress)(void *context, double done);
     void *context;
+    char *scratch; /* [threads][scratch_size]: rows of a tile, gathered */
+    size_t scratch_size;
+    size_t total; /* packed bytes of all matrices */
     atomic_bool stop;
 };
 
-static void load_matrix(const struct qn_model *model, const struct qn_weight *weight, int thread) {
-    const int rows = model->spec.tile_rows, n_threads = qn_pool_n_threads(model->pool);
-    const int n_tiles = qn_weight_n_tiles(weight, rows);
-    const int first = qn_share(n_tiles, thread, n_threads),
-              end = qn_share(n_tiles, thread + 1, n_threads);
-    if (first == end) return;
-    const struct qn_tensor *const tensor = weight->tensor;
-    const size_t row_size = qn_type_row_size(tensor->type, (size_t)weight->k);
-    const int n1 = end * rows < weight->n ? end * rows : weight->n;
-    qn_pack_rows(tensor->type, rows, weight->k, tensor->data, row_size, weight->n, first * rows, n1,
-                 model->arena.data + weight->offset + (size_t)first * weight->tile_size);
+/* ---- matrices --------------------------------------------------------------------------- */
+
+/* Whether the rows lie one behind the other. */
+static bool is_contiguous(const struct qn_weight *weight, const struct qn_source *source) {
+    return !source->transposed && (source->group >= weight->n || source->stride == source->group);
 }
 
-static void load_vector(const struct qn_model *model, const struct qn_weight *weight) {
+static int row_at(const struct qn_source *source, int row) {
+    return source->first + row / source->group * source->stride + row % source->group;
+}
+
+/* Tiles [first, end) straight from the file. */
+static void pack_contiguous(const struct qn_model *model, const struct qn_weight *weight,
+                            const struct qn_source *source, int first, int end, char *packed) {
+    const int rows = model->spec.tile_rows;
+    const size_t row_size = qn_type_row_size(source->tensor->type, (size_t)weight->k);
+    const char *const data = (const char *)source->tensor->data + (size_t)source->first * row_size;
+    int piece = (int)(PIECE_SIZE / (row_size * (size_t)rows)) + 1;
+    for (int tile = first; tile < end; tile += piece) {
+        const int to = tile + piece < end ? tile + piece : end;
+        const int n0 = tile * rows, n1 = to * rows < weight->n ? to * rows : weight->n;
+        qn_pack_rows(weight->type, rows, weight->k, data, row_size, weight->n, n0, n1,
+                     packed + (size_t)tile * weight->tile_size);
+        qn_checkpoint_release(model->checkpoint, data + (size_t)n0 * row_size,
+                              (size_t)(n1 - n0) * row_size);
+    }
+}
+
+/* Columns [n0, n1) of a matrix stored [k][n] as rows. */
+static void gather_columns(const struct qn_weight *weight, const struct qn_source *source, int n0,
+                           int n1, char *rows) {
+    const size_t element = qn_type_row_size(source->tensor->type, 1);
+    const size_t stored = (size_t)source->tensor->shape[0], k = (size_t)weight->k;
+    const char *const data = source->tensor->data;
+    for (size_t i = 0; i < k; i++)
+        for (int n = n0; n < n1; n++)
+            memcpy(rows + ((size_t)(n - n0) * k + i) * element,
+                   data + (i * stored + (size_t)row_at(source, n)) * element, element);
+}
+
+static void gather_rows(const struct qn_source *source, size_t row_size, int n0, int n1,
+                        char *rows) {
+    const char *const data = source->tensor->data;
+    for (int n = n0; n < n1; n++)
+        memcpy(rows + (size_t)(n - n0) * row_size, data + (size_t)row_at(source, n) * row_size,
+               row_size);
+}
+
+/* Tiles [first, end), the rows of each gathered first. */
+static void pack_gathered(const struct qn_model *model, const struct qn_weight *weight,
+                          const struct qn_source *source, int first, int end, char *scratch,
+                          char *packed) {
+    const int tile_rows = model->spec.tile_rows;
+    const size_t row_size = qn_type_row_size(source->tensor->type, (size_t)weight->k);
+    for (int tile = first; tile < end; tile++) {
+        const int n0 = tile * tile_rows;
+        const int n1 = n0 + tile_rows < weight->n ? n0 + tile_rows : weight->n;
+        if (source->transposed)
+            gather_columns(weight, source, n0, n1, scratch);
+        else
+            gather_rows(source, row_size, n0, n1, scratch);
+        qn_pack_rows(weight->type, tile_rows, weight->k, scratch, row_size, n1 - n0, 0, n1 - n0,
+                     packed + (size_t)tile * weight->tile_size);
+    }
+}
+
+static void load_matrix(const struct load *load, const struct qn_weight *weight, int part,
+                        int thread) {
+    const struct qn_model *const model = load->model;
+    const struct qn_source *const source = &weight->sources[part];
+    const int n_threads = qn_pool_n_threads(model->pool);
+    const int n_tiles = qn_weight_n_tiles(weight, model->spec.tile_rows);
+    const int first = qn_share(n_tiles, thread, n_threads),
+              end = qn_share(n_tiles, thread + 1, n_threads);
+    char *const packed = model->arena.data + weight->offset + (size_t)part * weight->part_size;
+    if (first == end) return;
+    if (is_contiguous(weight, source))
+        pack_contiguous(model, weight, source, first, end, packed);
+    else
+        pack_gathered(model, weight, source, first, end,
+                      load->scratch + (size_t)thread * load->scratch_size, packed);
+}
+
+/* ---- vectors ---------------------------------------------------------------------------- */
+
+static void load_vector(const struct qn_model *model, const struct qn_weight *weight,
+                        bool plus_one) {
+    const struct qn_source *const source = weight->sources;
     float *const dst = (float *)(void *)(model->arena.data + weight->offset);
-    qn_type_to_float(weight->tensor->type, weight->tensor->data, dst, (size_t)weight->k);
+    const size_t element = qn_type_row_size(source->tensor->type, 1);
+    for (int i = 0; i < weight->k; i += source->group) {
+        const int rest = weight->k - i, n = rest < source->group ? rest : source->group;
+        const char *const src =
+            (const char *)source->tensor->data + (size_t)row_at(source, i) * element;
+        qn_type_to_float(source->tensor->type, src, dst + i, (size_t)n);
+    }
+    for (int i = 0; plus_one && i < weight->k; i++) dst[i] += 1.0f;
+}
+
+/* Where in the file norms are stored less 1 (family.h). */
+static bool is_less_one(const struct qn_spec *spec, size_t index) {
+    const size_t layer_roles = QN_ROLE_COUNT - QN_ROLE_LAYER;
+    const size_t role =
+        index < QN_ROLE_LAYER ? index : QN_ROLE_LAYER + (index - QN_ROLE_LAYER) % layer_roles;
+    return spec->family->norm_plus_one && !qn_checkpoint_gguf(spec->checkpoint) &&
+           qn_role_infos[role].is_norm;
+}
+
+/* ---- all -------------------------------------------------------------------------------- */
+
+static void release(const struct qn_model *model, const struct qn_weight *weight) {
+    for (int part = 0; part < weight->n_parts; part++) {
+        const struct qn_tensor *const tensor = weight->sources[part].tensor;
+        qn_checkpoint_release(model->checkpoint, tensor->data, tensor->size);
+    }
 }
 
 static void load_share(void *context, int thread) {
@@ -41,30 +147,43 @@ static void load_share(void *context, int thread) {
     size_t done = 0;
     for (size_t i = 0; i < spec->n_weights; i++) {
         const struct qn_weight *const weight = &spec->weights[i];
-        if (!weight->tensor || i == QN_ROLE_TOKEN_EMBD) continue;
-        if (weight->tile_size)
-            load_matrix(model, weight, thread);
-        else if (thread == 0)
-            load_vector(model, weight);
-        if (thread == 0 && i >= RELEASE_LAG && spec->weights[i - RELEASE_LAG].tensor)
-            qn_gguf_release(model->gguf, spec->weights[i - RELEASE_LAG].tensor->data,
-                            spec->weights[i - RELEASE_LAG].tensor->size);
-        done += weight->tile_size * (size_t)qn_weight_n_tiles(weight, spec->tile_rows);
-        if (thread == 0 && load->progress &&
-            !load->progress(load->context, (double)done / (double)spec->arena_size))
-            atomic_store_explicit(&load->stop, true, memory_order_relaxed);
-        if (atomic_load_explicit(&load->stop, memory_order_relaxed)) return;
+        if (thread == 0 && i >= RELEASE_LAG) release(model, &spec->weights[i - RELEASE_LAG]);
+        for (int part = 0; weight->tile_size && part < weight->n_parts; part++) {
+            load_matrix(load, weight, part, thread);
+            done += weight->part_size;
+            if (thread == 0 && load->progress &&
+                !load->progress(load->context, (double)done / (double)load->total))
+                atomic_store_explicit(&load->stop, true, memory_order_relaxed);
+            if (atomic_load_explicit(&load->stop, memory_order_relaxed)) return;
+        }
+        if (thread == 0 && weight->part_size && !weight->tile_size)
+            load_vector(model, weight, is_less_one(spec, i));
     }
+}
+
+/* Room for the rows of a tile of the longest matrix. */
+static enum qn_status allocate(struct load *load, struct qn_error *err) {
+    const struct qn_spec *const spec = &load->model->spec;
+    for (size_t i = 0; i < spec->n_weights; i++) {
+        const struct qn_weight *const weight = &spec->weights[i];
+        if (!weight->tile_size) continue;
+        const size_t size = qn_type_row_size(weight->sources->tensor->type, (size_t)weight->k) *
+                            (size_t)spec->tile_rows;
+        if (size > load->scratch_size) load->scratch_size = (size + 63) / 64 * 64;
+        load->total += weight->part_size * (size_t)weight->n_parts;
+    }
+    load->scratch = calloc((size_t)qn_pool_n_threads(load->model->pool), load->scratch_size);
+    return load->scratch ? QN_OK : qn_fail(err, QN_NO_MEMORY, "no memory to load weights");
 }
 
 enum qn_status qn_weights_load(struct qn_model *model, bool (*progress)(void *, double),
                                void *context, struct qn_error *err) {
     struct load load = {.model = model, .progress = progress, .context = context};
+    QN_TRY(allocate(&load, err));
     qn_pool_run(model->pool, load_share, &load);
+    free(load.scratch);
     if (atomic_load(&load.stop)) return qn_fail(err, QN_CANCELLED, "loading was stopped");
-    /* The file is not read again but for single embedding rows. */
-    for (size_t i = 0; i < qn_gguf_n_tensors(model->gguf); i++)
-        qn_gguf_release(model->gguf, qn_gguf_tensor_at(model->gguf, i)->data,
-                        qn_gguf_tensor_at(model->gguf, i)->size);
+    /* The files are not read again but for single embedding rows. */
+    for (size_t i = 0; i < model->spec.n_weights; i++) release(model, &model->spec.weights[i]);
     return QN_OK;
 }

@@ -7,7 +7,8 @@
 #include "base/checked.h"
 #include "plan/place.h"
 
-enum { STEPS_PER_LAYER = 9, STEPS_OUTSIDE = 3, PAGE = 2 << 20 };
+/* A layer's nine steps, whole-row norms of Q and K, and a sum or norm behind each module. */
+enum { STEPS_PER_LAYER = 12, STEPS_OUTSIDE = 7, PAGE = 2 << 20 };
 
 static const char *const kv_names[QN_KV_COUNT] = {
     [QN_KV_F16] = "f16", [QN_KV_F32] = "f32", [QN_KV_Q8_0] = "q8_0"};
@@ -27,15 +28,19 @@ const char *qn_kv_name(enum qn_kv kv) {
 
 const char *qn_op_name(enum qn_op op) {
     static const char *const names[QN_OP_COUNT] = {
-        [QN_OP_EMBED] = "embed",
-        [QN_OP_PREPARE] = "prepare",
-        [QN_OP_MATMUL] = "matmul",
-        [QN_OP_ATTENTION] = "attention",
+        [QN_OP_EMBED] = "embed",         [QN_OP_PREPARE] = "prepare",
+        [QN_OP_MATMUL] = "matmul",       [QN_OP_STORE_KV] = "store_kv",
+        [QN_OP_ATTENTION] = "attention", [QN_OP_RESIDUAL] = "residual",
+        [QN_OP_NORM] = "norm",
     };
     return names[op];
 }
 
 /* ---- steps ------------------------------------------------------------------------------ */
+
+static bool has(const struct qn_plan *plan, enum qn_role role, int layer) {
+    return role != QN_ROLE_COUNT && qn_spec_weight(plan->spec, role, layer)->n_parts > 0;
+}
 
 /* Appends a step, filling what its products' weights tell. */
 static struct qn_step *add_step(struct qn_plan *plan, struct qn_step step) {
@@ -45,9 +50,7 @@ static struct qn_step *add_step(struct qn_plan *plan, struct qn_step step) {
         const struct qn_weight *const w = qn_spec_weight(spec, product->weight, step.layer);
         step.bytes += w->tile_size * (size_t)qn_weight_n_tiles(w, spec->tile_rows);
         step.flops += 2 * (uint64_t)w->n * (uint64_t)w->k;
-        if (product->bias != QN_ROLE_COUNT &&
-            !qn_spec_weight(spec, product->bias, step.layer)->tensor)
-            product->bias = QN_ROLE_COUNT;
+        if (!has(plan, product->bias, step.layer)) product->bias = QN_ROLE_COUNT;
     }
     struct qn_step *const place = &plan->steps[plan->n_steps++];
     *place = step;
@@ -60,7 +63,7 @@ static unsigned acts_of(const struct qn_plan *plan, const struct qn_step *matmul
     for (int i = 0; i < matmul->n_products; i++) {
         const struct qn_weight *const w =
             qn_spec_weight(plan->spec, matmul->products[i].weight, matmul->layer);
-        acts |= 1u << qn_pack_act(qn_type_infos[w->tensor->type].pack);
+        acts |= 1u << qn_pack_act(qn_type_infos[w->type].pack);
     }
     return acts;
 }
@@ -79,8 +82,40 @@ static void add_product(struct qn_plan *plan, const char *prepare_name, enum qn_
     add_step(plan, matmul);
 }
 
-static void add_attention(struct qn_plan *plan, int layer) {
-    add_product(plan, "attn_norm", QN_BUFFER_X, QN_ROLE_ATTN_NORM,
+/* The norm before a module: none where the family has none, or has it behind. */
+static enum qn_role norm_before(const struct qn_plan *plan, enum qn_role norm, int layer) {
+    return !plan->spec->hparams.post_norm && has(plan, norm, layer) ? norm : QN_ROLE_COUNT;
+}
+
+/* The product that ends a module, and how it joins the stream: added at once, or by way of OUT
+ * where it is normalized or looked at before; then the norm of the sum, where the family has one.
+ */
+static void add_output(struct qn_plan *plan, const char *prepare_name, enum qn_buffer_id in,
+                       struct qn_step matmul, const char *residual_name, enum qn_role post_norm,
+                       enum qn_role norm) {
+    const int layer = matmul.layer;
+    const bool by_out = plan->limits.tapped || has(plan, post_norm, layer);
+    matmul.n_products = 1;
+    matmul.products[0].out = by_out ? QN_BUFFER_OUT : QN_BUFFER_X;
+    matmul.after = by_out ? QN_AFTER_NOTHING : QN_AFTER_ADD;
+    add_product(plan, prepare_name, in, QN_ROLE_COUNT, matmul);
+    if (by_out)
+        add_step(plan,
+                 (struct qn_step){.op = QN_OP_RESIDUAL,
+                                  .layer = layer,
+                                  .name = residual_name,
+                                  .in = QN_BUFFER_OUT,
+                                  .norm = has(plan, post_norm, layer) ? post_norm : QN_ROLE_COUNT});
+    if (plan->spec->hparams.post_norm)
+        add_step(
+            plan,
+            (struct qn_step){
+                .op = QN_OP_NORM, .layer = layer, .name = "norm", .in = QN_BUFFER_X, .norm = norm});
+}
+
+static void add_qkv(struct qn_plan *plan, int layer) {
+    const bool by_row = plan->spec->hparams.qk_norm == QN_QK_NORM_ROW;
+    add_product(plan, "attn_norm", QN_BUFFER_X, norm_before(plan, QN_ROLE_ATTN_NORM, layer),
                 (struct qn_step){
                     .layer = layer,
                     .name = "qkv",
@@ -88,48 +123,81 @@ static void add_attention(struct qn_plan *plan, int layer) {
                     .products = {{QN_ROLE_ATTN_K, QN_ROLE_ATTN_K_BIAS, QN_BUFFER_K},
                                  {QN_ROLE_ATTN_V, QN_ROLE_ATTN_V_BIAS, QN_BUFFER_V},
                                  {QN_ROLE_ATTN_Q, QN_ROLE_ATTN_Q_BIAS, QN_BUFFER_Q}},
-                    .after = QN_AFTER_STORE_KV,
+                    .after = by_row ? QN_AFTER_NOTHING : QN_AFTER_STORE_KV,
                 });
+    if (by_row)
+        add_step(plan, (struct qn_step){.op = QN_OP_STORE_KV, .layer = layer, .name = "qk_norm"});
+}
+
+static void add_attention(struct qn_plan *plan, int layer) {
     add_step(plan,
              (struct qn_step){
                  .op = QN_OP_ATTENTION, .layer = layer, .name = "attention", .in = QN_BUFFER_Q});
-    add_product(plan, "attn_in", QN_BUFFER_ATTN, QN_ROLE_COUNT,
-                (struct qn_step){
-                    .layer = layer,
-                    .name = "attn_out",
-                    .n_products = 1,
-                    .products = {{QN_ROLE_ATTN_OUT, QN_ROLE_ATTN_OUT_BIAS, QN_BUFFER_X}},
-                    .after = QN_AFTER_ADD,
-                });
+    add_output(plan, "attn_in", QN_BUFFER_ATTN,
+               (struct qn_step){.layer = layer,
+                                .name = "attn_out",
+                                .products = {{QN_ROLE_ATTN_OUT, QN_ROLE_ATTN_OUT_BIAS}}},
+               "attn_add", QN_ROLE_ATTN_POST_NORM, QN_ROLE_ATTN_NORM);
 }
 
-static void add_mlp(struct qn_plan *plan, int layer) {
-    add_product(plan, "ffn_norm", QN_BUFFER_X, QN_ROLE_FFN_NORM,
+static void add_up(struct qn_plan *plan, int layer) {
+    const struct qn_product gate = {QN_ROLE_FFN_GATE, QN_ROLE_FFN_GATE_BIAS, QN_BUFFER_GATE};
+    const struct qn_product up = {QN_ROLE_FFN_UP, QN_ROLE_FFN_UP_BIAS, QN_BUFFER_UP};
+    const struct qn_product only_up = {QN_ROLE_FFN_UP, QN_ROLE_FFN_UP_BIAS, QN_BUFFER_GATE};
+    const bool gated = has(plan, QN_ROLE_FFN_GATE, layer);
+    add_product(plan, "ffn_norm", QN_BUFFER_X, norm_before(plan, QN_ROLE_FFN_NORM, layer),
                 (struct qn_step){
                     .layer = layer,
-                    .name = "gate_up",
-                    .n_products = 2,
-                    .products = {{QN_ROLE_FFN_GATE, QN_ROLE_FFN_GATE_BIAS, QN_BUFFER_GATE},
-                                 {QN_ROLE_FFN_UP, QN_ROLE_FFN_UP_BIAS, QN_BUFFER_UP}},
+                    .name = gated ? "gate_up" : "up",
+                    .n_products = gated ? 2 : 1,
+                    .products = {gated ? gate : only_up, up},
                     .after = QN_AFTER_ACTIVATE,
                 });
-    add_product(plan, "ffn_in", QN_BUFFER_GATE, QN_ROLE_COUNT,
-                (struct qn_step){
-                    .layer = layer,
-                    .name = "down",
-                    .n_products = 1,
-                    .products = {{QN_ROLE_FFN_DOWN, QN_ROLE_FFN_DOWN_BIAS, QN_BUFFER_X}},
-                    .after = QN_AFTER_ADD,
-                });
 }
 
-static void add_steps(struct qn_plan *plan) {
+static void add_down(struct qn_plan *plan, int layer) {
+    add_output(plan, "ffn_in", QN_BUFFER_GATE,
+               (struct qn_step){.layer = layer,
+                                .name = "down",
+                                .products = {{QN_ROLE_FFN_DOWN, QN_ROLE_FFN_DOWN_BIAS}}},
+               "ffn_add", QN_ROLE_FFN_POST_NORM, QN_ROLE_FFN_NORM);
+}
+
+/* Side by side, the MLP reads the stream before the attention's output is added to it. */
+static void add_layer(struct qn_plan *plan, int layer) {
+    const bool parallel = plan->spec->hparams.parallel;
+    add_qkv(plan, layer);
+    if (parallel) add_up(plan, layer);
+    add_attention(plan, layer);
+    if (!parallel) add_up(plan, layer);
+    add_down(plan, layer);
+}
+
+static void add_embedding(struct qn_plan *plan) {
     add_step(plan, (struct qn_step){.op = QN_OP_EMBED, .layer = -1, .name = "embed"});
-    for (int layer = 0; layer < plan->spec->hparams.n_layers; layer++) {
-        add_attention(plan, layer);
-        add_mlp(plan, layer);
-    }
-    add_product(plan, "output_norm", QN_BUFFER_X, QN_ROLE_OUTPUT_NORM,
+    if (!has(plan, QN_ROLE_PROJECT_IN, -1)) return;
+    add_product(plan, "embed_in", QN_BUFFER_EMBD, QN_ROLE_COUNT,
+                (struct qn_step){.layer = -1,
+                                 .name = "project_in",
+                                 .n_products = 1,
+                                 .products = {{QN_ROLE_PROJECT_IN, QN_ROLE_COUNT, QN_BUFFER_X}},
+                                 .after = QN_AFTER_ADD});
+}
+
+static void add_head(struct qn_plan *plan) {
+    const enum qn_role norm =
+        has(plan, QN_ROLE_OUTPUT_NORM, -1) ? QN_ROLE_OUTPUT_NORM : QN_ROLE_COUNT;
+    const bool projected = has(plan, QN_ROLE_PROJECT_OUT, -1);
+    if (projected)
+        add_product(
+            plan, "output_norm", QN_BUFFER_X, norm,
+            (struct qn_step){.layer = -1,
+                             .name = "project_out",
+                             .n_products = 1,
+                             .products = {{QN_ROLE_PROJECT_OUT, QN_ROLE_COUNT, QN_BUFFER_EMBD}},
+                             .outputs_only = true});
+    add_product(plan, projected ? "head_in" : "output_norm",
+                projected ? QN_BUFFER_EMBD : QN_BUFFER_X, projected ? QN_ROLE_COUNT : norm,
                 (struct qn_step){
                     .layer = -1,
                     .name = "head",
@@ -137,6 +205,12 @@ static void add_steps(struct qn_plan *plan) {
                     .products = {{QN_ROLE_OUTPUT, QN_ROLE_COUNT, QN_BUFFER_LOGITS}},
                     .outputs_only = true,
                 });
+}
+
+static void add_steps(struct qn_plan *plan) {
+    add_embedding(plan);
+    for (int layer = 0; layer < plan->spec->hparams.n_layers; layer++) add_layer(plan, layer);
+    add_head(plan);
 }
 
 bool qn_step_has_barrier(const struct qn_step *step, int m) {
@@ -148,15 +222,24 @@ bool qn_step_has_barrier(const struct qn_step *step, int m) {
 static const uint32_t act_bits = 1u << QN_BUFFER_ACT_F32 | 1u << QN_BUFFER_ACT_Q8;
 static const uint32_t rope_bits = 1u << QN_BUFFER_COS | 1u << QN_BUFFER_SIN;
 
+static uint32_t bit(enum qn_buffer_id id) {
+    return 1u << id;
+}
+
 uint32_t qn_step_reads(const struct qn_step *step) {
     switch (step->op) {
     case QN_OP_PREPARE:
-        return 1u << step->in;
+    case QN_OP_NORM:
+        return bit(step->in);
     case QN_OP_MATMUL:
         return act_bits | (step->after == QN_AFTER_STORE_KV ? rope_bits : 0) |
-               (step->after == QN_AFTER_ADD ? 1u << step->products[0].out : 0);
+               (step->after == QN_AFTER_ADD ? bit(step->products[0].out) : 0);
+    case QN_OP_STORE_KV:
+        return rope_bits | bit(QN_BUFFER_Q) | bit(QN_BUFFER_K) | bit(QN_BUFFER_V);
     case QN_OP_ATTENTION:
-        return rope_bits | 1u << step->in;
+        return rope_bits | bit(step->in);
+    case QN_OP_RESIDUAL:
+        return bit(step->in) | bit(QN_BUFFER_X);
     default:
         return 0;
     }
@@ -166,14 +249,19 @@ uint32_t qn_step_writes(const struct qn_step *step) {
     uint32_t bits = 0;
     switch (step->op) {
     case QN_OP_EMBED:
-        return rope_bits | 1u << QN_BUFFER_X;
+        return rope_bits | bit(QN_BUFFER_X) | bit(QN_BUFFER_EMBD);
     case QN_OP_PREPARE:
         return act_bits;
     case QN_OP_MATMUL:
-        for (int i = 0; i < step->n_products; i++) bits |= 1u << step->products[i].out;
+        for (int i = 0; i < step->n_products; i++) bits |= bit(step->products[i].out);
         return bits;
+    case QN_OP_STORE_KV:
+        return bit(QN_BUFFER_Q) | bit(QN_BUFFER_K);
+    case QN_OP_RESIDUAL:
+    case QN_OP_NORM:
+        return bit(QN_BUFFER_X);
     default:
-        return 1u << QN_BUFFER_ATTN;
+        return bit(QN_BUFFER_ATTN);
     }
 }
 
@@ -209,14 +297,33 @@ static int longest_input(const struct qn_spec *spec) {
     return k;
 }
 
+/* Buffers that no step of this model needs take no room. */
+static void drop_unused(struct qn_plan *plan) {
+    unsigned acts = 0;
+    /* These are read within the step that computes them, or by the caller. */
+    const uint32_t read_at_once =
+        bit(QN_BUFFER_K) | bit(QN_BUFFER_V) | bit(QN_BUFFER_UP) | bit(QN_BUFFER_LOGITS);
+    uint32_t reads = 0;
+    for (int s = 0; s < plan->n_steps; s++) {
+        acts |= plan->steps[s].acts;
+        reads |= qn_step_reads(&plan->steps[s]);
+        reads |= qn_step_writes(&plan->steps[s]) & read_at_once;
+    }
+    if (!(acts & 1u << QN_ACT_F32)) reads &= ~bit(QN_BUFFER_ACT_F32);
+    if (!(acts & 1u << QN_ACT_Q8)) reads &= ~bit(QN_BUFFER_ACT_Q8);
+    for (int b = 0; b < QN_BUFFER_COUNT; b++)
+        if (!(reads >> b & 1)) plan->buffers[b].n_rows = 0;
+}
+
 static void size_buffers(struct qn_plan *plan) {
     const struct qn_hparams *const h = &plan->spec->hparams;
     const int m = plan->limits.n_ubatch, k = longest_input(plan->spec);
     const size_t q = float_row(h->n_heads * h->head_size);
     const size_t kv = float_row(h->n_kv_heads * h->head_size);
-    const size_t ff = float_row(h->n_ff), rot = float_row(h->n_rot / 2);
+    const size_t ff = float_row(h->n_ff), rot = float_row(h->n_rot / 2 * h->n_rope_sets);
     const struct qn_buffer buffers[QN_BUFFER_COUNT] = {
         [QN_BUFFER_X] = {"x", float_row(h->n_embd), m, 0},
+        [QN_BUFFER_EMBD] = {"embd", float_row(h->n_token_embd), m, 0},
         [QN_BUFFER_ACT_F32] = {"act_f32", qn_act_row_size(QN_ACT_F32, k), m, 0},
         [QN_BUFFER_ACT_Q8] = {"act_q8", qn_act_row_size(QN_ACT_Q8, k), m, 0},
         [QN_BUFFER_Q] = {"q", q, m, 0},
@@ -225,15 +332,13 @@ static void size_buffers(struct qn_plan *plan) {
         [QN_BUFFER_ATTN] = {"attn", q, m, 0},
         [QN_BUFFER_GATE] = {"gate", ff, m, 0},
         [QN_BUFFER_UP] = {"up", ff, m, 0},
+        [QN_BUFFER_OUT] = {"out", float_row(h->n_embd), m, 0},
         [QN_BUFFER_COS] = {"cos", rot, m, 0},
         [QN_BUFFER_SIN] = {"sin", rot, m, 0},
         [QN_BUFFER_LOGITS] = {"logits", float_row(h->n_vocab), plan->limits.n_logits, 0},
     };
     memcpy(plan->buffers, buffers, sizeof buffers);
-    unsigned acts = 0;
-    for (int s = 0; s < plan->n_steps; s++) acts |= plan->steps[s].acts;
-    if (!(acts & 1u << QN_ACT_F32)) plan->buffers[QN_BUFFER_ACT_F32].n_rows = 0;
-    if (!(acts & 1u << QN_ACT_Q8)) plan->buffers[QN_BUFFER_ACT_Q8].n_rows = 0;
+    drop_unused(plan);
 }
 
 /* Rounds *end up to a page and takes size bytes; false when that overflows. */
@@ -309,6 +414,11 @@ static enum qn_status check_limits(const struct qn_spec *spec, const struct qn_l
         if (checks[i].value < 1 || checks[i].value > checks[i].max)
             return qn_fail(err, QN_BAD_ARGUMENT, "%s is %d; expected 1 to %d", checks[i].name,
                            checks[i].value, checks[i].max);
+    const struct qn_hparams *const h = &spec->hparams;
+    if (h->learned_positions && limits->n_ctx > h->n_ctx_train)
+        return qn_fail(err, QN_BAD_ARGUMENT,
+                       "context is %d; expected 1 to %d, the positions that the model has learned",
+                       limits->n_ctx, h->n_ctx_train);
     if (limits->kv_k != limits->kv_v)
         return qn_fail(err, QN_UNSUPPORTED,
                        "KV cache types %s for K and %s for V; this build wants "

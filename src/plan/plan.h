@@ -15,6 +15,7 @@
  * ACT_Q8. */
 enum qn_buffer_id {
     QN_BUFFER_X,       /* [M][E] residual stream */
+    QN_BUFFER_EMBD,    /* [M][Et] token embeddings before, or outputs after, their projection */
     QN_BUFFER_ACT_F32, /* [M] rows ready for float weights */
     QN_BUFFER_ACT_Q8,  /* [M] rows ready for quantized weights */
     QN_BUFFER_Q,       /* [M][H D] */
@@ -23,17 +24,21 @@ enum qn_buffer_id {
     QN_BUFFER_ATTN,    /* [M][H D] heads' outputs */
     QN_BUFFER_GATE,    /* [M][F], then the activated product */
     QN_BUFFER_UP,      /* [M][F] */
-    QN_BUFFER_COS,     /* [M][n_rot / 2] */
-    QN_BUFFER_SIN,     /* [M][n_rot / 2] */
+    QN_BUFFER_OUT,     /* [M][E] output of a module, before it is added to the stream */
+    QN_BUFFER_COS,     /* [M][rope sets][n_rot / 2] */
+    QN_BUFFER_SIN,     /* [M][rope sets][n_rot / 2] */
     QN_BUFFER_LOGITS,  /* [outputs][V] */
     QN_BUFFER_COUNT
 };
 
 enum qn_op {
-    QN_OP_EMBED,     /* tokens -> X, positions -> COS, SIN */
+    QN_OP_EMBED,     /* tokens -> X or EMBD, positions -> X or COS, SIN */
     QN_OP_PREPARE,   /* norm (if any) of `in`, made ready for the next products */
     QN_OP_MATMUL,    /* up to three products of the prepared rows */
+    QN_OP_STORE_KV,  /* whole rows of Q and K are normalized, K rotated, K and V go to the cache */
     QN_OP_ATTENTION, /* Q and the cache -> ATTN */
+    QN_OP_RESIDUAL,  /* X <- X + norm (if any) of OUT */
+    QN_OP_NORM,      /* X <- norm of X */
     QN_OP_COUNT
 };
 
@@ -41,7 +46,8 @@ enum qn_op {
 enum qn_after {
     QN_AFTER_NOTHING,
     QN_AFTER_ADD,      /* the product was added to `out`, the residual stream */
-    QN_AFTER_STORE_KV, /* K is rotated, K and V go to the cache */
+    QN_AFTER_STORE_KV, /* K is normalized (if the family does) and rotated, K and V go to the cache
+                        */
     QN_AFTER_ACTIVATE  /* GATE <- activation(GATE) * UP, or activation(GATE) */
 };
 
@@ -55,7 +61,8 @@ struct qn_step {
     int layer;        /* -1 outside the layers */
     const char *name; /* "attn_norm", "qkv", ... */
     enum qn_buffer_id in;
-    enum qn_role norm; /* PREPARE: its weight; QN_ROLE_COUNT: none */
+    enum qn_role norm; /* PREPARE, RESIDUAL, NORM: its weight, the bias is the role behind it;
+                          QN_ROLE_COUNT: none */
     unsigned acts;     /* PREPARE: bit per enum qn_act to produce */
     int n_products;
     struct qn_product products[3]; /* STORE_KV: K, V, Q in this order */
@@ -68,6 +75,7 @@ struct qn_step {
 struct qn_limits {
     int n_ctx, n_ubatch, n_sequences, n_logits, n_threads;
     enum qn_kv kv_k, kv_v; /* equal for now */
+    bool tapped;           /* each module's output stands in a buffer before it is added */
 };
 
 struct qn_buffer {

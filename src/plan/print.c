@@ -23,22 +23,42 @@ static void describe_products(const struct qn_plan *plan, const struct qn_step *
         const struct qn_weight *const w =
             qn_spec_weight(plan->spec, step->products[i].weight, step->layer);
         used += (size_t)snprintf(text + used, capacity - used, "%s%dx%d %s%s", i ? " " : "", w->n,
-                                 w->k, qn_type_infos[w->tensor->type].name,
+                                 w->k, qn_type_infos[w->type].name,
                                  step->products[i].bias == QN_ROLE_COUNT ? "" : "+b");
     }
+}
+
+/* What a layer's attention has of its own: "window 4096, no rotation". */
+static void describe_attention(const struct qn_plan *plan, int layer, char *text, size_t capacity) {
+    const struct qn_hparams *const h = &plan->spec->hparams;
+    const int window = qn_hparams_window(h, layer);
+    char of_window[32] = "";
+    if (window) snprintf(of_window, sizeof of_window, "window %d", window);
+    const char *const rotation = h->layers[layer] & QN_LAYER_NO_ROPE              ? "no rotation"
+                                 : qn_hparams_rope_set(h, layer) == QN_ROPE_LOCAL ? "own rotation"
+                                                                                  : "";
+    snprintf(text, capacity, "%s%s%s", of_window, window && *rotation ? ", " : "", rotation);
+}
+
+static void describe(const struct qn_plan *plan, const struct qn_step *step, char *text,
+                     size_t capacity) {
+    text[0] = '\0';
+    if (step->op == QN_OP_PREPARE)
+        snprintf(text, capacity, "%s -> %s%s%s", plan->buffers[step->in].name,
+                 step->acts >> QN_ACT_Q8 & 1 ? "q8" : "",
+                 step->acts == (1u << QN_ACT_Q8 | 1u << QN_ACT_F32) ? "+" : "",
+                 step->acts >> QN_ACT_F32 & 1 ? "f32" : "");
+    else if (step->op == QN_OP_ATTENTION)
+        describe_attention(plan, step->layer, text, capacity);
+    else
+        describe_products(plan, step, text, capacity);
 }
 
 static void print_step(const struct qn_plan *plan, int s, FILE *out) {
     const struct qn_step *const step = &plan->steps[s];
     char layer[16] = "-", what[160] = "";
     if (step->layer >= 0) snprintf(layer, sizeof layer, "%d", step->layer);
-    if (step->op == QN_OP_PREPARE)
-        snprintf(what, sizeof what, "%s -> %s%s%s", plan->buffers[step->in].name,
-                 step->acts >> QN_ACT_Q8 & 1 ? "q8" : "",
-                 step->acts == (1u << QN_ACT_Q8 | 1u << QN_ACT_F32) ? "+" : "",
-                 step->acts >> QN_ACT_F32 & 1 ? "f32" : "");
-    else
-        describe_products(plan, step, what, sizeof what);
+    describe(plan, step, what, sizeof what);
     const int width = 46 - (int)strlen(what) > 0 ? 46 : (int)strlen(what);
     fprintf(out, "%4d  %5s  %-11s  %-9s  %-*s  %9.3f  %-7s  %s\n", s, layer, step->name,
             qn_op_name(step->op), width, what, (double)step->bytes / mebibyte,
@@ -52,8 +72,8 @@ static bool same_shape(const struct qn_plan *plan, int first, int other, int cou
         if (a->op != b->op || a->acts != b->acts || a->bytes != b->bytes || a->after != b->after)
             return false;
         char text_a[160] = "", text_b[160] = "";
-        describe_products(plan, a, text_a, sizeof text_a);
-        describe_products(plan, b, text_b, sizeof text_b);
+        describe(plan, a, text_a, sizeof text_a);
+        describe(plan, b, text_b, sizeof text_b);
         if (strcmp(text_a, text_b) != 0) return false;
     }
     return true;

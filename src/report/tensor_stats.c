@@ -27,11 +27,11 @@ struct reading {
 };
 
 size_t qn_model_n_tensors(const struct qn_model *model) {
-    return qn_gguf_n_tensors(model->gguf);
+    return qn_checkpoint_n_tensors(model->checkpoint);
 }
 
 const struct qn_tensor *qn_model_tensor_at(const struct qn_model *model, size_t i) {
-    return qn_gguf_tensor_at(model->gguf, i);
+    return qn_checkpoint_tensor_at(model->checkpoint, i);
 }
 
 static uint64_t n_elements(const struct qn_tensor *tensor) {

@@ -1,22 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/executor.h"
 
+#include <string.h>
+
 #include "kernels/rope_angles.h"
+#include "run/heads.h"
 #include "run/products.h"
 #include "run/work.h"
 
 /* ---- embed ------------------------------------------------------------------------------ */
 
-static void embed(const struct qn_executor *e, int thread) {
-    const struct qn_ubatch *const u = e->ubatch;
+static void embed_token(const struct qn_executor *e, int m, int thread) {
     const struct qn_model *const model = e->model;
-    const int n_threads = qn_pool_n_threads(model->pool);
-    const int end = qn_share(u->m, thread + 1, n_threads);
-    for (int m = qn_share(u->m, thread, n_threads); m < end; m++) {
-        qn_model_embedding(model, u->tokens[m], qn_buffer_row(e, QN_BUFFER_X, m));
-        qn_rope_angles(u->positions[m], model->rope_frequency, model->spec.hparams.n_rot / 2,
-                       model->rope_scale, qn_buffer_row(e, QN_BUFFER_COS, m),
-                       qn_buffer_row(e, QN_BUFFER_SIN, m));
+    const struct qn_hparams *const hp = &model->spec.hparams;
+    const int n = hp->n_token_embd, position = e->ubatch->positions[m];
+    const bool projected = hp->features & QN_WITH_PROJECTION;
+    float *const x = qn_buffer_row(e, QN_BUFFER_X, m);
+    float *const tokens = projected ? qn_buffer_row(e, QN_BUFFER_EMBD, m) : x;
+    qn_model_row(model, QN_ROLE_TOKEN_EMBD, e->ubatch->tokens[m], tokens);
+    for (int i = 0; hp->scale_embd && i < n; i++) tokens[i] *= hp->embd_scale;
+    if (projected) memset(x, 0, (size_t)hp->n_embd * sizeof *x);
+    if (!hp->learned_positions) return;
+    float *const learned = qn_norm_row(e, thread);
+    qn_model_row(model, QN_ROLE_POSITION_EMBD, position + hp->position_offset, learned);
+    model->kernels.add[0](learned, hp->n_embd, x);
+}
+
+static void embed(const struct qn_executor *e, int thread) {
+    const struct qn_hparams *const hp = &e->model->spec.hparams;
+    const int n_threads = qn_pool_n_threads(e->model->pool), half = hp->n_rot / 2;
+    const int end = qn_share(e->ubatch->m, thread + 1, n_threads);
+    for (int m = qn_share(e->ubatch->m, thread, n_threads); m < end; m++) {
+        embed_token(e, m, thread);
+        for (int set = 0; set < hp->n_rope_sets; set++)
+            qn_rope_angles(e->ubatch->positions[m], e->rope_frequency + set * half, half,
+                           e->rope_scale[set], qn_buffer_row(e, QN_BUFFER_COS, m) + set * half,
+                           qn_buffer_row(e, QN_BUFFER_SIN, m) + set * half);
     }
 }
 
@@ -26,15 +45,14 @@ static void embed(const struct qn_executor *e, int thread) {
 static void prepare_row(const struct qn_executor *e, const struct qn_step *step, int thread,
                         int row, int n_rows) {
     const struct qn_model *const model = e->model;
-    const struct qn_family *const family = model->spec.family;
     const struct qn_step *const product = step + 1;
     const int k = qn_spec_weight(&model->spec, product->products[0].weight, step->layer)->k;
-    const int source = step->outputs_only ? e->ubatch->outputs[row] : row;
-    const float *x = qn_buffer_row(e, step->in, source);
+    /* Of the stream's rows, those whose logits are wanted. */
+    const bool chosen = step->outputs_only && step->in == QN_BUFFER_X;
+    const float *x = qn_buffer_row(e, step->in, chosen ? e->ubatch->outputs[row] : row);
     if (step->norm != QN_ROLE_COUNT) {
         float *const y = qn_norm_row(e, thread);
-        model->kernels.norm[family->norm](x, qn_model_weight(model, step->norm, step->layer), NULL,
-                                          model->spec.hparams.norm_eps, k, y);
+        qn_norm(e, step->norm, step->layer, x, k, y);
         x = y;
     }
     for (int act = 0; act < QN_ACT_COUNT; act++)
@@ -66,7 +84,8 @@ static void attend(const struct qn_executor *e, const struct qn_step *step, int 
     const int first = u->tiles[tile], end = u->tiles[tile + 1], d = hp->head_size;
     const int kv_head = h0 / (hp->n_heads / hp->n_kv_heads);
     for (int m = first; m < end; m++)
-        qn_rotate_heads(e, qn_buffer_row(e, QN_BUFFER_Q, m) + h0 * d, h1 - h0, m);
+        qn_finish_heads(e, QN_ROLE_ATTN_Q_NORM, step->layer,
+                        qn_buffer_row(e, QN_BUFFER_Q, m) + h0 * d, h1 - h0, m);
     const struct qn_attention a = {
         .q = qn_buffer_row(e, QN_BUFFER_Q, first) + h0 * d,
         .q_ld = qn_buffer_ld(e, QN_BUFFER_Q),
@@ -82,7 +101,7 @@ static void attend(const struct qn_executor *e, const struct qn_step *step, int 
         .m = end - first,
         .g = h1 - h0,
         .d = d,
-        .window = hp->window,
+        .window = qn_hparams_window(hp, step->layer),
     };
     model->kernels.attention[e->plan->limits.kv_k](&a);
 }
@@ -110,6 +129,50 @@ static void attention(const struct qn_executor *e, const struct qn_step *step, i
     }
 }
 
+/* ---- rows of the stream ------------------------------------------------------------------- */
+
+/* Norms of all heads of a token together, then K and V of the token go to the cache. */
+static void store_row(const struct qn_executor *e, const struct qn_step *step, int m) {
+    const struct qn_hparams *const hp = &e->model->spec.hparams;
+    const int q = hp->n_heads * hp->head_size, kv = hp->n_kv_heads * hp->head_size;
+    float *const q_row = qn_buffer_row(e, QN_BUFFER_Q, m);
+    float *const k_row = qn_buffer_row(e, QN_BUFFER_K, m);
+    qn_norm(e, QN_ROLE_ATTN_Q_NORM, step->layer, q_row, q, q_row);
+    qn_norm(e, QN_ROLE_ATTN_K_NORM, step->layer, k_row, kv, k_row);
+    qn_store_heads(e, step->layer, QN_BUFFER_K, 0, hp->n_kv_heads, m);
+    qn_store_heads(e, step->layer, QN_BUFFER_V, 0, hp->n_kv_heads, m);
+}
+
+static void add_row(const struct qn_executor *e, const struct qn_step *step, int thread, int m) {
+    const int n = e->model->spec.hparams.n_embd;
+    const float *x = qn_buffer_row(e, step->in, m);
+    if (step->norm != QN_ROLE_COUNT) {
+        float *const y = qn_norm_row(e, thread);
+        qn_norm(e, step->norm, step->layer, x, n, y);
+        x = y;
+    }
+    e->model->kernels.add[0](x, n, qn_buffer_row(e, QN_BUFFER_X, m));
+}
+
+static void norm_row(const struct qn_executor *e, const struct qn_step *step, int m) {
+    float *const x = qn_buffer_row(e, step->in, m);
+    qn_norm(e, step->norm, step->layer, x, e->model->spec.hparams.n_embd, x);
+}
+
+/* Each thread takes an even run of the tokens. */
+static void each_row(const struct qn_executor *e, const struct qn_step *step, int thread) {
+    const int n_threads = qn_pool_n_threads(e->model->pool);
+    const int end = qn_share(e->ubatch->m, thread + 1, n_threads);
+    for (int m = qn_share(e->ubatch->m, thread, n_threads); m < end; m++) {
+        if (step->op == QN_OP_STORE_KV)
+            store_row(e, step, m);
+        else if (step->op == QN_OP_RESIDUAL)
+            add_row(e, step, thread, m);
+        else
+            norm_row(e, step, m);
+    }
+}
+
 /* ---- walk ------------------------------------------------------------------------------- */
 
 static void walk(void *context, int thread) {
@@ -128,8 +191,11 @@ static void walk(void *context, int thread) {
         case QN_OP_MATMUL:
             qn_products_run(e, step, thread, n_rows);
             break;
-        default:
+        case QN_OP_ATTENTION:
             attention(e, step, thread);
+            break;
+        default:
+            each_row(e, step, thread);
         }
         if (qn_step_has_barrier(step, n_rows)) qn_pool_barrier(e->model->pool, thread);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/products.h"
 
+#include "run/heads.h"
 #include "run/work.h"
 
 /* From this many rows on, a product is bound by arithmetic and its pieces are handed out as
@@ -53,32 +54,16 @@ static int min_int(int a, int b) {
 
 /* ---- one piece -------------------------------------------------------------------------- */
 
+/* Rows [n0, n1) of K or V are whole heads. */
 static void store_kv(const struct qn_executor *e, const struct qn_step *step, enum qn_buffer_id id,
                      int n0, int n1) {
-    const struct qn_model *const model = e->model;
-    const struct qn_hparams *const hp = &model->spec.hparams;
-    const struct qn_layout *const l = &e->plan->layout;
-    const struct qn_ubatch *const u = e->ubatch;
-    const int d = hp->head_size;
-    const bool is_k = id == QN_BUFFER_K;
-    for (int m = 0; m < u->m; m++) {
-        float *const row = qn_buffer_row(e, id, m);
-        if (is_k) qn_rotate_heads(e, row + n0, (n1 - n0) / d, m);
-        const int32_t *const table = e->blocks + (size_t)u->sequences[m] * (size_t)l->n_blocks;
-        const size_t block = (size_t)table[u->positions[m] / QN_KV_BLOCK];
-        for (int h = n0 / d; h < n1 / d; h++) {
-            const size_t at = block * (size_t)hp->n_kv_heads + (size_t)h;
-            model->kernels.kv_store[e->plan->limits.kv_k](
-                is_k ? row + h * d : NULL, is_k ? NULL : row + h * d, d,
-                u->positions[m] % QN_KV_BLOCK, qn_k_layer(e, step->layer) + at * l->k_block,
-                qn_v_layer(e, step->layer) + at * l->v_block);
-        }
-    }
+    const int d = e->model->spec.hparams.head_size;
+    for (int m = 0; m < e->ubatch->m; m++) qn_store_heads(e, step->layer, id, n0 / d, n1 / d, m);
 }
 
 static void activate(const struct qn_executor *e, const struct qn_step *step, int n0, int n1,
                      int n_rows) {
-    const enum qn_activation activation = e->model->spec.family->activation;
+    const enum qn_activation activation = e->model->spec.hparams.activation;
     for (int m = 0; m < n_rows; m++) {
         float *const gate = qn_buffer_row(e, QN_BUFFER_GATE, m) + n0;
         const float *const up =
@@ -91,10 +76,10 @@ static void run_product(const struct qn_executor *e, const struct qn_step *step,
                         const struct qn_product *product, int n0, int n1, int thread, int n_rows) {
     const struct qn_model *const model = e->model;
     const struct qn_weight *const w = qn_spec_weight(&model->spec, product->weight, step->layer);
-    const enum qn_pack pack = qn_type_infos[w->tensor->type].pack;
+    const enum qn_pack pack = qn_type_infos[w->type].pack;
     const enum qn_act act = qn_pack_act(pack);
     const enum qn_buffer_id act_buffer = act == QN_ACT_F32 ? QN_BUFFER_ACT_F32 : QN_BUFFER_ACT_Q8;
-    const int row = step->outputs_only ? e->ubatch->first_logits : 0;
+    const int row = product->out == QN_BUFFER_LOGITS ? e->ubatch->first_logits : 0;
     const struct qn_matmul a = {
         .w = model->arena.data + w->offset,
         .x = qn_act_row(e, act, thread, 0, n_rows),

@@ -23,7 +23,10 @@ static void touch(void *context, int thread) {
 }
 
 static enum qn_status allocate(struct qn_session *session, struct qn_error *err) {
+    const struct qn_hparams *const hp = &session->model->spec.hparams;
     const size_t n = (size_t)session->options.n_ubatch;
+    const size_t n_angles = (size_t)hp->n_rope_sets * (size_t)(hp->n_rot / 2);
+    session->executor.rope_frequency = calloc(n_angles + 1, sizeof(double));
     session->tokens = calloc(n, sizeof *session->tokens);
     session->positions = calloc(n, sizeof *session->positions);
     session->sequences = calloc(n, sizeof *session->sequences);
@@ -32,9 +35,19 @@ static enum qn_status allocate(struct qn_session *session, struct qn_error *err)
     session->expected = calloc((size_t)session->options.n_sequences, sizeof *session->expected);
     session->executor.next = calloc((size_t)session->plan.n_steps, sizeof *session->executor.next);
     if (session->tokens && session->positions && session->sequences && session->outputs &&
-        session->tiles && session->expected && session->executor.next)
+        session->tiles && session->expected && session->executor.next &&
+        session->executor.rope_frequency)
         return QN_OK;
     return qn_fail(err, QN_NO_MEMORY, "no memory for a session of %zu tokens at once", n);
+}
+
+static void set_rotation(struct qn_session *session) {
+    const struct qn_hparams *const hp = &session->model->spec.hparams;
+    const float *const factors = qn_model_weight(session->model, QN_ROLE_ROPE_FACTORS, 0);
+    struct qn_executor *const e = &session->executor;
+    for (int set = 0; set < hp->n_rope_sets; set++)
+        e->rope_scale[set] = qn_hparams_rope(hp, set, factors, session->options.n_ctx,
+                                             e->rope_frequency + set * (hp->n_rot / 2));
 }
 
 static enum qn_status make(struct qn_session *session, struct qn_error *err) {
@@ -46,7 +59,8 @@ static enum qn_status make(struct qn_session *session, struct qn_error *err) {
                                      .n_logits = o->n_logits,
                                      .n_threads = qn_pool_n_threads(model->pool),
                                      .kv_k = o->kv_k,
-                                     .kv_v = o->kv_v};
+                                     .kv_v = o->kv_v,
+                                     .tapped = o->tapped};
     QN_TRY(qn_plan_new(&model->spec, &limits, &session->plan, err));
     QN_TRY(qn_kv_blocks_new(o->n_ctx, session->plan.layout.n_blocks, o->n_sequences, &session->kv,
                             err));
@@ -57,6 +71,7 @@ static enum qn_status make(struct qn_session *session, struct qn_error *err) {
     session->executor.plan = &session->plan;
     session->executor.arena = session->arena.data;
     session->executor.blocks = session->kv.tables;
+    set_rotation(session);
     return QN_OK;
 }
 
@@ -87,6 +102,7 @@ void qn_session_free(struct qn_session *session) {
     free(session->tiles);
     free(session->expected);
     free(session->executor.next);
+    free(session->executor.rope_frequency);
     free(session);
 }
 
@@ -149,20 +165,27 @@ static int cut_tiles(const struct qn_session *session, int m) {
     return n;
 }
 
-/* Bytes that a ubatch reads at least: all weights, and the visible cache of each tile's last
- * token once. */
-static uint64_t count_bytes(const struct qn_session *session, const struct qn_ubatch *u) {
+/* Bytes of the cache, all layers, that a token at a position reads. */
+static uint64_t visible_bytes(const struct qn_session *session, int position) {
     const struct qn_layout *const l = &session->plan.layout;
     const struct qn_hparams *const hp = &session->model->spec.hparams;
-    const uint64_t position =
-        (l->k_block + l->v_block) / QN_KV_BLOCK * (uint64_t)hp->n_kv_heads * (uint64_t)hp->n_layers;
+    const uint64_t bytes = (l->k_block + l->v_block) / QN_KV_BLOCK * (uint64_t)hp->n_kv_heads;
+    uint64_t positions = 0;
+    for (int layer = 0; layer < hp->n_layers; layer++) {
+        const int window = qn_hparams_window(hp, layer);
+        positions += (uint64_t)(window && position >= window ? window : position + 1);
+    }
+    return positions * bytes;
+}
+
+/* Bytes that a ubatch reads at least: all weights, and what the last token of each sequence in it
+ * sees of the cache. */
+static uint64_t count_bytes(const struct qn_session *session, const struct qn_ubatch *u) {
     uint64_t bytes = session->model->spec.decode_size;
     for (int i = 0; i < u->n_tiles; i++) {
         const int last = u->tiles[i + 1] - 1;
         const bool ends = last + 1 == u->m || u->sequences[last + 1] != u->sequences[last];
-        int visible = u->positions[last] + 1;
-        if (hp->window && visible > hp->window) visible = hp->window;
-        if (ends) bytes += position * (uint64_t)visible;
+        if (ends) bytes += visible_bytes(session, u->positions[last]);
     }
     return bytes;
 }

@@ -21,14 +21,6 @@ static inline float *qn_buffer_row(const struct qn_executor *e, enum qn_buffer_i
     return (float *)(void *)(e->arena + b->offset + (size_t)row * b->row_size);
 }
 
-/* Rotates n_heads heads that lie one behind the other at x by the angles of token m. */
-static inline void qn_rotate_heads(const struct qn_executor *e, float *x, int n_heads, int m) {
-    const struct qn_spec *const spec = &e->model->spec;
-    e->model->kernels.rope[spec->family->rope](
-        x, n_heads, (size_t)spec->hparams.head_size, spec->hparams.n_rot / 2,
-        qn_buffer_row(e, QN_BUFFER_COS, m), qn_buffer_row(e, QN_BUFFER_SIN, m));
-}
-
 /* A prepared row. A single row is prepared by every thread in its own scratch, which saves a
  * barrier; several lie in the shared buffer. */
 static inline void *qn_act_row(const struct qn_executor *e, int act, int thread, int row,

@@ -50,7 +50,7 @@ static enum qn_status make_limits(const struct model_args *model_args,
 
 static enum qn_status make_plan(const struct model_args *model_args,
                                 const struct session_args *session_args, struct forecast *f) {
-    QN_TRY(qn_spec_read(f->gguf, f->kernels.tile_rows, &f->spec, &f->err));
+    QN_TRY(qn_spec_read(f->checkpoint, f->kernels.tile_rows, &f->spec, &f->err));
     f->has_spec = true;
     struct qn_limits limits;
     QN_TRY(make_limits(model_args, session_args, &f->spec.hparams, &limits, &f->err));
@@ -64,7 +64,7 @@ int forecast_open(const struct model_args *model_args, const struct session_args
     int status;
     out->path = loader_find(model_args->path, &status);
     if (out->path == NULL) return status;
-    if (qn_gguf_open(out->path, &out->gguf, &out->err) != QN_OK) {
+    if (qn_checkpoint_open(out->path, &out->checkpoint, &out->err) != QN_OK) {
         out_error("%s", out->err.message);
         free(out->path);
         return EXIT_FAILED;
@@ -76,6 +76,6 @@ int forecast_open(const struct model_args *model_args, const struct session_args
 void forecast_close(struct forecast *forecast) {
     if (forecast->err.status == QN_OK) qn_plan_free(&forecast->plan);
     if (forecast->has_spec) qn_spec_free(&forecast->spec);
-    qn_gguf_close(forecast->gguf);
+    qn_checkpoint_close(forecast->checkpoint);
     free(forecast->path);
 }

@@ -11,7 +11,7 @@
 
 struct forecast {
     char *path;
-    struct qn_gguf *gguf;
+    struct qn_checkpoint *checkpoint;
     struct qn_kernels kernels;
     struct qn_spec spec; /* of no meaning unless has_spec */
     struct qn_plan plan; /* of no meaning unless err.status is QN_OK */

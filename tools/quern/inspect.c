@@ -11,7 +11,7 @@
 #include "forecast.h"
 #include "inspect_output.h"
 #include "json_text.h"
-#include "models/vocab_gguf.h"
+#include "models/vocab.h"
 #include "output.h"
 
 /* ---- metadata --------------------------------------------------------------------------- */
@@ -130,10 +130,10 @@ static uint64_t elements_of(const struct qn_tensor *tensor) {
     return tensor->shape[0] * tensor->shape[1] * tensor->shape[2] * tensor->shape[3];
 }
 
-static json_t *tensors_of(const struct qn_gguf *gguf) {
+static json_t *tensors_of(const struct qn_checkpoint *checkpoint) {
     json_t *tensors = json_array();
-    for (size_t i = 0; i < qn_gguf_n_tensors(gguf); i++) {
-        const struct qn_tensor *const tensor = qn_gguf_tensor_at(gguf, i);
+    for (size_t i = 0; i < qn_checkpoint_n_tensors(checkpoint); i++) {
+        const struct qn_tensor *const tensor = qn_checkpoint_tensor_at(checkpoint, i);
         json_t *shape = json_array();
         for (int d = 0; d < tensor->n_dims; d++)
             json_array_append_new(shape, json_integer((json_int_t)tensor->shape[d]));
@@ -145,12 +145,12 @@ static json_t *tensors_of(const struct qn_gguf *gguf) {
     return tensors;
 }
 
-static json_t *types_of(const struct qn_gguf *gguf) {
+static json_t *types_of(const struct qn_checkpoint *checkpoint) {
     struct {
         uint64_t n, elements, bytes;
     } totals[QN_TYPE_COUNT] = {{0, 0, 0}};
-    for (size_t i = 0; i < qn_gguf_n_tensors(gguf); i++) {
-        const struct qn_tensor *const tensor = qn_gguf_tensor_at(gguf, i);
+    for (size_t i = 0; i < qn_checkpoint_n_tensors(checkpoint); i++) {
+        const struct qn_tensor *const tensor = qn_checkpoint_tensor_at(checkpoint, i);
         totals[tensor->type].n++;
         totals[tensor->type].elements += elements_of(tensor);
         totals[tensor->type].bytes += tensor->size;
@@ -168,10 +168,10 @@ static json_t *types_of(const struct qn_gguf *gguf) {
 
 /* ---- what the engine makes of it -------------------------------------------------------- */
 
-static json_t *tokenizer_of(const struct qn_gguf *gguf) {
+static json_t *tokenizer_of(const struct qn_checkpoint *checkpoint) {
     struct qn_tokenizer *tokenizer;
     struct qn_error err;
-    if (qn_vocab_gguf_read(gguf, &tokenizer, &err) != QN_OK)
+    if (qn_vocab_read(checkpoint, &tokenizer, &err) != QN_OK)
         return json_pack("{s:b, s:o}", "supported", 0, "why",
                          json_text(err.message, strlen(err.message)));
     const struct qn_vocab *const vocab = qn_tokenizer_vocab(tokenizer);
@@ -187,7 +187,7 @@ static json_t *tokenizer_of(const struct qn_gguf *gguf) {
 
 static json_t *engine_of(const struct forecast *forecast) {
     json_t *engine = json_pack("{s:b, s:o}", "supported", forecast->err.status == QN_OK,
-                               "tokenizer", tokenizer_of(forecast->gguf));
+                               "tokenizer", tokenizer_of(forecast->checkpoint));
     if (forecast->err.status != QN_OK) {
         json_object_set_new(engine, "why",
                             json_text(forecast->err.message, strlen(forecast->err.message)));
@@ -210,16 +210,19 @@ static json_t *engine_of(const struct forecast *forecast) {
 }
 
 static json_t *report_of(const struct forecast *forecast) {
-    const struct qn_gguf *const gguf = forecast->gguf;
+    const struct qn_checkpoint *const checkpoint = forecast->checkpoint;
+    const struct qn_gguf *const gguf = qn_checkpoint_gguf(checkpoint);
     uint64_t n_params = 0;
-    for (size_t i = 0; i < qn_gguf_n_tensors(gguf); i++)
-        n_params += elements_of(qn_gguf_tensor_at(gguf, i));
-    return json_pack("{s:o, s:s, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:o}", "file",
-                     json_text(forecast->path, strlen(forecast->path)), "format", "GGUF", "version",
-                     (int)qn_gguf_version(gguf), "parts", (int)qn_gguf_n_files(gguf), "bytes",
-                     (json_int_t)qn_gguf_file_size(gguf), "parameters", (json_int_t)n_params,
-                     "metadata", metadata_of(gguf), "tensors", tensors_of(gguf), "types",
-                     types_of(gguf), "engine", engine_of(forecast));
+    for (size_t i = 0; i < qn_checkpoint_n_tensors(checkpoint); i++)
+        n_params += elements_of(qn_checkpoint_tensor_at(checkpoint, i));
+    return json_pack(
+        "{s:o, s:s, s:i, s:I, s:I, s:o, s:o, s:o, s:o}", "file",
+        json_text(forecast->path, strlen(forecast->path)), "format",
+        qn_checkpoint_format(checkpoint), "parts", (int)qn_checkpoint_n_files(checkpoint), "bytes",
+        (json_int_t)qn_checkpoint_file_size(checkpoint), "parameters", (json_int_t)n_params,
+        "metadata", gguf ? metadata_of(gguf) : json_deep_copy(qn_checkpoint_config(checkpoint)),
+        "tensors", tensors_of(checkpoint), "types", types_of(checkpoint), "engine",
+        engine_of(forecast));
 }
 
 /* ---- the subcommand --------------------------------------------------------------------- */

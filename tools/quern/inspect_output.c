@@ -169,7 +169,7 @@ static void print_engine(const json_t *engine) {
 void inspect_print(const json_t *report) {
     const long long parts = number_of(report, "parts");
     printf("File: %s\n", text_of(report, "file"));
-    printf("Format: GGUF %lld", number_of(report, "version"));
+    printf("Format: %s", text_of(report, "format"));
     if (parts > 1) printf(", %lld parts", parts);
     printf(", %.2f MiB, %lld parameters\n", mebibytes_of(report, "bytes"),
            number_of(report, "parameters"));

@@ -10,7 +10,7 @@
 
 #include "commands.h"
 #include "forecast.h"
-#include "models/vocab_gguf.h"
+#include "models/vocab.h"
 #include "options.h"
 #include "output.h"
 
@@ -33,7 +33,7 @@ static int print_process(const struct forecast *forecast) {
         forecast->spec.arena_size + l->kv_size + l->buffer_size + l->scratch_size * threads;
     struct qn_tokenizer *tokenizer;
     struct qn_error err;
-    if (qn_vocab_gguf_read(forecast->gguf, &tokenizer, &err) != QN_OK) {
+    if (qn_vocab_read(forecast->checkpoint, &tokenizer, &err) != QN_OK) {
         out_error("%s", err.message);
         return EXIT_FAILED;
     }

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "models/vocab.h"
+
+#include "models/vocab_gguf.h"
+
+enum qn_status qn_vocab_read(const struct qn_checkpoint *checkpoint, struct qn_tokenizer **out,
+                             struct qn_error *err) {
+    const struct qn_gguf *const gguf = qn_checkpoint_gguf(checkpoint);
+    if (gguf) return qn_vocab_gguf_read(gguf, out, err);
+    return qn_fail(err, QN_UNSUPPORTED, "%s: this build reads no tokenizer from folders",
+                   qn_checkpoint_folder(checkpoint));
+}
