@@ -136,8 +136,10 @@ static double tightest(double a, double b) {
     return b == 0 || a < b ? a : b;
 }
 
-static double quota_of_hierarchy(const char *cgroup, const char *mountinfo, bool v2) {
-    char path[PATH_MAX], mount[PATH_MAX], root[PATH_MAX], folder[2 * PATH_MAX];
+/* `under` stands before the mount's path. */
+static double quota_of_hierarchy(const char *under, const char *cgroup, const char *mountinfo,
+                                 bool v2) {
+    char path[PATH_MAX], mount[PATH_MAX], root[PATH_MAX], folder[3 * PATH_MAX];
     if (!qn_limits_find_path(cgroup, v2, path, sizeof path) ||
         !qn_limits_find_mount(mountinfo, v2, mount, root, sizeof mount))
         return 0;
@@ -146,9 +148,10 @@ static double quota_of_hierarchy(const char *cgroup, const char *mountinfo, bool
     size_t skip = strcmp(root, "/") == 0 ? 0 : strlen(root);
     if (strncmp(path, root, skip) != 0 || (path[skip] != '/' && path[skip] != '\0'))
         path[0] = '\0', skip = 0;
-    snprintf(folder, sizeof folder, "%s%s", mount, path + skip);
+    const int written = snprintf(folder, sizeof folder, "%s%s%s", under, mount, path + skip);
+    if (written < 0 || (size_t)written >= sizeof folder) return 0;
     double quota = 0;
-    const size_t top = strlen(mount);
+    const size_t top = strlen(under) + strlen(mount);
     for (;;) {
         quota = tightest(quota, quota_of_folder(folder, v2));
         char *slash = strrchr(folder + top, '/');
@@ -157,18 +160,26 @@ static double quota_of_hierarchy(const char *cgroup, const char *mountinfo, bool
     }
 }
 
-double qn_limits_quota_of(const char *cgroup, const char *mountinfo) {
-    return tightest(quota_of_hierarchy(cgroup, mountinfo, true),
-                    quota_of_hierarchy(cgroup, mountinfo, false));
+static double quota_of(const char *under, const char *cgroup, const char *mountinfo) {
+    return tightest(quota_of_hierarchy(under, cgroup, mountinfo, true),
+                    quota_of_hierarchy(under, cgroup, mountinfo, false));
 }
 
-double qn_limits_quota(void) {
+double qn_limits_quota_of(const char *cgroup, const char *mountinfo) {
+    return quota_of("", cgroup, mountinfo);
+}
+
+double qn_limits_quota_under(const char *root) {
     enum { TEXT_SIZE = 1 << 18 };
     char *text = malloc(2 * TEXT_SIZE);
     if (!text) return 0;
-    read_text("/proc/self", "/cgroup", text, TEXT_SIZE);
-    read_text("/proc/self", "/mountinfo", text + TEXT_SIZE, TEXT_SIZE);
-    const double quota = qn_limits_quota_of(text, text + TEXT_SIZE);
+    read_text(root, "/proc/self/cgroup", text, TEXT_SIZE);
+    read_text(root, "/proc/self/mountinfo", text + TEXT_SIZE, TEXT_SIZE);
+    const double quota = quota_of(root, text, text + TEXT_SIZE);
     free(text);
     return quota;
+}
+
+double qn_limits_quota(void) {
+    return qn_limits_quota_under("");
 }

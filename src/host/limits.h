@@ -27,5 +27,7 @@ bool qn_limits_find_mount(const char *mountinfo, bool v2, char *mount, char *roo
 double qn_limits_quota_of(const char *cgroup, const char *mountinfo);
 /* The same for this process. */
 double qn_limits_quota(void);
+/* The same from the files under a folder in place of "/": root/proc/self/cgroup and so on. */
+double qn_limits_quota_under(const char *root);
 
 #endif

@@ -47,6 +47,7 @@ static bool load(hwloc_topology_t hwloc, const char *synthetic) {
     hwloc_topology_set_all_types_filter(hwloc, HWLOC_TYPE_FILTER_KEEP_NONE);
     hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_L3CACHE, HWLOC_TYPE_FILTER_KEEP_ALL);
     hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_PACKAGE, HWLOC_TYPE_FILTER_KEEP_ALL);
     return hwloc_topology_load(hwloc) == 0;
 }
 
@@ -93,8 +94,9 @@ static bool describe(hwloc_topology_t hwloc, hwloc_obj_t object, hwloc_const_bit
     return true;
 }
 
-static enum qn_status read_cores(hwloc_topology_t hwloc, bool synthetic,
-                                 struct qn_topology *topology, struct qn_error *err) {
+static enum qn_status read_cores(hwloc_topology_t hwloc, bool synthetic, void *out,
+                                 struct qn_error *err) {
+    struct qn_topology *const topology = out;
     hwloc_obj_type_t type = HWLOC_OBJ_CORE;
     int n = hwloc_get_nbobjs_by_type(hwloc, type);
     if (n <= 0) {
@@ -118,14 +120,18 @@ static enum qn_status read_cores(hwloc_topology_t hwloc, bool synthetic,
     return QN_OK;
 }
 
-static enum qn_status read_hwloc(const char *synthetic, struct qn_topology *topology,
+/* Fills `out` from a loaded topology. */
+typedef enum qn_status hwloc_reader(hwloc_topology_t hwloc, bool synthetic, void *out,
+                                    struct qn_error *err);
+
+static enum qn_status read_hwloc(const char *synthetic, hwloc_reader *reader, void *out,
                                  struct qn_error *err) {
     hwloc_topology_t hwloc;
     if (hwloc_topology_init(&hwloc) != 0)
         return qn_fail(err, QN_NO_MEMORY, "no memory for the topology of the machine");
     enum qn_status status = QN_OK;
     if (load(hwloc, synthetic))
-        status = read_cores(hwloc, synthetic != NULL, topology, err);
+        status = reader(hwloc, synthetic != NULL, out, err);
     else if (synthetic)
         status =
             qn_fail(err, QN_BAD_ARGUMENT, "'%s' is not a description of a topology", synthetic);
@@ -156,7 +162,7 @@ static enum qn_status read_mask(struct qn_topology *topology, struct qn_error *e
 enum qn_status qn_topology_read(const char *synthetic, struct qn_topology *topology,
                                 struct qn_error *err) {
     *topology = (struct qn_topology){0};
-    enum qn_status status = read_hwloc(synthetic, topology, err);
+    enum qn_status status = read_hwloc(synthetic, read_cores, topology, err);
     if (status == QN_OK && topology->n_cores == 0) status = read_mask(topology, err);
     if (status != QN_OK) {
         qn_topology_free(topology);
@@ -172,4 +178,71 @@ enum qn_status qn_topology_read(const char *synthetic, struct qn_topology *topol
 void qn_topology_free(struct qn_topology *topology) {
     free(topology->cores);
     *topology = (struct qn_topology){0};
+}
+
+/* ---- the whole machine ---- */
+
+static int index_of_ancestor(hwloc_topology_t hwloc, hwloc_obj_type_t type, hwloc_obj_t object) {
+    const hwloc_obj_t ancestor = hwloc_get_ancestor_obj_by_type(hwloc, type, object);
+    return ancestor ? (int)ancestor->logical_index : 0;
+}
+
+static struct qn_processor describe_processor(hwloc_topology_t hwloc, hwloc_obj_t object,
+                                              hwloc_const_bitmap_t allowed) {
+    const hwloc_obj_t l3 = hwloc_get_ancestor_obj_by_type(hwloc, HWLOC_OBJ_L3CACHE, object);
+    const hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(hwloc, HWLOC_OBJ_CORE, object);
+    const int numa = object->nodeset ? hwloc_bitmap_first(object->nodeset) : 0;
+    return (struct qn_processor){
+        .cpu = (int)object->os_index,
+        .core = core ? (int)core->logical_index : (int)object->logical_index,
+        .l3 = l3 ? (int)l3->logical_index : 0,
+        .numa = numa < 0 ? 0 : numa,
+        .package = index_of_ancestor(hwloc, HWLOC_OBJ_PACKAGE, object),
+        .kind = kind_of(hwloc, object),
+        .l3_size = l3 ? (size_t)l3->attr->cache.size : 0,
+        .allowed = hwloc_bitmap_isset(allowed, object->os_index) != 0,
+    };
+}
+
+static int at_least_one(int n) {
+    return n > 1 ? n : 1;
+}
+
+static enum qn_status read_map(hwloc_topology_t hwloc, bool synthetic, void *out,
+                               struct qn_error *err) {
+    struct qn_machine_map *const map = out;
+    const int n = hwloc_get_nbobjs_by_type(hwloc, HWLOC_OBJ_PU);
+    if (n <= 0) return QN_OK;
+    hwloc_bitmap_t allowed = read_allowed(hwloc, synthetic);
+    map->processors = calloc((size_t)n, sizeof *map->processors);
+    if (!allowed || !map->processors) {
+        hwloc_bitmap_free(allowed);
+        return qn_fail(err, QN_NO_MEMORY, "no memory for the map of %d processors", n);
+    }
+    for (int i = 0; i < n; i++) {
+        const hwloc_obj_t object = hwloc_get_obj_by_type(hwloc, HWLOC_OBJ_PU, (unsigned)i);
+        struct qn_processor *const p = &map->processors[map->n++];
+        *p = describe_processor(hwloc, object, allowed);
+        map->n_allowed += p->allowed;
+        if (p->core >= map->n_cores) map->n_cores = p->core + 1;
+    }
+    hwloc_bitmap_free(allowed);
+    map->n_packages = at_least_one(hwloc_get_nbobjs_by_type(hwloc, HWLOC_OBJ_PACKAGE));
+    map->n_l3 = at_least_one(hwloc_get_nbobjs_by_type(hwloc, HWLOC_OBJ_L3CACHE));
+    map->n_numa = at_least_one(hwloc_get_nbobjs_by_type(hwloc, HWLOC_OBJ_NUMANODE));
+    map->n_kinds = at_least_one(hwloc_cpukinds_get_nr(hwloc, 0));
+    return QN_OK;
+}
+
+enum qn_status qn_machine_map_read(const char *synthetic, struct qn_machine_map *map,
+                                   struct qn_error *err) {
+    *map = (struct qn_machine_map){0};
+    const enum qn_status status = read_hwloc(synthetic, read_map, map, err);
+    if (status != QN_OK) qn_machine_map_free(map);
+    return status;
+}
+
+void qn_machine_map_free(struct qn_machine_map *map) {
+    free(map->processors);
+    *map = (struct qn_machine_map){0};
 }

@@ -6,6 +6,9 @@
 #ifndef QN_HOST_TOPOLOGY_H
 #define QN_HOST_TOPOLOGY_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "base/status.h"
 
 struct qn_core {
@@ -38,5 +41,28 @@ void qn_topology_order(struct qn_core *cores, int n_cores);
  * only the fastest kind counts, and the next one too where the fastest is a single core (a
  * "prime" core of phones). */
 int qn_topology_default(const struct qn_core *cores, int n_cores, int n_allowed, double quota);
+
+/* ---- the whole machine ---- */
+
+/* A processor (hardware thread) and where it sits; every index counts from 0 over the machine. */
+struct qn_processor {
+    int cpu; /* operating-system index */
+    int core, l3, numa, package;
+    int kind;       /* as of struct qn_core */
+    size_t l3_size; /* bytes of its L3 domain, 0 when not known */
+    bool allowed;   /* in the affinity mask */
+};
+
+struct qn_machine_map {
+    int n; /* processors, those of a package, an L3 domain and a core side by side */
+    struct qn_processor *processors; /* [n] */
+    int n_packages, n_numa, n_l3, n_cores, n_kinds, n_allowed;
+};
+
+/* What a report shows of the machine, processors that may not be used included. `synthetic` and
+ * errors as of qn_topology_read; where hwloc cannot tell, the map is empty. */
+enum qn_status qn_machine_map_read(const char *synthetic, struct qn_machine_map *map,
+                                   struct qn_error *err);
+void qn_machine_map_free(struct qn_machine_map *map); /* idempotent */
 
 #endif

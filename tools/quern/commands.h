@@ -13,5 +13,6 @@ int command_bench(int argc, char **argv);
 int command_plan(int argc, char **argv);
 int command_inspect(int argc, char **argv);
 int command_verify(int argc, char **argv);
+int command_doctor(int argc, char **argv);
 
 #endif

@@ -23,6 +23,7 @@ static const struct {
     {"plan", "memory and steps of a model, before loading it", command_plan},
     {"inspect", "what a file holds and what the engine makes of it", command_inspect},
     {"verify", "is a model right? weights, cache, attention, output", command_verify},
+    {"doctor", "what this machine is, and what of it costs speed", command_doctor},
 };
 
 static void print_help(FILE *out) {

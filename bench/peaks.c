@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * quern-bench-peaks: the probes of `quern doctor` beside loops that share nothing with them: a sum
+ * over an array, as STREAM reads, and multiply-adds that the compiler makes from plain C. They are
+ * to agree within 5 %; exit status 1 if they do not on a machine that is quiet enough to tell.
+ */
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "report/machine.h"
+
+/* ---- the other loops ---- */
+
+enum { LANES = 16, SUMS = 24, ROUNDS = 100000, RUN_SIZE = 8 << 20 };
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+
+/* a[i] = a[i] * x + y for independent a: with 512-bit vectors each is one register, with 256-bit
+ * ones half of the sums make as many chains. */
+#define PLAIN_FMA(name, features, n_sums)                                                          \
+    __attribute__((target(features), optimize("O3", "fp-contract=fast"))) static void name(        \
+        void *context, int thread) {                                                               \
+        (void)thread;                                                                              \
+        lanes a[n_sums], x = *(const lanes *)context, y = x;                                       \
+        for (int i = 0; i < (n_sums); i++) a[i] = x + (float)i;                                    \
+        for (int r = 0; r < ROUNDS; r++)                                                           \
+            _Pragma("GCC unroll 24") for (int i = 0; i < (n_sums); i++) a[i] = a[i] * x + y;       \
+        for (int i = 1; i < (n_sums); i++) a[0] += a[i];                                           \
+        __asm__ volatile("" : : "m"(a[0]));                                                        \
+    }
+
+#if defined(__x86_64__) && !defined(__clang__)
+PLAIN_FMA(fma_512, "avx512f", SUMS)
+PLAIN_FMA(fma_256, "avx2,fma", 6)
+
+static double plain_work(void (**run)(void *, int)) {
+    const bool wide = qn_cpu_bundles() >> QN_ISA_AVX512 & 1;
+    *run = wide ? fma_512 : fma_256;
+    if (!(qn_cpu_bundles() >> QN_ISA_AVX2 & 1)) return 0;
+    return 2.0 * LANES * ROUNDS * (wide ? SUMS : 6);
+}
+#else
+static double plain_work(void (**run)(void *, int)) {
+    (void)run;
+    return 0;
+}
+#endif
+
+/* A thread's doubles, of which a run sums the next `n_run`. */
+struct stream {
+    const double *data; /* [threads][n] */
+    size_t n, n_run;
+    size_t *at; /* [threads] */
+};
+
+__attribute__((optimize("O3", "fast-math"))) static void sum_slice(void *context, int thread) {
+    const struct stream *const s = context;
+    const double *const data = s->data + (size_t)thread * s->n + s->at[thread];
+    double sum = 0;
+    for (size_t i = 0; i < s->n_run; i++) sum += data[i];
+    __asm__ volatile("" : : "x"(sum));
+    s->at[thread] = s->at[thread] + 2 * s->n_run <= s->n ? s->at[thread] + s->n_run : 0;
+}
+
+static void touch_slice(void *context, int thread) {
+    const struct stream *const s = context;
+    double *const data = (double *)(uintptr_t)s->data + (size_t)thread * s->n;
+    for (size_t i = 0; i < s->n; i++) data[i] = (double)i;
+}
+
+/* ---- comparing ---- */
+
+/* 1 when they differ though the machine was quiet. */
+static int report(const char *what, int n_threads, const char *unit, const struct qn_rate *probe,
+                  double other) {
+    const double difference = 100 * (other / probe->best - 1);
+    const bool noisy = qn_rate_is_noisy(probe);
+    const bool apart = difference > 5 || difference < -5;
+    printf("%-13s %3d thread%s  probe %8.1f  plain loop %8.1f %-8s %+6.1f %%  %s\n", what,
+           n_threads, n_threads == 1 ? " " : "s", probe->best, other, unit, difference,
+           noisy   ? "too noisy to tell"
+           : apart ? "APART"
+                   : "agree");
+    return apart && !noisy;
+}
+
+static int compare_fma(struct qn_pool *pool) {
+    void (*run)(void *, int);
+    const double work = plain_work(&run);
+    if (work == 0) {
+        puts("f32           no plain loop for this processor and compiler");
+        return 0;
+    }
+    _Alignas(64) float ones[LANES];
+    for (int i = 0; i < LANES; i++) ones[i] = 0.5f;
+    const struct qn_rate probe = qn_machine_measure_peak(pool, qn_cpu_bundles(), QN_PEAK_F32);
+    return report("f32", qn_pool_n_threads(pool), "GFLOP/s", &probe,
+                  qn_machine_rate(pool, run, ones, work).best);
+}
+
+static int compare_read(struct qn_pool *pool) {
+    const int n_threads = qn_pool_n_threads(pool);
+    struct qn_rate probe;
+    struct qn_error err;
+    if (qn_machine_measure_read(pool, QN_LEVEL_MEMORY, &probe, &err) != QN_OK) {
+        fprintf(stderr, "quern-bench-peaks: %s\n", err.message);
+        return 1;
+    }
+    const struct qn_caches caches = qn_machine_caches();
+    const size_t size = qn_machine_footprint(&caches, QN_LEVEL_MEMORY, n_threads);
+    struct qn_arena arena;
+    if (qn_arena_open(size * (size_t)n_threads, true, &arena, &err) != QN_OK) {
+        fprintf(stderr, "quern-bench-peaks: %s\n", err.message);
+        return 1;
+    }
+    size_t at[QN_POOL_MAX_THREADS] = {0};
+    struct stream stream = {(const double *)(const void *)arena.data, size / sizeof(double),
+                            RUN_SIZE / sizeof(double), at};
+    qn_pool_run(pool, touch_slice, &stream);
+    const double other = qn_machine_rate(pool, sum_slice, &stream, RUN_SIZE).best;
+    qn_arena_close(&arena);
+    return report("memory read", n_threads, "GB/s", &probe, other);
+}
+
+int main(void) {
+    struct qn_topology topology;
+    struct qn_error err;
+    if (qn_topology_read(NULL, &topology, &err) != QN_OK) {
+        fprintf(stderr, "quern-bench-peaks: %s\n", err.message);
+        return 1;
+    }
+    int apart = 0;
+    for (int n = 1; n <= topology.n_default;
+         n += topology.n_default > 1 ? topology.n_default - 1 : 1) {
+        const struct qn_pool_options options = {.n_threads = n, .pin = true};
+        struct qn_pool *pool;
+        if (qn_pool_new(&topology, &options, &pool, &err) != QN_OK) {
+            fprintf(stderr, "quern-bench-peaks: %s\n", err.message);
+            return 1;
+        }
+        apart += compare_fma(pool);
+        apart += compare_read(pool);
+        qn_pool_free(pool);
+    }
+    qn_topology_free(&topology);
+    return apart > 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Chooses peak loops; compiled with baseline flags only, as is the reading of memory.
+ */
+#include "kernels/peak.h"
+
+#include <string.h>
+
+#define QN_PEAK(bundle, kind, function, ops) qn_peak_fn function;
+#include "kernels/peak.def"
+#undef QN_PEAK
+
+static const struct {
+    enum qn_isa isa;
+    enum qn_peak peak;
+    struct qn_peak_loop loop;
+} loops[] = {
+#define QN_PEAK(bundle, kind, function, ops)                                                       \
+    {QN_ISA_##bundle, QN_PEAK_##kind, {function, (ops)*QN_PEAK_CHAINS}},
+#include "kernels/peak.def"
+#undef QN_PEAK
+    {QN_ISA_COUNT, QN_PEAK_COUNT, {NULL, 0}}, /* a build without instruction sets has no others */
+};
+
+struct qn_peak_loop qn_peak_find(uint32_t bundles, enum qn_peak peak) {
+    struct qn_peak_loop found = {NULL, 0};
+    for (size_t i = 0; i < sizeof loops / sizeof *loops; i++)
+        if (loops[i].peak == peak && (bundles >> loops[i].isa & 1)) found = loops[i].loop;
+    return found;
+}
+
+const char *qn_peak_name(enum qn_peak peak) {
+    static const char *const names[QN_PEAK_COUNT] = {"f32", "int8", "bf16"};
+    return names[peak];
+}
+
+enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles) {
+    if (qn_pack_act(form) == QN_ACT_Q8) return QN_PEAK_INT8;
+    if (form == QN_PACK_BF16 && qn_peak_find(bundles, QN_PEAK_BF16).run) return QN_PEAK_BF16;
+    return QN_PEAK_F32;
+}
+
+/* One stream, asked for 2 KiB ahead: on the machines tried, faster than two, four or eight streams,
+ * and than leaving it to the processor. */
+void qn_peak_read(const char *data, size_t size) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < size; i += 64) {
+        uint64_t word;
+        memcpy(&word, data + i, sizeof word);
+        __builtin_prefetch(data + i + 2048);
+        sum += word;
+    }
+    __asm__ volatile("" : : "r"(sum));
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Loops that do nothing but arithmetic: the most that a core's best instruction can do, against
+ * which kernels are held. Like kernels, each is compiled with the flags of its instruction set
+ * alone and may run only where dispatch allows that set.
+ */
+#ifndef QN_KERNELS_PEAK_H
+#define QN_KERNELS_PEAK_H
+
+#include "kernels/kernels.h"
+
+enum qn_peak {
+    QN_PEAK_F32,  /* multiply-adds of floats */
+    QN_PEAK_INT8, /* dots of unsigned and signed bytes into int32 */
+    QN_PEAK_BF16, /* dots of bf16 pairs into float */
+    QN_PEAK_COUNT
+};
+
+/* Runs so many rounds of QN_PEAK_CHAINS steps. */
+enum { QN_PEAK_CHAINS = 12 };
+typedef void qn_peak_fn(long rounds);
+
+struct qn_peak_loop {
+    qn_peak_fn *run; /* NULL: the instruction sets have nothing for it */
+    int ops;         /* of a round; a multiply-add counts as two */
+};
+
+/* The loop of the best instruction that the bundles have, of those compiled in. */
+struct qn_peak_loop qn_peak_find(uint32_t bundles, enum qn_peak peak);
+
+/* "f32", "int8", "bf16" */
+const char *qn_peak_name(enum qn_peak peak);
+
+/* The kind of arithmetic that bounds products of a packed form; bf16 weights are bounded by bf16
+ * dots where the bundles have them. */
+enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles);
+
+/* Reads `size` bytes in order, a word of each line of 64: as fast as a core asks for lines. size is
+ * a multiple of 64. */
+void qn_peak_read(const char *data, size_t size);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Measuring peaks. A run takes a millisecond or two, so that even on a busy machine some are left
+ * alone; a run counts as clean when every thread had its processor all the time.
+ */
+#include "report/machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "host/barrier.h"
+
+const char *qn_level_name(enum qn_level level) {
+    static const char *const names[QN_LEVEL_COUNT] = {"L2", "L3", "memory"};
+    return names[level];
+}
+
+/* ---- sizes ---- */
+
+enum { FOOTPRINT_UNIT = 1 << 16 };
+
+static size_t cache_size(int name, size_t otherwise) {
+    const long size = sysconf(name);
+    return size > 0 ? (size_t)size : otherwise;
+}
+
+struct qn_caches qn_machine_caches(void) {
+    return (struct qn_caches){.l2 = cache_size(_SC_LEVEL2_CACHE_SIZE, (size_t)1 << 20),
+                              .l3 = cache_size(_SC_LEVEL3_CACHE_SIZE, (size_t)32 << 20)};
+}
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+size_t qn_machine_footprint(const struct qn_caches *caches, enum qn_level level, int n_threads) {
+    const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    const size_t n = (size_t)n_threads;
+    size_t size = caches->l2 / 2;
+    if (level == QN_LEVEL_L3) size = smaller(4 * caches->l2, caches->l3 / 2 / n);
+    if (level == QN_LEVEL_MEMORY) {
+        size = 2 * caches->l3;
+        if (size < (size_t)256 << 20) size = (size_t)256 << 20;
+        size = smaller(size, memory / 4) / n;
+    }
+    return size < FOOTPRINT_UNIT ? FOOTPRINT_UNIT : size / FOOTPRINT_UNIT * FOOTPRINT_UNIT;
+}
+
+/* ---- runs ---- */
+
+enum { MAX_RUNS = 400, ENOUGH_CLEAN = 15, FEW_CLEAN = 5 };
+static const double MAX_SECONDS = 0.5;
+static const double CLEAN_SHARE = 0.97; /* of the elapsed time, spent on the processor */
+static const double NOISE = 0.05;
+
+struct elapsed {
+    _Alignas(QN_SIGNAL_ALIGNMENT) double start, end, cpu; /* seconds */
+};
+
+static double seconds(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+struct timed {
+    struct qn_pool *pool;
+    void (*run)(void *context, int thread);
+    void *context;
+    struct elapsed *elapsed; /* [threads] */
+};
+
+static void run_timed(void *context, int thread) {
+    struct timed *const t = context;
+    qn_pool_barrier(t->pool, thread);
+    struct elapsed *const e = &t->elapsed[thread];
+    e->start = seconds(CLOCK_MONOTONIC);
+    const double cpu = seconds(CLOCK_THREAD_CPUTIME_ID);
+    t->run(t->context, thread);
+    e->cpu = seconds(CLOCK_THREAD_CPUTIME_ID) - cpu;
+    e->end = seconds(CLOCK_MONOTONIC);
+}
+
+/* Seconds from the first start to the last end; whether the run was clean. */
+static double elapsed_of(const struct timed *t, bool *clean) {
+    double start = t->elapsed[0].start, end = t->elapsed[0].end;
+    *clean = true;
+    for (int i = 0; i < qn_pool_n_threads(t->pool); i++) {
+        const struct elapsed *const e = &t->elapsed[i];
+        if (e->start < start) start = e->start;
+        if (e->end > end) end = e->end;
+        if (e->cpu < CLEAN_SHARE * (e->end - e->start)) *clean = false;
+    }
+    return end - start;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+struct qn_rate qn_machine_rate(struct qn_pool *pool, void (*run)(void *context, int thread),
+                               void *context, double work) {
+    const int n_threads = qn_pool_n_threads(pool);
+    struct elapsed elapsed[QN_POOL_MAX_THREADS];
+    struct timed timed = {pool, run, context, elapsed};
+    double clean[MAX_RUNS], other[MAX_RUNS];
+    struct qn_rate rate = {0};
+    int n_other = 0;
+    qn_pool_run(pool, run_timed, &timed); /* warms up */
+    const double begun = seconds(CLOCK_MONOTONIC);
+    while (rate.n_runs < MAX_RUNS && rate.n_clean < ENOUGH_CLEAN &&
+           (rate.n_runs == 0 || seconds(CLOCK_MONOTONIC) - begun < MAX_SECONDS)) {
+        qn_pool_run(pool, run_timed, &timed);
+        bool is_clean;
+        const double giga = 1e-9 * work * n_threads / elapsed_of(&timed, &is_clean);
+        if (is_clean)
+            clean[rate.n_clean++] = giga;
+        else
+            other[n_other++] = giga;
+        rate.n_runs++;
+    }
+    double *const found = rate.n_clean > 0 ? clean : other;
+    const int n = rate.n_clean > 0 ? rate.n_clean : n_other;
+    qsort(found, (size_t)n, sizeof *found, compare_doubles);
+    rate.best = found[n - 1];
+    rate.median = found[n / 2];
+    return rate;
+}
+
+bool qn_rate_is_noisy(const struct qn_rate *rate) {
+    return rate->best > 0 && (rate->n_clean < FEW_CLEAN || rate->median < (1 - NOISE) * rate->best);
+}
+
+/* ---- arithmetic ---- */
+
+struct peak_run {
+    struct qn_peak_loop loop;
+    long rounds;
+};
+
+static void run_peak(void *context, int thread) {
+    (void)thread;
+    const struct peak_run *const p = context;
+    p->loop.run(p->rounds);
+}
+
+struct qn_rate qn_machine_measure_peak(struct qn_pool *pool, uint32_t bundles, enum qn_peak peak) {
+    /* 100 000 rounds of 12 steps at one or two steps a cycle: 0.2 to 0.4 ms at 3 GHz. */
+    struct peak_run run = {qn_peak_find(bundles & qn_cpu_bundles(), peak), 100000};
+    if (!run.loop.run) return (struct qn_rate){0};
+    return qn_machine_rate(pool, run_peak, &run, (double)run.rounds * run.loop.ops);
+}
+
+/* ---- reading ---- */
+
+struct read_run {
+    const char *data; /* [threads][slice] */
+    size_t slice;     /* bytes of a thread */
+    size_t chunk;     /* bytes of a run; divides the slice */
+    size_t *at;       /* [threads] where a thread's next run starts */
+    int repeats;      /* of a chunk */
+};
+
+/* The zero page would stand for memory that nobody has written. */
+static void run_first_touch(void *context, int thread) {
+    const struct read_run *const r = context;
+    memset((char *)(uintptr_t)r->data + (size_t)thread * r->slice, 1, r->slice);
+}
+
+static void run_read(void *context, int thread) {
+    const struct read_run *const r = context;
+    const char *const slice = r->data + (size_t)thread * r->slice;
+    for (int i = 0; i < r->repeats; i++) {
+        qn_peak_read(slice + r->at[thread], r->chunk);
+        r->at[thread] = r->at[thread] + r->chunk < r->slice ? r->at[thread] + r->chunk : 0;
+    }
+}
+
+enum qn_status qn_machine_measure_read(struct qn_pool *pool, enum qn_level level,
+                                       struct qn_rate *rate, struct qn_error *err) {
+    enum { RUN_SIZE = 8 << 20 }; /* a thread's bytes of a run: about a millisecond */
+    const int n_threads = qn_pool_n_threads(pool);
+    const struct qn_caches caches = qn_machine_caches();
+    const size_t footprint = qn_machine_footprint(&caches, level, n_threads);
+    struct read_run run = {.slice = footprint, .chunk = footprint, .repeats = 1};
+    if (footprint > RUN_SIZE) {
+        run.chunk = RUN_SIZE;
+        run.slice = footprint / RUN_SIZE * RUN_SIZE;
+    } else {
+        run.repeats = (int)(RUN_SIZE / footprint) + 1;
+    }
+    size_t at[QN_POOL_MAX_THREADS] = {0};
+    run.at = at;
+    struct qn_arena arena;
+    QN_TRY(qn_arena_open(run.slice * (size_t)n_threads, true, &arena, err));
+    run.data = arena.data;
+    qn_pool_run(pool, run_first_touch, &run);
+    *rate = qn_machine_rate(pool, run_read, &run, (double)run.chunk * run.repeats);
+    qn_arena_close(&arena);
+    return QN_OK;
+}
+
+/* Two bouts some time apart: what disturbed all of one shows as a median far below the best. */
+static struct qn_rate merge(const struct qn_rate *a, const struct qn_rate *b) {
+    return (struct qn_rate){.best = a->best > b->best ? a->best : b->best,
+                            .median = a->median < b->median ? a->median : b->median,
+                            .n_runs = a->n_runs + b->n_runs,
+                            .n_clean = a->n_clean + b->n_clean};
+}
+
+enum qn_status qn_machine_measure(struct qn_pool *pool, enum qn_isa isa,
+                                  struct qn_machine_limits *limits, struct qn_error *err) {
+    *limits = (struct qn_machine_limits){.n_threads = qn_pool_n_threads(pool), .isa = isa};
+    if (!(qn_cpu_bundles() >> isa & 1))
+        return qn_fail(err, QN_BAD_ARGUMENT, "this processor does not have %s", qn_isa_name(isa));
+    for (int bout = 0; bout < 2; bout++) {
+        for (int i = 0; i < QN_PEAK_COUNT; i++) {
+            struct qn_rate *const peak = &limits->peak[i];
+            const struct qn_rate rate =
+                qn_machine_measure_peak(pool, qn_isa_mask(isa), (enum qn_peak)i);
+            *peak = bout == 0 ? rate : merge(peak, &rate);
+        }
+        for (int i = 0; i < QN_LEVEL_COUNT; i++) {
+            struct qn_rate rate;
+            QN_TRY(qn_machine_measure_read(pool, (enum qn_level)i, &rate, err));
+            limits->read[i] = bout == 0 ? rate : merge(&limits->read[i], &rate);
+        }
+    }
+    return QN_OK;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The cache of measured limits.
+ */
+#include "report/machine_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the key ---- */
+
+/* The text after the colon of the first line that begins with `name`; "" when there is none. */
+static void read_field(FILE *file, const char *name, char *out, size_t size) {
+    char line[512];
+    out[0] = '\0';
+    rewind(file);
+    while (fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, name, strlen(name)) != 0 || !colon) continue;
+        colon += 1 + strspn(colon + 1, " \t");
+        snprintf(out, size, "%.*s", (int)strcspn(colon, "\n"), colon);
+        return;
+    }
+}
+
+void qn_machine_key_read(const char *root, enum qn_isa isa, int n_threads, int n_processors,
+                         struct qn_machine_key *key) {
+    *key = (struct qn_machine_key){
+        .cpu = "unknown", .isa = isa, .n_threads = n_threads, .n_processors = n_processors};
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/proc/cpuinfo", root);
+    FILE *file = fopen(path, "re");
+    if (!file) return;
+    read_field(file, "model name", key->cpu, sizeof key->cpu);
+    if (!key->cpu[0]) read_field(file, "CPU part", key->cpu, sizeof key->cpu); /* ARM */
+    if (!key->cpu[0]) snprintf(key->cpu, sizeof key->cpu, "unknown");
+    read_field(file, "microcode", key->microcode, sizeof key->microcode);
+    fclose(file);
+}
+
+bool qn_machine_cache_folder(char *folder, size_t size) {
+    const char *const cache = getenv("XDG_CACHE_HOME"), *const home = getenv("HOME");
+    int n = -1;
+    if (cache && cache[0] == '/')
+        n = snprintf(folder, size, "%s/quern", cache);
+    else if (home && home[0] == '/')
+        n = snprintf(folder, size, "%s/.cache/quern", home);
+    return n > 0 && (size_t)n < size;
+}
+
+/* FNV-1a of the key's text, so that any processor's name makes a file's name. */
+static bool file_name(const char *folder, const struct qn_machine_key *key, char *path,
+                      size_t size) {
+    char text[256];
+    snprintf(text, sizeof text, "%s|%s|%s|%d|%d", key->cpu, key->microcode, qn_isa_name(key->isa),
+             key->n_threads, key->n_processors);
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (const char *c = text; *c; c++) hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
+    const int n = snprintf(path, size, "%s/machine-%016llx.json", folder, (unsigned long long)hash);
+    return n > 0 && (size_t)n < size;
+}
+
+/* ---- figures as JSON ---- */
+
+static json_t *rate_to_json(const struct qn_rate *rate) {
+    return json_pack("{s:f, s:f, s:i, s:i}", "best", rate->best, "median", rate->median, "runs",
+                     rate->n_runs, "clean", rate->n_clean);
+}
+
+static bool rate_from_json(json_t *value, struct qn_rate *rate) {
+    return json_unpack(value, "{s:F, s:F, s:i, s:i}", "best", &rate->best, "median", &rate->median,
+                       "runs", &rate->n_runs, "clean", &rate->n_clean) == 0 &&
+           rate->best >= 0 && rate->best < 1e9;
+}
+
+static json_t *limits_to_json(const struct qn_machine_limits *limits) {
+    json_t *object = json_object();
+    for (int i = 0; i < QN_LEVEL_COUNT; i++)
+        json_object_set_new(object, qn_level_name((enum qn_level)i),
+                            rate_to_json(&limits->read[i]));
+    for (int i = 0; i < QN_PEAK_COUNT; i++)
+        json_object_set_new(object, qn_peak_name((enum qn_peak)i), rate_to_json(&limits->peak[i]));
+    return object;
+}
+
+static bool limits_from_json(const json_t *object, const struct qn_machine_key *key, int n_threads,
+                             struct qn_machine_limits *limits) {
+    *limits = (struct qn_machine_limits){.n_threads = n_threads, .isa = key->isa};
+    for (int i = 0; i < QN_LEVEL_COUNT; i++)
+        if (!rate_from_json(json_object_get(object, qn_level_name((enum qn_level)i)),
+                            &limits->read[i]))
+            return false;
+    for (int i = 0; i < QN_PEAK_COUNT; i++)
+        if (!rate_from_json(json_object_get(object, qn_peak_name((enum qn_peak)i)),
+                            &limits->peak[i]))
+            return false;
+    return true;
+}
+
+static json_t *to_json(const struct qn_machine_key *key, const struct qn_machine_figures *figures) {
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:o, s:o}", "cpu", key->cpu, "microcode",
+                     key->microcode, "isa", qn_isa_name(key->isa), "threads", key->n_threads,
+                     "processors", key->n_processors, "measured_at",
+                     (json_int_t)figures->measured_at, "one", limits_to_json(&figures->one), "all",
+                     limits_to_json(&figures->all));
+}
+
+static bool same_text(const json_t *object, const char *name, const char *text) {
+    const char *const found = json_string_value(json_object_get(object, name));
+    return found && strcmp(found, text) == 0;
+}
+
+bool qn_machine_cache_read(const char *folder, const struct qn_machine_key *key,
+                           struct qn_machine_figures *figures) {
+    char path[PATH_MAX];
+    if (!file_name(folder, key, path, sizeof path)) return false;
+    json_t *const object = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+    if (!object) return false;
+    const json_t *const when = json_object_get(object, "measured_at");
+    const bool ours =
+        same_text(object, "cpu", key->cpu) && same_text(object, "microcode", key->microcode) &&
+        same_text(object, "isa", qn_isa_name(key->isa)) && json_is_integer(when) &&
+        limits_from_json(json_object_get(object, "one"), key, 1, &figures->one) &&
+        limits_from_json(json_object_get(object, "all"), key, key->n_threads, &figures->all);
+    figures->measured_at = json_integer_value(when);
+    json_decref(object);
+    return ours;
+}
+
+/* ---- writing ---- */
+
+/* The folder and those above it. */
+static bool make_folders(const char *folder) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s", folder) >= (int)sizeof path) return false;
+    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash) *slash = '\0';
+        if (mkdir(path, 0700) != 0 && errno != EEXIST) return false;
+        if (!slash) return true;
+        *slash = '/';
+    }
+}
+
+/* mkostemp makes files of mode 0600. */
+static bool write_atomic(const char *path, json_t *object) {
+    char temporary[PATH_MAX];
+    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
+        return false;
+    const int fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0) return false;
+    const bool written = json_dumpfd(object, fd, JSON_INDENT(1)) == 0;
+    const bool closed = close(fd) == 0;
+    if (written && closed && rename(temporary, path) == 0) return true;
+    const int reason = errno;
+    unlink(temporary);
+    errno = reason;
+    return false;
+}
+
+enum qn_status qn_machine_cache_write(const char *folder, const struct qn_machine_key *key,
+                                      const struct qn_machine_figures *figures,
+                                      struct qn_error *err) {
+    char path[PATH_MAX];
+    json_t *const object = to_json(key, figures);
+    if (!object) return qn_fail(err, QN_NO_MEMORY, "no memory for the figures of this machine");
+    const bool done = file_name(folder, key, path, sizeof path) && make_folders(folder) &&
+                      write_atomic(path, object);
+    const int reason = errno;
+    json_decref(object);
+    if (done) return QN_OK;
+    return qn_fail(err, QN_IO, "the figures of this machine cannot be kept in %s: %s", folder,
+                   strerror(reason));
+}
+
+/* ---- both ---- */
+
+static enum qn_status measure_on(const struct qn_topology *topology, int n_threads, enum qn_isa isa,
+                                 struct qn_machine_limits *limits, struct qn_error *err) {
+    const struct qn_pool_options options = {.n_threads = n_threads, .pin = true};
+    struct qn_pool *pool;
+    QN_TRY(qn_pool_new(topology, &options, &pool, err));
+    const enum qn_status status = qn_machine_measure(pool, isa, limits, err);
+    qn_pool_free(pool);
+    return status;
+}
+
+enum qn_status qn_machine_figures_get(const char *folder, bool fresh,
+                                      const struct qn_machine_key *key,
+                                      const struct qn_topology *topology,
+                                      struct qn_machine_figures *figures, struct qn_error *err) {
+    if (folder && !fresh && qn_machine_cache_read(folder, key, figures)) return QN_OK;
+    QN_TRY(measure_on(topology, 1, key->isa, &figures->one, err));
+    if (key->n_threads > 1)
+        QN_TRY(measure_on(topology, key->n_threads, key->isa, &figures->all, err));
+    else
+        figures->all = figures->one;
+    figures->measured_at = (long long)time(NULL);
+    struct qn_error ignored;
+    if (folder) qn_machine_cache_write(folder, key, figures, &ignored);
+    return QN_OK;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Measured limits: what is asked of the machine, what is kept, and when figures are not believed.
+ * No test here asserts a speed.
+ */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "report/machine_cache.h"
+
+/* ---- footprints ---- */
+
+Test(machine, footprints_lie_in_their_level) {
+    const struct qn_caches caches = {.l2 = 2 << 20, .l3 = (size_t)64 << 20};
+    const size_t l2 = qn_machine_footprint(&caches, QN_LEVEL_L2, 4);
+    const size_t l3 = qn_machine_footprint(&caches, QN_LEVEL_L3, 4);
+    const size_t memory = qn_machine_footprint(&caches, QN_LEVEL_MEMORY, 4);
+    cr_assert_eq(l2, 1 << 20);
+    cr_assert(l3 > caches.l2 && 4 * l3 <= caches.l3, "%zu", l3);
+    cr_assert(memory * 4 >= 2 * caches.l3 || memory > 0, "%zu", memory);
+    cr_assert_eq(l2 % (1 << 16) + l3 % (1 << 16) + memory % (1 << 16), 0);
+    const struct qn_caches tiny = {.l2 = 1, .l3 = 1};
+    for (int level = 0; level < QN_LEVEL_COUNT; level++)
+        cr_assert_gt(qn_machine_footprint(&tiny, (enum qn_level)level, 256), 0);
+}
+
+/* ---- noise ---- */
+
+Test(machine, noise_is_told) {
+    const struct qn_rate quiet = {100, 96, 20, 15}, scattered = {100, 94, 20, 15};
+    const struct qn_rate few = {100, 100, 400, 4}, none = {0};
+    cr_assert_not(qn_rate_is_noisy(&quiet));
+    cr_assert(qn_rate_is_noisy(&scattered));
+    cr_assert(qn_rate_is_noisy(&few));
+    cr_assert_not(qn_rate_is_noisy(&none), "what was not measured is not noisy");
+}
+
+/* ---- peaks ---- */
+
+Test(machine, peaks_exist_for_the_sets_that_have_them) {
+    cr_assert_null(qn_peak_find(1u << QN_ISA_REF, QN_PEAK_F32).run);
+    const uint32_t mine = qn_cpu_bundles();
+    if (mine >> QN_ISA_AVX2 & 1) {
+        cr_assert_eq(qn_peak_find(qn_isa_mask(QN_ISA_AVX2), QN_PEAK_F32).ops, 16 * QN_PEAK_CHAINS);
+        cr_assert_null(qn_peak_find(qn_isa_mask(QN_ISA_AVX2), QN_PEAK_BF16).run);
+    }
+    cr_assert_eq(qn_peak_of_form(QN_PACK_Q4_K, mine), QN_PEAK_INT8);
+    cr_assert_eq(qn_peak_of_form(QN_PACK_F16, mine), QN_PEAK_F32);
+    cr_assert_eq(qn_peak_of_form(QN_PACK_BF16, 1u << QN_ISA_REF), QN_PEAK_F32);
+}
+
+static void run_nothing(void *context, int thread) {
+    (void)context, (void)thread;
+}
+
+Test(machine, a_rate_counts_its_runs) {
+    struct qn_topology topology;
+    struct qn_pool *pool;
+    cr_assert_eq(qn_topology_read(NULL, &topology, NULL), QN_OK);
+    const struct qn_pool_options options = {.n_threads = 2, .pin = false};
+    cr_assert_eq(qn_pool_new(&topology, &options, &pool, NULL), QN_OK);
+    const struct qn_rate rate = qn_machine_rate(pool, run_nothing, NULL, 1);
+    cr_assert(rate.n_runs >= 1 && rate.n_clean <= rate.n_runs);
+    cr_assert(rate.best >= rate.median && rate.median > 0);
+    struct qn_machine_limits limits;
+    struct qn_error err;
+    for (int isa = 0; isa < QN_ISA_COUNT; isa++)
+        if (!(qn_cpu_bundles() >> isa & 1))
+            cr_assert_eq(qn_machine_measure(pool, (enum qn_isa)isa, &limits, &err), QN_BAD_ARGUMENT,
+                         "%s is not here", qn_isa_name((enum qn_isa)isa));
+    qn_pool_free(pool);
+    qn_topology_free(&topology);
+}
+
+/* ---- the cache ---- */
+
+static struct qn_machine_figures make_figures(void) {
+    struct qn_machine_figures f = {.measured_at = 1700000000};
+    f.one.peak[QN_PEAK_F32] = (struct qn_rate){123.5, 120.25, 30, 28};
+    f.all.read[QN_LEVEL_MEMORY] = (struct qn_rate){40.5, 39, 15, 15};
+    return f;
+}
+
+/* folder: of make_folder. */
+static void remove_folder(const char *folder) {
+    char command[192];
+    snprintf(command, sizeof command, "rm -r %.*s", (int)(strlen(folder) - strlen("/deeper/quern")),
+             folder);
+    cr_assert_eq(system(command), 0);
+}
+
+static void make_folder(char *folder, size_t size) {
+    char top[] = "/tmp/quern-cache-XXXXXX";
+    cr_assert_not_null(mkdtemp(top));
+    snprintf(folder, size, "%s/deeper/quern", top);
+}
+
+Test(machine, figures_come_back_for_their_key_alone) {
+    char folder[128];
+    make_folder(folder, sizeof folder);
+    struct qn_machine_key key = {
+        .cpu = "A \"CPU\"/<x>", .microcode = "0x1", .isa = QN_ISA_AVX2, .n_threads = 4};
+    const struct qn_machine_figures put = make_figures();
+    struct qn_machine_figures got;
+    cr_assert_not(qn_machine_cache_read(folder, &key, &got), "nothing yet");
+    cr_assert_eq(qn_machine_cache_write(folder, &key, &put, NULL), QN_OK);
+    cr_assert_eq(qn_machine_cache_write(folder, &key, &put, NULL), QN_OK, "again");
+    cr_assert(qn_machine_cache_read(folder, &key, &got));
+    cr_assert_eq(got.measured_at, put.measured_at);
+    cr_assert_eq(got.one.peak[QN_PEAK_F32].best, 123.5);
+    cr_assert_eq(got.all.read[QN_LEVEL_MEMORY].n_clean, 15);
+    cr_assert_eq(got.all.n_threads, 4);
+    struct qn_machine_key other = key;
+    other.isa = QN_ISA_AVX512;
+    cr_assert_not(qn_machine_cache_read(folder, &other, &got));
+    other = key;
+    strcpy(other.microcode, "0x2");
+    cr_assert_not(qn_machine_cache_read(folder, &other, &got), "new microcode, new figures");
+    other = key;
+    other.n_threads = 2;
+    cr_assert_not(qn_machine_cache_read(folder, &other, &got));
+    remove_folder(folder);
+}
+
+Test(machine, a_cache_that_is_not_ours_is_passed_over) {
+    char folder[128], command[320];
+    make_folder(folder, sizeof folder);
+    const struct qn_machine_key key = {.cpu = "c", .isa = QN_ISA_AVX2, .n_threads = 1};
+    const struct qn_machine_figures put = make_figures();
+    struct qn_machine_figures got;
+    cr_assert_eq(qn_machine_cache_write(folder, &key, &put, NULL), QN_OK);
+    snprintf(command, sizeof command, "test $(stat -c %%a %s/machine-*.json) = 600", folder);
+    cr_assert_eq(system(command), 0, "others may not read it");
+    static const char *const contents[] = {"", "[]", "{}", "{\\\"cpu\\\": \\\"c\\\"}", "nonsense"};
+    for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
+        snprintf(command, sizeof command, "for f in %s/machine-*; do echo \"%s\" > $f; done",
+                 folder, contents[i]);
+        cr_assert_eq(system(command), 0);
+        cr_assert_not(qn_machine_cache_read(folder, &key, &got), "%s", contents[i]);
+    }
+    remove_folder(folder);
+    struct qn_error err;
+    cr_assert_eq(qn_machine_cache_write("/dev/null/quern", &key, &put, &err), QN_IO);
+    cr_assert_not_null(strstr(err.message, "/dev/null/quern"));
+}
