@@ -136,9 +136,9 @@ def make_row(row: Row, models: Path, golden: Path) -> None:
                          golden / f"{row.name}.greedy.tsv")
 
 
-def make_folder(row: folder.Folder, out: Path, golden: Path) -> None:
+def make_folder(row: folder.Folder, out: Path, models: Path, golden: Path) -> None:
     place = out / row.name
-    folder.write(row, place, training.train_folder)
+    folder.write(row, place, models, training.train_folder)
     folder.check_words(row, place, corpus.AWKWARD)
     reference = folder.read_back(row, place)
     logits = model.logits_of(reference, golden_ids())
@@ -151,9 +151,9 @@ def make_folder(row: folder.Folder, out: Path, golden: Path) -> None:
 
 
 def write_folder_table(out: Path) -> None:
-    """models.tsv: folder, stage, model_type, type of the weights, file of logits."""
+    """models.tsv: folder, stage, model_type, type of the weights, file of logits, GGUF file."""
     lines = ["\t".join([row.name, row.stage, row.config["model_type"], row.dtype,
-                        f"hf-{row.name}.logits.npy"]) for row in FOLDERS]
+                        f"hf-{row.name}.logits.npy", row.gguf or "-"]) for row in FOLDERS]
     (out / "models.tsv").write_text("\n".join(lines) + "\n")
 
 
@@ -219,7 +219,7 @@ def main() -> None:
             make_row(row, models, golden)
     for row in FOLDERS:
         if not options.only or row.name in options.only:
-            make_folder(row, folders, golden)
+            make_folder(row, folders, models, golden)
     write_folder_table(folders)
     np.save(golden / "ids.npy", golden_ids())
     np.save(golden / "positions.npy", np.array(POSITIONS, dtype=np.int32))
