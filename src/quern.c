@@ -241,6 +241,7 @@ static enum qn_status new_session(struct quern_model *model,
         .huge_pages = model->huge_pages,
         .keep_going = options->keep_going,
         .keep_going_context = options->keep_going_context,
+        .tap = {options->tap, options->tap_context, options->tap_patterns},
     };
     inner.n_logits = or_default(options->n_logits, inner.n_sequences);
     /* A ubatch longer than the context is never full; its buffers would only take memory. */

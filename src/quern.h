@@ -116,6 +116,33 @@ QUERN_API size_t quern_text_next(struct quern_text_stream *stream, const struct 
 
 struct quern_session;
 
+/* A tensor inside a forward pass, float, some of its rows: row r, of the token at positions[r] of
+ * sequence sequences[r], is data[r * stride] ... Everything is valid during the call only.
+ *
+ * Names, in the order in which they come; N is the layer:
+ *   embed               the stream that enters layer 0: tokens, and learned positions
+ *   layers.N.attn_norm  input of Q, K and V, where a norm comes before (otherwise not there)
+ *   layers.N.q, k, v    with bias, heads side by side; before norms of heads and rotation
+ *   layers.N.k_rope     after norm and rotation, as it is cached
+ *   layers.N.q_rope     after norm and rotation
+ *   layers.N.attn       heads side by side, before the output projection
+ *   layers.N.attn_out   output projection with bias, before it is normalized or added to the stream
+ *   layers.N.ffn_norm   input of the MLP, as attn_norm
+ *   layers.N.mlp_out    output of the MLP, as attn_out
+ *   layers.N.out        the stream after the layer
+ *   final_norm          input of the head, of tokens whose logits are asked for
+ *   logits              of these
+ * Heads of q and k are as the file orders their rows: GGUF files of the llama architecture have
+ * the two components of a rotated pair beside each other, Hugging Face files half a head apart. */
+struct quern_tensor {
+    const char *name;
+    size_t n_rows, n_columns;
+    size_t stride; /* floats from row to row */
+    const float *data;
+    const int32_t *positions, *sequences; /* [n_rows] */
+};
+typedef void quern_tap_fn(void *context, const struct quern_tensor *tensor);
+
 struct quern_session_options { /* all zero: defaults */
     int n_ctx;                 /* positions of all sequences together; 0: min(the model's, 4096) */
     int n_ubatch;              /* tokens that go through the layers at once; 0: 512 */
@@ -125,6 +152,12 @@ struct quern_session_options { /* all zero: defaults */
     /* Called between ubatches; return false to stop. May be NULL. */
     bool (*keep_going)(void *context);
     void *keep_going_context;
+    /* Called within evals with every tensor that one of tap_patterns (shell globs, ended by NULL;
+     * NULL: all) matches, a ubatch at a time. Sees the same numbers that a session without it
+     * computes. NULL: nobody looks. */
+    quern_tap_fn *tap;
+    void *tap_context;
+    const char *const *tap_patterns;
 };
 
 QUERN_API enum quern_status quern_session_new(struct quern_model *model,

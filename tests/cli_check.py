@@ -401,6 +401,23 @@ def logits_are_a_numpy_array_of_all_positions(program: Program):
 
 
 @case
+def taps_are_files_beside_the_same_logits(program: Program):
+    folder = Path(program.scratch) / "taps"
+    plain = Path(program.scratch) / "plain.npy"
+    model = program.model("llama-f32")
+    program.succeeds("logits", model, "--ids", "1,2,3,4,5", "-o", plain)
+    program.succeeds("logits", model, "--ids", "1,2,3,4,5", "-ub", 2, "-o", folder,
+                     "--tap", "layers.*.attn_out,embed")
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "embed.npy", "layers.0.attn_out.npy", "layers.1.attn_out.npy", "logits.npy"]
+    assert (folder / "logits.npy").read_bytes() == plain.read_bytes()
+    assert read_npy((folder / "layers.1.attn_out.npy").read_bytes())[0] == (5, 64)
+    program.fails(2, ["folder"], "logits", model, "--ids", "1", "-o", "-", "--tap", "embed")
+    program.fails(1, ["cannot make the folder", "plain.npy/x"], "logits", model, "--ids", "1",
+                  "-o", plain / "x", "--tap", "embed")
+
+
+@case
 def logits_do_not_depend_on_how_they_are_computed(program: Program):
     ids = " ".join(str((7 * i) % 384) for i in range(100))
     for name in ("llama-q4_k", "qwen2-mixed"):

@@ -114,7 +114,7 @@ static void add_output(struct qn_plan *plan, const char *prepare_name, enum qn_b
 }
 
 static void add_qkv(struct qn_plan *plan, int layer) {
-    const bool by_row = plan->spec->hparams.qk_norm == QN_QK_NORM_ROW;
+    const bool by_row = plan->limits.tapped || plan->spec->hparams.qk_norm == QN_QK_NORM_ROW;
     add_product(plan, "attn_norm", QN_BUFFER_X, norm_before(plan, QN_ROLE_ATTN_NORM, layer),
                 (struct qn_step){
                     .layer = layer,
@@ -126,7 +126,7 @@ static void add_qkv(struct qn_plan *plan, int layer) {
                     .after = by_row ? QN_AFTER_NOTHING : QN_AFTER_STORE_KV,
                 });
     if (by_row)
-        add_step(plan, (struct qn_step){.op = QN_OP_STORE_KV, .layer = layer, .name = "qk_norm"});
+        add_step(plan, (struct qn_step){.op = QN_OP_STORE_KV, .layer = layer, .name = "store_kv"});
 }
 
 static void add_attention(struct qn_plan *plan, int layer) {

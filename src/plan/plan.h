@@ -35,7 +35,7 @@ enum qn_op {
     QN_OP_EMBED,     /* tokens -> X or EMBD, positions -> X or COS, SIN */
     QN_OP_PREPARE,   /* norm (if any) of `in`, made ready for the next products */
     QN_OP_MATMUL,    /* up to three products of the prepared rows */
-    QN_OP_STORE_KV,  /* whole rows of Q and K are normalized, K rotated, K and V go to the cache */
+    QN_OP_STORE_KV,  /* rows of Q and K normalized (if the family does), K rotated, K, V cached */
     QN_OP_ATTENTION, /* Q and the cache -> ATTN */
     QN_OP_RESIDUAL,  /* X <- X + norm (if any) of OUT */
     QN_OP_NORM,      /* X <- norm of X */
@@ -75,7 +75,7 @@ struct qn_step {
 struct qn_limits {
     int n_ctx, n_ubatch, n_sequences, n_logits, n_threads;
     enum qn_kv kv_k, kv_v; /* equal for now */
-    bool tapped;           /* each module's output stands in a buffer before it is added */
+    bool tapped;           /* Q, K, V and modules' outputs stand in buffers before they are used */
 };
 
 struct qn_buffer {

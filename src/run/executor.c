@@ -131,14 +131,17 @@ static void attention(const struct qn_executor *e, const struct qn_step *step, i
 
 /* ---- rows of the stream ------------------------------------------------------------------- */
 
-/* Norms of all heads of a token together, then K and V of the token go to the cache. */
+/* Norms of all heads of a token together, where the family has them, then K and V of the token go
+ * to the cache. */
 static void store_row(const struct qn_executor *e, const struct qn_step *step, int m) {
     const struct qn_hparams *const hp = &e->model->spec.hparams;
     const int q = hp->n_heads * hp->head_size, kv = hp->n_kv_heads * hp->head_size;
     float *const q_row = qn_buffer_row(e, QN_BUFFER_Q, m);
     float *const k_row = qn_buffer_row(e, QN_BUFFER_K, m);
-    qn_norm(e, QN_ROLE_ATTN_Q_NORM, step->layer, q_row, q, q_row);
-    qn_norm(e, QN_ROLE_ATTN_K_NORM, step->layer, k_row, kv, k_row);
+    if (hp->qk_norm == QN_QK_NORM_ROW) {
+        qn_norm(e, QN_ROLE_ATTN_Q_NORM, step->layer, q_row, q, q_row);
+        qn_norm(e, QN_ROLE_ATTN_K_NORM, step->layer, k_row, kv, k_row);
+    }
     qn_store_heads(e, step->layer, QN_BUFFER_K, 0, hp->n_kv_heads, m);
     qn_store_heads(e, step->layer, QN_BUFFER_V, 0, hp->n_kv_heads, m);
 }
@@ -173,6 +176,13 @@ static void each_row(const struct qn_executor *e, const struct qn_step *step, in
     }
 }
 
+/* Nobody goes on while the tap looks. */
+static void show(const struct qn_executor *e, const struct qn_step *step, int thread) {
+    qn_pool_barrier(e->model->pool, thread);
+    if (thread == 0) qn_tap_step(e, step);
+    qn_pool_barrier(e->model->pool, thread);
+}
+
 /* ---- walk ------------------------------------------------------------------------------- */
 
 static void walk(void *context, int thread) {
@@ -198,6 +208,7 @@ static void walk(void *context, int thread) {
             each_row(e, step, thread);
         }
         if (qn_step_has_barrier(step, n_rows)) qn_pool_barrier(e->model->pool, thread);
+        if (e->tap.call) show(e, step, thread);
     }
 }
 

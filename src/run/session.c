@@ -60,7 +60,7 @@ static enum qn_status make(struct qn_session *session, struct qn_error *err) {
                                      .n_threads = qn_pool_n_threads(model->pool),
                                      .kv_k = o->kv_k,
                                      .kv_v = o->kv_v,
-                                     .tapped = o->tapped};
+                                     .tapped = o->tap.call != NULL};
     QN_TRY(qn_plan_new(&model->spec, &limits, &session->plan, err));
     QN_TRY(qn_kv_blocks_new(o->n_ctx, session->plan.layout.n_blocks, o->n_sequences, &session->kv,
                             err));
@@ -71,6 +71,7 @@ static enum qn_status make(struct qn_session *session, struct qn_error *err) {
     session->executor.plan = &session->plan;
     session->executor.arena = session->arena.data;
     session->executor.blocks = session->kv.tables;
+    session->executor.tap = o->tap;
     set_rotation(session);
     return QN_OK;
 }

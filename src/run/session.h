@@ -13,9 +13,9 @@ struct qn_session_options {
     int n_ctx, n_ubatch, n_sequences, n_logits; /* all >= 1 */
     enum qn_kv kv_k, kv_v;
     bool huge_pages;
-    bool tapped;                       /* see qn_limits */
     bool (*keep_going)(void *context); /* may be NULL */
     void *keep_going_context;
+    struct qn_tap tap;
 };
 
 struct qn_batch {

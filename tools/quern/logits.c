@@ -14,9 +14,10 @@
 #include "loader.h"
 #include "npy.h"
 #include "output.h"
+#include "tap_files.h"
 
 struct logits_args {
-    const char *prompt, *ids, *ids_file, *output;
+    const char *prompt, *ids, *ids_file, *output, *tap;
 };
 
 static const struct option logits_options[] = {
@@ -27,7 +28,10 @@ static const struct option logits_options[] = {
     {"--ids-file", OPTION_TEXT, "FILE", 0, 0, offsetof(struct logits_args, ids_file), false, true,
      "ids from a file, separated by spaces, commas or newlines; - is standard input"},
     {"-o, --output", OPTION_TEXT, "F.npy", 0, 0, offsetof(struct logits_args, output), false, true,
-     "the file to write; - is standard output"},
+     "the file to write, or with --tap the folder; - is standard output"},
+    {"--tap", OPTION_TEXT, "NAME,...", 0, 0, offsetof(struct logits_args, tap), false, true,
+     "tensors inside the forward pass, each into a file of its own in the folder -o; a name may be "
+     "a glob: 'layers.*.attn_out'"},
 };
 
 static const struct option logits_context_options[] = {
@@ -74,9 +78,9 @@ static bool write_failed(const char *name) {
     return false;
 }
 
-static bool write_rows(struct quern_session *session, const struct token_list *ids, int chunk,
-                       int n_vocab, FILE *file, const char *name) {
-    if (!npy_write_header(file, ids->n, (size_t)n_vocab)) return write_failed(name);
+/* Evaluates in chunks; their logits go to the file, if there is one. */
+static bool eval_rows(struct quern_session *session, const struct token_list *ids, int chunk,
+                      int n_vocab, FILE *file, const char *name) {
     bool *all = malloc((size_t)chunk * sizeof *all);
     bool done = all != NULL;
     if (!done) out_error("no memory");
@@ -89,12 +93,18 @@ static bool write_rows(struct quern_session *session, const struct token_list *i
             out_error("%s", err.message);
             done = false;
         }
-        for (size_t i = 0; done && i < n; i++)
+        for (size_t i = 0; done && file != NULL && i < n; i++)
             if (!npy_write_floats(file, quern_session_logits(session, i), (size_t)n_vocab))
                 done = write_failed(name);
     }
     free(all);
     return done;
+}
+
+static bool write_rows(struct quern_session *session, const struct token_list *ids, int chunk,
+                       int n_vocab, FILE *file, const char *name) {
+    if (!npy_write_header(file, ids->n, (size_t)n_vocab)) return write_failed(name);
+    return eval_rows(session, ids, chunk, n_vocab, file, name);
 }
 
 /* A file that could not be written whole does not stay; a pipe or device is left alone. */
@@ -115,8 +125,35 @@ static bool write_file(struct quern_session *session, const struct token_list *i
     return done;
 }
 
+/* Rows of logits in any case; with a tap they come that way, with the other tensors. */
+static bool evaluate(struct quern_model *model, struct quern_session_options *options,
+                     const struct token_list *ids, int n_vocab, const struct logits_args *args) {
+    struct tap_files files = {.list = NULL};
+    if (args->tap != NULL) {
+        if (!tap_files_open(args->output, args->tap, ids->n, &files)) return false;
+        options->tap = tap_files_write;
+        options->tap_context = &files;
+        options->tap_patterns = files.patterns;
+    }
+    struct quern_session *session;
+    struct quern_error err;
+    bool done = quern_session_new(model, options, &session, &err) == QUERN_OK;
+    if (!done) {
+        out_error("%s", err.message);
+    } else {
+        done = args->tap != NULL
+                   ? eval_rows(session, ids, options->n_logits, n_vocab, NULL, NULL)
+                   : write_file(session, ids, options->n_logits, n_vocab, args->output);
+        quern_session_free(session);
+    }
+    tap_files_close(&files);
+    if (files.n_written > 0 && done && !files.failed)
+        fprintf(stderr, "%zu files in %s\n", files.n_written, args->output);
+    return done && !files.failed;
+}
+
 static bool compute(struct quern_model *model, const struct session_args *session_args,
-                    const struct token_list *ids, const char *path) {
+                    const struct token_list *ids, const struct logits_args *args) {
     struct quern_model_info info;
     quern_model_info(model, &info);
     const int chunk = chunk_rows(ids, session_args->n_batch, info.n_vocab);
@@ -128,19 +165,15 @@ static bool compute(struct quern_model *model, const struct session_args *sessio
     struct quern_session_options options = session_options_from(session_args);
     options.n_ctx = (int)ids->n;
     options.n_logits = chunk;
-    struct quern_session *session;
-    struct quern_error err;
-    if (quern_session_new(model, &options, &session, &err) != QUERN_OK) {
-        out_error("%s", err.message);
-        return false;
-    }
-    const bool done = write_file(session, ids, chunk, info.n_vocab, path);
-    quern_session_free(session);
-    return done;
+    return evaluate(model, &options, ids, info.n_vocab, args);
 }
 
 static int check_args(const struct logits_args *args) {
     const int sources = (args->prompt != NULL) + (args->ids != NULL) + (args->ids_file != NULL);
+    if (args->tap != NULL && args->output != NULL && strcmp(args->output, "-") == 0) {
+        out_error("--tap writes a folder: -o cannot be standard output");
+        return EXIT_WRONG_USAGE;
+    }
     if (sources == 1 && args->output != NULL) return EXIT_DONE;
     if (sources != 1)
         out_error("exactly one of -p, --ids and --ids-file is needed, found %d", sources);
@@ -168,7 +201,14 @@ int command_logits(int argc, char **argv) {
         .summary = "logits of every position into a NumPy file",
         .description = "Writes a float32 array (tokens, vocabulary): row i holds the logits after "
                        "token i. Rows are written as they are computed, so a long text needs no "
-                       "more memory than a short one.",
+                       "more memory than a short one.\n"
+                       "With --tap, -o is a folder that gets float32 files (tokens, columns) "
+                       "NAME.npy, and logits.npy. Names, of layer N: embed (the stream that enters "
+                       "layer 0); layers.N.attn_norm, .q, .k, .v (with bias, heads side by side), "
+                       ".q_rope, .k_rope (after norms of heads and rotation), .attn (before the "
+                       "output projection), .attn_out (after it), .ffn_norm, .mlp_out, .out (the "
+                       "stream after the layer); final_norm; logits. The numbers are those of a "
+                       "run without --tap.",
         .groups = groups,
         .n_groups = COUNT(groups),
         .positionals = positionals,
@@ -182,8 +222,7 @@ int command_logits(int argc, char **argv) {
     const int opened = loader_open(&model_args, false, &model);
     if (opened != EXIT_DONE) return opened;
     struct token_list ids = {.data = NULL};
-    const bool done =
-        gather_ids(model, &args, &ids) && compute(model, &session_args, &ids, args.output);
+    const bool done = gather_ids(model, &args, &ids) && compute(model, &session_args, &ids, &args);
     free(ids.data);
     quern_model_close(model);
     return done ? EXIT_DONE : EXIT_FAILED;
