@@ -78,31 +78,19 @@ static void prepare(const struct qn_executor *e, const struct qn_step *step, int
 static void attend(const struct qn_executor *e, const struct qn_step *step, int tile, int h0,
                    int h1) {
     const struct qn_model *const model = e->model;
-    const struct qn_hparams *const hp = &model->spec.hparams;
-    const struct qn_layout *const l = &e->plan->layout;
     const struct qn_ubatch *const u = e->ubatch;
-    const int first = u->tiles[tile], end = u->tiles[tile + 1], d = hp->head_size;
-    const int kv_head = h0 / (hp->n_heads / hp->n_kv_heads);
+    const int first = u->tiles[tile], end = u->tiles[tile + 1];
+    const int d = model->spec.hparams.head_size;
     for (int m = first; m < end; m++)
         qn_finish_heads(e, QN_ROLE_ATTN_Q_NORM, step->layer,
                         qn_buffer_row(e, QN_BUFFER_Q, m) + h0 * d, h1 - h0, m);
-    const struct qn_attention a = {
-        .q = qn_buffer_row(e, QN_BUFFER_Q, first) + h0 * d,
-        .q_ld = qn_buffer_ld(e, QN_BUFFER_Q),
-        .out = qn_buffer_row(e, QN_BUFFER_ATTN, first) + h0 * d,
-        .out_ld = qn_buffer_ld(e, QN_BUFFER_ATTN),
-        .pos = u->positions + first,
-        .blocks = e->blocks + (size_t)u->sequences[first] * (size_t)l->n_blocks,
-        .k = qn_k_layer(e, step->layer) + (size_t)kv_head * l->k_block,
-        .v = qn_v_layer(e, step->layer) + (size_t)kv_head * l->v_block,
-        .k_stride = l->k_block * (size_t)hp->n_kv_heads,
-        .v_stride = l->v_block * (size_t)hp->n_kv_heads,
-        .scale = hp->attn_scale,
-        .m = end - first,
-        .g = h1 - h0,
-        .d = d,
-        .window = qn_hparams_window(hp, step->layer),
-    };
+    struct qn_attention a = qn_attention_of(e, step->layer, u->sequences[first], h0, h1);
+    a.q = qn_buffer_row(e, QN_BUFFER_Q, first) + h0 * d;
+    a.q_ld = qn_buffer_ld(e, QN_BUFFER_Q);
+    a.out = qn_buffer_row(e, QN_BUFFER_ATTN, first) + h0 * d;
+    a.out_ld = qn_buffer_ld(e, QN_BUFFER_ATTN);
+    a.pos = u->positions + first;
+    a.m = end - first;
     model->kernels.attention[e->plan->limits.kv_k](&a);
 }
 

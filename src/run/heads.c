@@ -45,3 +45,23 @@ void qn_store_heads(const struct qn_executor *e, int layer, enum qn_buffer_id id
             qn_k_layer(e, layer) + at * l->k_block, qn_v_layer(e, layer) + at * l->v_block);
     }
 }
+
+struct qn_attention qn_attention_of(const struct qn_executor *e, int layer, int sequence, int h0,
+                                    int h1) {
+    const struct qn_hparams *const hp = &e->model->spec.hparams;
+    const struct qn_layout *const l = &e->plan->layout;
+    const size_t n_kv_heads = (size_t)hp->n_kv_heads;
+    const size_t kv_head = (size_t)(h0 / (hp->n_heads / hp->n_kv_heads));
+    return (struct qn_attention){
+        .blocks = e->blocks + (size_t)sequence * (size_t)l->n_blocks,
+        .k = qn_k_layer(e, layer) + kv_head * l->k_block,
+        .v = qn_v_layer(e, layer) + kv_head * l->v_block,
+        .k_stride = l->k_block * n_kv_heads,
+        .v_stride = l->v_block * n_kv_heads,
+        .scale = hp->attn_scale,
+        .softcap = hp->attn_softcap,
+        .g = h1 - h0,
+        .d = hp->head_size,
+        .window = qn_hparams_window(hp, layer),
+    };
+}

@@ -22,4 +22,9 @@ void qn_finish_heads(const struct qn_executor *e, enum qn_role norm, int layer, 
 void qn_store_heads(const struct qn_executor *e, int layer, enum qn_buffer_id id, int h0, int h1,
                     int m);
 
+/* Attention of a layer by query heads [h0, h1), which share a KV head, over what a sequence has
+ * cached; the caller adds the tokens: q, out, their strides, pos and m. */
+struct qn_attention qn_attention_of(const struct qn_executor *e, int layer, int sequence, int h0,
+                                    int h1);
+
 #endif
