@@ -9,6 +9,7 @@
 #include "formats/json_file.h"
 #include "formats/safetensors.h"
 #include "formats/shard_index.h"
+#include "formats/torch_file.h"
 
 enum { MAX_CONFIG_SIZE = 16 << 20 }; /* real ones have a few KB */
 
@@ -22,6 +23,7 @@ struct format {
 static const struct format formats[] = {
     {"safetensors", ".safetensors", "model.safetensors", "model.safetensors.index.json",
      qn_safetensors_read},
+    {"PyTorch", ".bin", "pytorch_model.bin", "pytorch_model.bin.index.json", qn_torch_read},
 };
 enum { N_FORMATS = sizeof formats / sizeof *formats };
 
