@@ -124,6 +124,9 @@ enum qn_activation {
 /* y[i] += x[i] */
 typedef void qn_add_fn(const float *x, int n, float *y);
 
+/* y[i] <- scale * x[i] + y[i], rounded once */
+typedef void qn_add_scaled_fn(float scale, const float *x, int n, float *y);
+
 /* x[i] <- cap * tanh(x[i] / cap), cap > 0: keeps x within (-cap, cap) (Gemma 2,
  * https://arxiv.org/abs/2408.00118). */
 typedef void qn_softcap_fn(float cap, int n, float *x);
@@ -187,6 +190,7 @@ struct qn_kernels {
     qn_rope_fn *rope[QN_ROPE_COUNT];
     qn_activation_fn *activation[QN_ACTIVATION_COUNT];
     qn_add_fn *add[1];
+    qn_add_scaled_fn *add_scaled[1];
     qn_softcap_fn *softcap[1];
     qn_kv_store_fn *kv_store[QN_KV_COUNT];
     qn_attention_fn *attention[QN_KV_COUNT];

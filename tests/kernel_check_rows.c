@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Checks of kernels that work on rows: prepare, norm, softmax, rope, activation, add,
- * softcap.
+ * add_scaled, softcap.
  *
  * Bounds count roundings: u = QN_U is the relative error of one. "+ u |y|" allows for the
  * expectation itself having been rounded to float. Exponentials, erf and tanh may be 2 ulp off
@@ -314,9 +314,11 @@ void check_activation(struct check *c, const struct check_kernel *const *kernels
     }
 }
 
-/* ---- add ---- */
+/* ---- additions ---- */
 
-void check_add(struct check *c, const struct check_kernel *const *kernels, int n) {
+/* Rounded once, so to the same bits everywhere: y + x, or scale x + y where scaled. */
+static void check_additions(struct check *c, const struct check_kernel *const *kernels, int n,
+                            bool scaled) {
     static struct qn_guarded input, output;
     static float old[SIZE_MAX_ROW], expected[SIZE_MAX_ROW];
     struct row_case at;
@@ -324,21 +326,33 @@ void check_add(struct check *c, const struct check_kernel *const *kernels, int n
         struct qn_random r = qn_random_open(at.seed);
         const enum qn_side side = i & 1 ? QN_SIDE_END : QN_SIDE_START;
         const size_t size = (size_t)at.n * sizeof(float);
+        const float scale = qn_random_float(&r);
         float *const x = qn_guarded_place(&input, size, side);
         qn_input_fill(at.input, &r, x, (size_t)at.n);
         qn_input_fill(QN_INPUT_RANDOM, &r, old, (size_t)at.n);
-        memcpy(expected, old, size);
-        c->ref.add[0](x, at.n, expected);
+        for (int k = 0; k < at.n; k++)
+            expected[k] = scaled ? fmaf(scale, x[k], old[k]) : old[k] + x[k];
         for (int j = 0; j < n; j++) {
             check_begin(c, kernels[j], at.input, at.seed, "n=%d", at.n);
             float *const y = qn_guarded_place(&output, size, side);
             memcpy(y, old, size);
-            kernels[j]->run.add(x, at.n, y);
+            if (scaled)
+                kernels[j]->run.add_scaled(scale, x, at.n, y);
+            else
+                kernels[j]->run.add(x, at.n, y);
             check_same_bits(c, y, expected, (size_t)at.n, "sum");
             check_intact(c, &output);
             check_end(c);
         }
     }
+}
+
+void check_add(struct check *c, const struct check_kernel *const *kernels, int n) {
+    check_additions(c, kernels, n, false);
+}
+
+void check_add_scaled(struct check *c, const struct check_kernel *const *kernels, int n) {
+    check_additions(c, kernels, n, true);
 }
 
 /* ---- softcap ---- */

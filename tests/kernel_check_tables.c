@@ -54,6 +54,7 @@ void check_tables(struct check *c) {
         SLOTS(rope)
         SLOTS(activation)
         SLOTS(add)
+        SLOTS(add_scaled)
         SLOTS(softcap)
         SLOTS(kv_store)
         SLOTS(attention)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Activations, gated or not, addition and the soft cap, as specified.
+ * Activations, gated or not, additions and the soft cap, as specified.
  */
 #include <assert.h>
 #include <math.h>
@@ -49,6 +49,10 @@ void qn_activation_relu__ref(const float *g, const float *u, int n, float *y) {
 
 void qn_add__ref(const float *x, int n, float *y) {
     for (int i = 0; i < n; i++) y[i] += x[i];
+}
+
+void qn_add_scaled__ref(float scale, const float *x, int n, float *y) {
+    for (int i = 0; i < n; i++) y[i] = fmaf(scale, x[i], y[i]);
 }
 
 void qn_softcap__ref(float cap, int n, float *x) {
