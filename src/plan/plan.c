@@ -196,15 +196,17 @@ static void add_head(struct qn_plan *plan) {
                              .n_products = 1,
                              .products = {{QN_ROLE_PROJECT_OUT, QN_ROLE_COUNT, QN_BUFFER_EMBD}},
                              .outputs_only = true});
-    add_product(plan, projected ? "head_in" : "output_norm",
-                projected ? QN_BUFFER_EMBD : QN_BUFFER_X, projected ? QN_ROLE_COUNT : norm,
-                (struct qn_step){
-                    .layer = -1,
-                    .name = "head",
-                    .n_products = 1,
-                    .products = {{QN_ROLE_OUTPUT, QN_ROLE_COUNT, QN_BUFFER_LOGITS}},
-                    .outputs_only = true,
-                });
+    add_product(
+        plan, projected ? "head_in" : "output_norm", projected ? QN_BUFFER_EMBD : QN_BUFFER_X,
+        projected ? QN_ROLE_COUNT : norm,
+        (struct qn_step){
+            .layer = -1,
+            .name = "head",
+            .n_products = 1,
+            .products = {{QN_ROLE_OUTPUT, QN_ROLE_COUNT, QN_BUFFER_LOGITS}},
+            .after = plan->spec->hparams.final_softcap > 0 ? QN_AFTER_SOFTCAP : QN_AFTER_NOTHING,
+            .outputs_only = true,
+        });
 }
 
 static void add_steps(struct qn_plan *plan) {

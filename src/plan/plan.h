@@ -48,7 +48,8 @@ enum qn_after {
     QN_AFTER_ADD,      /* the product was added to `out`, the residual stream */
     QN_AFTER_STORE_KV, /* K is normalized (if the family does) and rotated, K and V go to the cache
                         */
-    QN_AFTER_ACTIVATE  /* GATE <- activation(GATE) * UP, or activation(GATE) */
+    QN_AFTER_ACTIVATE, /* GATE <- activation(GATE) * UP, or activation(GATE) */
+    QN_AFTER_SOFTCAP   /* LOGITS are capped */
 };
 
 struct qn_product {

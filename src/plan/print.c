@@ -13,6 +13,7 @@ static const char *const after_names[] = {
     [QN_AFTER_ADD] = "add to x",
     [QN_AFTER_STORE_KV] = "rotate k, store k v",
     [QN_AFTER_ACTIVATE] = "activate",
+    [QN_AFTER_SOFTCAP] = "soft cap",
 };
 
 /* "576 x 576 Q4_1 + 192 x 576 Q4_1" */

@@ -72,6 +72,14 @@ static void activate(const struct qn_executor *e, const struct qn_step *step, in
     }
 }
 
+static void cap_logits(const struct qn_executor *e, int n0, int n1, int n_rows) {
+    const struct qn_model *const model = e->model;
+    for (int m = 0; m < n_rows; m++)
+        model->kernels.softcap[0](model->spec.hparams.final_softcap, n1 - n0,
+                                  qn_buffer_row(e, QN_BUFFER_LOGITS, e->ubatch->first_logits + m) +
+                                      n0);
+}
+
 static void run_product(const struct qn_executor *e, const struct qn_step *step,
                         const struct qn_product *product, int n0, int n1, int thread, int n_rows) {
     const struct qn_model *const model = e->model;
@@ -105,6 +113,7 @@ static void run_piece(const struct qn_executor *e, const struct qn_step *step,
     const enum qn_buffer_id out = step->products[group->first].out;
     if (step->after == QN_AFTER_STORE_KV && out != QN_BUFFER_Q) store_kv(e, step, out, n0, n1);
     if (step->after == QN_AFTER_ACTIVATE) activate(e, step, n0, n1, n_rows);
+    if (step->after == QN_AFTER_SOFTCAP) cap_logits(e, n0, n1, n_rows);
 }
 
 /* ---- division --------------------------------------------------------------------------- */
