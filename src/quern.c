@@ -309,3 +309,73 @@ void quern_session_info(const struct quern_session *session, struct quern_sessio
                                             inner->plan.layout.total - inner->plan.layout.kv_size,
                                         .bytes_read = inner->bytes_read};
 }
+
+struct qn_session *qn_session_of(struct quern_session *session) {
+    return session->inner;
+}
+
+/* ---- recording -------------------------------------------------------------------------- */
+
+bool quern_session_step(const struct quern_session *session, int number, struct quern_step *step) {
+    const struct qn_plan *const plan = &session->inner->plan;
+    if (number < 0 || number >= plan->n_steps) return false;
+    const struct qn_step *const s = &plan->steps[number];
+    *step = (struct quern_step){.layer = s->layer,
+                                .module = qn_module_name(qn_plan_module(plan, number)),
+                                .op = qn_op_name(s->op),
+                                .name = s->name,
+                                .bytes = s->bytes,
+                                .flops = s->flops};
+    return true;
+}
+
+enum quern_status quern_record_start(struct quern_session *session, size_t n_passes,
+                                     struct quern_error *err) {
+    struct qn_error inner = {0};
+    struct qn_session *const s = session->inner;
+    quern_record_stop(session);
+    const enum qn_status status =
+        qn_recorder_new(s->model->pool, n_passes, s->plan.n_steps, &s->executor.recorder, &inner);
+    return report(status, &inner, err);
+}
+
+void quern_record_stop(struct quern_session *session) {
+    qn_recorder_free(session->inner->executor.recorder);
+    session->inner->executor.recorder = NULL;
+}
+
+size_t quern_record_events(struct quern_session *session, int thread, struct quern_event *events,
+                           size_t capacity, uint64_t *lost) {
+    struct qn_recorder *const r = session->inner->executor.recorder;
+    uint64_t unused = 0;
+    size_t n = 0;
+    struct qn_event event;
+    if (!r || thread < 0 || thread >= r->n_threads) return 0;
+    const struct qn_tick_pair now = qn_tick_pair_read(r->counter);
+    while (n < capacity && qn_record_events(r, thread, &event, 1, lost ? lost : &unused))
+        events[n++] = (struct quern_event){qn_ticks_to_ns(event.start, r->started, now),
+                                           qn_ticks_to_ns(event.worked, r->started, now),
+                                           qn_ticks_to_ns(event.end, r->started, now),
+                                           event.pass,
+                                           event.step,
+                                           event.pieces};
+    return n;
+}
+
+size_t quern_record_passes(struct quern_session *session, struct quern_pass *passes,
+                           size_t capacity, uint64_t *lost) {
+    struct qn_recorder *const r = session->inner->executor.recorder;
+    uint64_t unused = 0, first;
+    size_t n = 0;
+    struct qn_pass pass;
+    if (!r) return 0;
+    const struct qn_tick_pair now = qn_tick_pair_read(r->counter);
+    while (n < capacity && qn_record_passes(r, &pass, 1, &first, lost ? lost : &unused))
+        passes[n++] = (struct quern_pass){.start_ns = qn_ticks_to_ns(pass.start, r->started, now),
+                                          .end_ns = qn_ticks_to_ns(pass.end, r->started, now),
+                                          .n_tokens = pass.m,
+                                          .n_logits = pass.n_outputs,
+                                          .position = pass.position,
+                                          .decode = pass.decode};
+    return n;
+}

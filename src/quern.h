@@ -4,8 +4,9 @@
  * open) and a session (KV cache and work buffers; one caller at a time). Nothing here prints,
  * exits or aborts: what can fail returns a status and fills a sentence.
  *
- * After quern_session_new, nothing allocates and nothing can fail except QUERN_CONTEXT_FULL,
- * QUERN_BAD_ARGUMENT (an id or position out of range) and QUERN_CANCELLED.
+ * After quern_session_new, nothing allocates but quern_record_start, and nothing else can fail
+ * except with QUERN_CONTEXT_FULL, QUERN_BAD_ARGUMENT (an id or position out of range) and
+ * QUERN_CANCELLED.
  */
 #ifndef QUERN_H
 #define QUERN_H
@@ -197,6 +198,57 @@ struct quern_session_info {
 };
 QUERN_API void quern_session_info(const struct quern_session *session,
                                   struct quern_session_info *info);
+
+/* ---- recording -------------------------------------------------------------------------- */
+
+/* When each thread worked and waited, step by step. Times are nanoseconds of CLOCK_MONOTONIC, from
+ * the processor's counter where that is steady. Recording changes no result, and nothing allocates
+ * while it is on; off, it costs a branch a step. */
+
+/* A step of the session's plan. */
+struct quern_step {
+    int layer;          /* -1 outside the layers */
+    const char *module; /* "embed", "norm", "attn", "mlp", "head" */
+    const char *op;     /* "matmul", "attention", ... */
+    const char *name;   /* "qkv", "down", ... */
+    uint64_t bytes;     /* of packed weights that it reads */
+    uint64_t flops;     /* of its products, for each token */
+};
+/* False when there is no such step; numbers start at 0. The names live as long as the session. */
+QUERN_API bool quern_session_step(const struct quern_session *session, int number,
+                                  struct quern_step *step);
+
+struct quern_event {
+    uint64_t start_ns;    /* the step before had ended */
+    uint64_t work_end_ns; /* the thread's own part was done */
+    uint64_t end_ns;      /* all threads had met; work_end_ns where they need not meet */
+    uint32_t pass;        /* which forward pass since recording started, from 0 */
+    uint16_t step;        /* see quern_session_step */
+    uint16_t pieces;      /* pieces or rows of the step's work that the thread did */
+};
+
+/* Tokens that went through all steps together. */
+struct quern_pass {
+    uint64_t start_ns, end_ns; /* on the thread that called quern_session_eval */
+    int n_tokens, n_logits;    /* tokens; those whose logits were computed */
+    int position;              /* of the last token */
+    bool decode;               /* one token of each sequence */
+};
+
+/* Records from now on; rings hold the last n_passes passes (rounded up to a power of two). What was
+ * recorded before is forgotten. Allocates, unlike everything else of a session.
+ * Errors: QUERN_BAD_ARGUMENT (0 passes), QUERN_NO_MEMORY; nothing is recorded then. */
+QUERN_API enum quern_status quern_record_start(struct quern_session *session, size_t n_passes,
+                                               struct quern_error *err);
+/* Ends the recording and forgets what was recorded. */
+QUERN_API void quern_record_stop(struct quern_session *session);
+/* Take the oldest events of a thread, or passes, that were not taken yet, at most `capacity`;
+ * return their number, 0 when nothing is left or recorded. *lost grows by those that rings which
+ * were full dropped before; may be NULL. */
+QUERN_API size_t quern_record_events(struct quern_session *session, int thread,
+                                     struct quern_event *events, size_t capacity, uint64_t *lost);
+QUERN_API size_t quern_record_passes(struct quern_session *session, struct quern_pass *passes,
+                                     size_t capacity, uint64_t *lost);
 
 /* ---- sampler ---------------------------------------------------------------------------- */
 

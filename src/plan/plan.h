@@ -119,6 +119,20 @@ uint32_t qn_step_writes(const struct qn_step *step);
 bool qn_step_has_barrier(const struct qn_step *step, int m);
 
 const char *qn_op_name(enum qn_op op);
+
+/* The parts of a model that its time is told by. A PREPARE that normalizes is NORM; one that only
+ * brings rows into another form belongs to the product that reads them. */
+enum qn_module {
+    QN_MODULE_EMBED,
+    QN_MODULE_NORM,
+    QN_MODULE_ATTN,
+    QN_MODULE_MLP,
+    QN_MODULE_HEAD,
+    QN_MODULE_COUNT
+};
+enum qn_module qn_plan_module(const struct qn_plan *plan, int step);
+const char *qn_module_name(enum qn_module module); /* "embed", "norm", "attn", "mlp", "head" */
+
 /* Name -> cache type; false when there is none of that name. */
 bool qn_kv_parse(const char *name, enum qn_kv *kv);
 const char *qn_kv_name(enum qn_kv kv);

@@ -26,17 +26,19 @@ static void embed_token(const struct qn_executor *e, int m, int thread) {
     model->kernels.add[0](learned, hp->n_embd, x);
 }
 
-static void embed(const struct qn_executor *e, int thread) {
+static int embed(const struct qn_executor *e, int thread) {
     const struct qn_hparams *const hp = &e->model->spec.hparams;
     const int n_threads = qn_pool_n_threads(e->model->pool), half = hp->n_rot / 2;
+    const int start = qn_share(e->ubatch->m, thread, n_threads);
     const int end = qn_share(e->ubatch->m, thread + 1, n_threads);
-    for (int m = qn_share(e->ubatch->m, thread, n_threads); m < end; m++) {
+    for (int m = start; m < end; m++) {
         embed_token(e, m, thread);
         for (int set = 0; set < hp->n_rope_sets; set++)
             qn_rope_angles(e->ubatch->positions[m], e->rope_frequency + set * half, half,
                            e->rope_scale[set], qn_buffer_row(e, QN_BUFFER_COS, m) + set * half,
                            qn_buffer_row(e, QN_BUFFER_SIN, m) + set * half);
     }
+    return end - start;
 }
 
 /* ---- prepare ---------------------------------------------------------------------------- */
@@ -60,16 +62,17 @@ static void prepare_row(const struct qn_executor *e, const struct qn_step *step,
             model->kernels.prepare[act](x, k, qn_act_row(e, act, thread, row, n_rows));
 }
 
-static void prepare(const struct qn_executor *e, const struct qn_step *step, int thread,
-                    int n_rows) {
+static int prepare(const struct qn_executor *e, const struct qn_step *step, int thread,
+                   int n_rows) {
     const int n_threads = qn_pool_n_threads(e->model->pool);
     if (n_rows == 1) {
         prepare_row(e, step, thread, 0, 1);
-        return;
+        return 1;
     }
+    const int start = qn_share(n_rows, thread, n_threads);
     const int end = qn_share(n_rows, thread + 1, n_threads);
-    for (int row = qn_share(n_rows, thread, n_threads); row < end; row++)
-        prepare_row(e, step, thread, row, n_rows);
+    for (int row = start; row < end; row++) prepare_row(e, step, thread, row, n_rows);
+    return end - start;
 }
 
 /* ---- attention -------------------------------------------------------------------------- */
@@ -96,25 +99,27 @@ static void attend(const struct qn_executor *e, const struct qn_step *step, int 
 
 /* Many tiles: KV heads of tiles are handed out, the longest (last) first. Few: each thread takes
  * an even run of query heads, and calls for those that share a KV head go together. */
-static void attention(const struct qn_executor *e, const struct qn_step *step, int thread) {
+static int attention(const struct qn_executor *e, const struct qn_step *step, int thread) {
     const struct qn_hparams *const hp = &e->model->spec.hparams;
     const int n_threads = qn_pool_n_threads(e->model->pool), n_tiles = e->ubatch->n_tiles;
     const int group = hp->n_heads / hp->n_kv_heads, n_items = n_tiles * hp->n_kv_heads;
+    int n_pieces = 0;
     if (n_items >= 4 * n_threads) {
-        for (int i; (i = qn_next_piece(e, step)) < n_items;) {
+        for (int i; (i = qn_next_piece(e, step)) < n_items; n_pieces++) {
             const int tile = n_tiles - 1 - i / hp->n_kv_heads, h0 = i % hp->n_kv_heads * group;
             attend(e, step, tile, h0, h0 + group);
         }
-        return;
+        return n_pieces;
     }
     const int n_units = n_tiles * hp->n_heads;
     const int end = qn_share(n_units, thread + 1, n_threads);
-    for (int unit = qn_share(n_units, thread, n_threads); unit < end;) {
+    for (int unit = qn_share(n_units, thread, n_threads); unit < end; n_pieces++) {
         const int h0 = unit % hp->n_heads, group_end = (h0 / group + 1) * group;
         const int h1 = end - unit < group_end - h0 ? h0 + end - unit : group_end;
         attend(e, step, unit / hp->n_heads, h0, h1);
         unit += h1 - h0;
     }
+    return n_pieces;
 }
 
 /* ---- rows of the stream ------------------------------------------------------------------- */
@@ -151,10 +156,11 @@ static void norm_row(const struct qn_executor *e, const struct qn_step *step, in
 }
 
 /* Each thread takes an even run of the tokens. */
-static void each_row(const struct qn_executor *e, const struct qn_step *step, int thread) {
+static int each_row(const struct qn_executor *e, const struct qn_step *step, int thread) {
     const int n_threads = qn_pool_n_threads(e->model->pool);
+    const int start = qn_share(e->ubatch->m, thread, n_threads);
     const int end = qn_share(e->ubatch->m, thread + 1, n_threads);
-    for (int m = qn_share(e->ubatch->m, thread, n_threads); m < end; m++) {
+    for (int m = start; m < end; m++) {
         if (step->op == QN_OP_STORE_KV)
             store_row(e, step, m);
         else if (step->op == QN_OP_RESIDUAL)
@@ -162,6 +168,7 @@ static void each_row(const struct qn_executor *e, const struct qn_step *step, in
         else
             norm_row(e, step, m);
     }
+    return end - start;
 }
 
 /* Nobody goes on while the tap looks. */
@@ -173,36 +180,77 @@ static void show(const struct qn_executor *e, const struct qn_step *step, int th
 
 /* ---- walk ------------------------------------------------------------------------------- */
 
+/* The thread's part of a step; the number of pieces or rows that it was. */
+static int run_step(const struct qn_executor *e, const struct qn_step *step, int thread,
+                    int n_rows) {
+    switch (step->op) {
+    case QN_OP_EMBED:
+        return embed(e, thread);
+    case QN_OP_PREPARE:
+        return prepare(e, step, thread, n_rows);
+    case QN_OP_MATMUL:
+        return qn_products_run(e, step, thread, n_rows);
+    case QN_OP_ATTENTION:
+        return attention(e, step, thread);
+    default:
+        return each_row(e, step, thread);
+    }
+}
+
+/* Waits for the other threads where the step has a barrier. */
+static void meet(const struct qn_executor *e, const struct qn_step *step, int thread, int n_rows) {
+    if (qn_step_has_barrier(step, n_rows)) qn_pool_barrier(e->model->pool, thread);
+}
+
+static void meet_recorded(const struct qn_executor *e, const struct qn_step *step, int thread,
+                          int n_rows, int n_pieces) {
+    qn_record_work(e->recorder, thread, (int)(step - e->plan->steps), n_pieces);
+    meet(e, step, thread, n_rows);
+    qn_record_end(e->recorder, thread, qn_step_has_barrier(step, n_rows));
+}
+
 static void walk(void *context, int thread) {
-    struct qn_executor *const e = context;
+    const struct qn_executor *const e = context;
+    if (e->recorder) qn_record_start(e->recorder, thread);
     for (int s = 0; s < e->plan->n_steps; s++) {
         const struct qn_step *const step = &e->plan->steps[s];
         const int n_rows = step->outputs_only ? e->ubatch->n_outputs : e->ubatch->m;
         if (n_rows == 0) continue;
-        switch (step->op) {
-        case QN_OP_EMBED:
-            embed(e, thread);
-            break;
-        case QN_OP_PREPARE:
-            prepare(e, step, thread, n_rows);
-            break;
-        case QN_OP_MATMUL:
-            qn_products_run(e, step, thread, n_rows);
-            break;
-        case QN_OP_ATTENTION:
-            attention(e, step, thread);
-            break;
-        default:
-            each_row(e, step, thread);
-        }
-        if (qn_step_has_barrier(step, n_rows)) qn_pool_barrier(e->model->pool, thread);
+        const int n_pieces = run_step(e, step, thread, n_rows);
+        if (e->recorder)
+            meet_recorded(e, step, thread, n_rows, n_pieces);
+        else
+            meet(e, step, thread, n_rows);
         if (e->tap.call) show(e, step, thread);
     }
+}
+
+/* What a recording says of a pass: its size, and the positions of the cache that it needs. */
+static struct qn_pass describe(const struct qn_executor *e, const struct qn_ubatch *u) {
+    struct qn_pass pass = {
+        .m = u->m, .n_outputs = u->n_outputs, .position = u->positions[u->m - 1], .decode = true};
+    for (int m = 0; m < u->m; m++) {
+        const bool ends = m + 1 == u->m || u->sequences[m + 1] != u->sequences[m];
+        const int window = e->model->spec.hparams.window;
+        const uint64_t all = (uint64_t)u->positions[m] + 1;
+        const uint64_t near = window && all > (uint64_t)window ? (uint64_t)window : all;
+        pass.visible[0] += all;
+        pass.visible[1] += near;
+        pass.read[0] += ends ? all : 0;
+        pass.read[1] += ends ? near : 0;
+        if (!ends) pass.decode = false;
+    }
+    return pass;
 }
 
 void qn_executor_run(struct qn_executor *executor, const struct qn_ubatch *ubatch) {
     executor->ubatch = ubatch;
     for (int s = 0; s < executor->plan->n_steps; s++)
         atomic_store_explicit(&executor->next[s], 0, memory_order_relaxed);
+    if (executor->recorder) {
+        const struct qn_pass pass = describe(executor, ubatch);
+        qn_record_pass_start(executor->recorder, &pass);
+    }
     qn_pool_run(executor->model->pool, walk, executor);
+    if (executor->recorder) qn_record_pass_end(executor->recorder);
 }

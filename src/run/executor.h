@@ -10,6 +10,7 @@
 
 #include "models/model.h"
 #include "plan/plan.h"
+#include "run/record.h"
 #include "run/tap.h"
 
 /* Tokens of one ubatch. A tile is a run of tokens of one sequence that attend together. */
@@ -37,6 +38,7 @@ struct qn_executor {
     atomic_int *next;               /* [n_steps] next piece of work to hand out */
     const struct qn_ubatch *ubatch;
     struct qn_tap tap;
+    struct qn_recorder *recorder; /* NULL: nothing is recorded */
 };
 
 /* Runs one ubatch; its tokens' blocks are in the tables. Logits go to rows first_logits ... of

@@ -120,10 +120,11 @@ static void run_piece(const struct qn_executor *e, const struct qn_step *step,
 
 /* Granules lie one behind the other on a line as long as their bytes; a thread takes those that
  * start within its even part of it. */
-static void run_fixed(const struct qn_executor *e, const struct qn_step *step, int thread,
-                      int n_rows) {
+static int run_fixed(const struct qn_executor *e, const struct qn_step *step, int thread,
+                     int n_rows) {
     const size_t n_threads = (size_t)qn_pool_n_threads(e->model->pool);
     size_t total = 0, base = 0;
+    int n_pieces = 0;
     for (int i = 0; i < n_groups(step); i++) {
         const struct group group = group_at(e, step, i);
         total += (size_t)((group.n + group.granule - 1) / group.granule) * group.cost;
@@ -137,15 +138,19 @@ static void run_fixed(const struct qn_executor *e, const struct qn_step *step, i
         const size_t end = to <= base ? 0 : (to - base + group.cost - 1) / group.cost;
         const int n0 = (int)(first < n ? first : n) * group.granule;
         const int n1 = min_int((int)(end < n ? end : n) * group.granule, group.n);
-        if (n0 < n1) run_piece(e, step, &group, n0, n1, thread, n_rows);
+        if (n0 < n1) {
+            run_piece(e, step, &group, n0, n1, thread, n_rows);
+            n_pieces++;
+        }
         base += n * group.cost;
     }
+    return n_pieces;
 }
 
 /* Pieces of about PIECE_ROWS rows, handed out in order. */
-static void run_handed_out(const struct qn_executor *e, const struct qn_step *step, int thread,
-                           int n_rows) {
-    int passed = 0, piece = qn_next_piece(e, step);
+static int run_handed_out(const struct qn_executor *e, const struct qn_step *step, int thread,
+                          int n_rows) {
+    int passed = 0, done = 0, piece = qn_next_piece(e, step);
     for (int i = 0; i < n_groups(step); i++) {
         const struct group group = group_at(e, step, i);
         const int rows = (PIECE_ROWS + group.granule - 1) / group.granule * group.granule;
@@ -153,15 +158,14 @@ static void run_handed_out(const struct qn_executor *e, const struct qn_step *st
         for (; piece - passed < n_pieces; piece = qn_next_piece(e, step)) {
             const int n0 = (piece - passed) * rows;
             run_piece(e, step, &group, n0, min_int(n0 + rows, group.n), thread, n_rows);
+            done++;
         }
         passed += n_pieces;
     }
+    return done;
 }
 
-void qn_products_run(const struct qn_executor *executor, const struct qn_step *step, int thread,
-                     int n_rows) {
-    if (n_rows >= DYNAMIC_ROWS)
-        run_handed_out(executor, step, thread, n_rows);
-    else
-        run_fixed(executor, step, thread, n_rows);
+int qn_products_run(const struct qn_executor *executor, const struct qn_step *step, int thread,
+                    int n_rows) {
+    return (n_rows >= DYNAMIC_ROWS ? run_handed_out : run_fixed)(executor, step, thread, n_rows);
 }

@@ -8,8 +8,8 @@
 
 #include "run/executor.h"
 
-/* This thread's part of the step for n_rows prepared rows. */
-void qn_products_run(const struct qn_executor *executor, const struct qn_step *step, int thread,
-                     int n_rows);
+/* This thread's part of the step for n_rows prepared rows; the number of pieces that it was. */
+int qn_products_run(const struct qn_executor *executor, const struct qn_step *step, int thread,
+                    int n_rows);
 
 #endif

@@ -93,6 +93,7 @@ enum qn_status qn_session_new(struct qn_model *model, const struct qn_session_op
 
 void qn_session_free(struct qn_session *session) {
     if (!session) return;
+    qn_recorder_free(session->executor.recorder);
     qn_plan_free(&session->plan);
     qn_kv_blocks_free(&session->kv);
     qn_arena_close(&session->arena);
