@@ -2,11 +2,12 @@
 #include "models/vocab.h"
 
 #include "models/vocab_gguf.h"
+#include "models/vocab_hf.h"
 
 enum qn_status qn_vocab_read(const struct qn_checkpoint *checkpoint, struct qn_tokenizer **out,
                              struct qn_error *err) {
     const struct qn_gguf *const gguf = qn_checkpoint_gguf(checkpoint);
     if (gguf) return qn_vocab_gguf_read(gguf, out, err);
-    return qn_fail(err, QN_UNSUPPORTED, "%s: this build reads no tokenizer from folders",
-                   qn_checkpoint_folder(checkpoint));
+    return qn_vocab_hf_read(qn_checkpoint_folder(checkpoint), qn_checkpoint_config(checkpoint), out,
+                            err);
 }

@@ -58,16 +58,32 @@ static size_t finish_held(struct qn_decoder *decoder, const char *data, size_t s
     return 0;
 }
 
+/* The first token of a text without every space that a U+2581 stands for. */
+static size_t emit_without_marks(struct qn_decoder *decoder, struct qn_text piece, char *out) {
+    size_t n = 0;
+    while (piece.size > 0) {
+        const char *space = memchr(piece.data, ' ', piece.size);
+        const size_t stop = space == NULL ? piece.size : (size_t)(space - piece.data);
+        n += emit(decoder, piece.data, stop, out + n);
+        piece.data += stop + (space != NULL);
+        piece.size -= stop + (space != NULL);
+    }
+    return n;
+}
+
 size_t qn_decoder_next(struct qn_decoder *decoder, const struct qn_tokenizer *tokenizer, int32_t id,
                        bool special, char *out, size_t capacity) {
     struct qn_text piece = qn_tokenizer_piece(tokenizer, id, special);
     if (capacity < 3 || (capacity - 3) / 3 < piece.size || piece.size == 0) return 0;
-    if (!decoder->started && tokenizer->vocab.model == QN_VOCAB_SPM &&
-        tokenizer->vocab.add_space_prefix && piece.data[0] == ' ') {
+    const bool first = !decoder->started;
+    decoder->started = true;
+    if (first && tokenizer->strip == QN_STRIP_MARKS) {
+        return emit_without_marks(decoder, piece, out);
+    }
+    if (first && tokenizer->strip == QN_STRIP_SPACE && piece.data[0] == ' ') {
         piece.data++;
         piece.size--;
     }
-    decoder->started = true;
     size_t used = 0, n = 0;
     if (decoder->n_held > 0) n = finish_held(decoder, piece.data, piece.size, out, &used);
     if (decoder->n_held > 0) return n;

@@ -63,27 +63,45 @@ static void make_cache(struct qn_encoding *encoding, size_t size) {
     encoding->cache_mask = entries - 1;
 }
 
+/* A stretch of normalized text: words, and added tokens that are looked for only now. */
+static enum qn_status encode_normalized(struct qn_encoding *encoding, const char *text, size_t size,
+                                        bool first, bool control, struct qn_error *err) {
+    struct qn_special_walk walk = {.text = text, .size = size, .control = control};
+    const struct qn_special_token *token;
+    do {
+        size_t begin, end;
+        token = qn_special_next(&encoding->tokenizer->normalized, &walk, &begin, &end);
+        QN_TRY(qn_split_encode(encoding, text + begin, end - begin, first && begin == 0, err));
+        if (token != NULL) QN_TRY(qn_ids_append(encoding->ids, &token->id, 1, err));
+    } while (token != NULL);
+    return QN_OK;
+}
+
+/* A stretch of text between added tokens. first: it starts the whole text. */
 static enum qn_status encode_segment(struct qn_encoding *encoding, const char *text, size_t size,
-                                     struct qn_error *err) {
+                                     bool first, bool control, struct qn_error *err) {
+    const struct qn_tokenizer *tokenizer = encoding->tokenizer;
     if (size == 0) return QN_OK;
-    return encoding->tokenizer->vocab.model == QN_VOCAB_SPM
-               ? qn_spm_encode(encoding, text, size, err)
-               : qn_bpe_encode(encoding, text, size, err);
+    if (tokenizer->vocab.model == QN_VOCAB_SPM) return qn_spm_encode(encoding, text, size, err);
+    const char *normalized = text;
+    QN_TRY(qn_normalize(&tokenizer->normalizers, encoding->normalized, &encoding->regex,
+                        &normalized, &size, err));
+    encoding->epoch = normalized == text ? 0 : ++encoding->last_epoch;
+    return encode_normalized(encoding, normalized, size, first, control, err);
 }
 
 /* text: valid UTF-8. */
 static enum qn_status encode_valid(struct qn_encoding *encoding, const char *text, size_t size,
                                    unsigned flags, struct qn_error *err) {
-    const struct qn_special *special = &encoding->tokenizer->special;
-    for (size_t at = 0; at < size;) {
-        int32_t id = -1;
-        const size_t found =
-            qn_special_find(special, text, at, size, (flags & QN_ENCODE_SPECIAL) != 0, &id);
-        QN_TRY(encode_segment(encoding, text + at, found - at, err));
-        if (found == size) break;
-        QN_TRY(qn_ids_append(encoding->ids, &id, 1, err));
-        at = found + special->tokens[id].size;
-    }
+    const bool control = (flags & QN_ENCODE_SPECIAL) != 0;
+    struct qn_special_walk walk = {.text = text, .size = size, .control = control};
+    const struct qn_special_token *token;
+    do {
+        size_t begin, end;
+        token = qn_special_next(&encoding->tokenizer->special, &walk, &begin, &end);
+        QN_TRY(encode_segment(encoding, text + begin, end - begin, begin == 0, control, err));
+        if (token != NULL) QN_TRY(qn_ids_append(encoding->ids, &token->id, 1, err));
+    } while (token != NULL);
     return QN_OK;
 }
 
@@ -106,17 +124,18 @@ static enum qn_status encode_any(struct qn_encoding *encoding, const char *text,
 enum qn_status qn_tokenizer_encode(const struct qn_tokenizer *tokenizer, const char *text,
                                    size_t size, unsigned flags, struct qn_ids *ids,
                                    struct qn_error *err) {
-    const struct qn_vocab *vocab = &tokenizer->vocab;
-    const bool ends = (flags & QN_ENCODE_BOS) != 0;
-    if (ends && vocab->add_bos && vocab->bos >= 0) QN_TRY(qn_ids_append(ids, &vocab->bos, 1, err));
+    const bool affixes = (flags & QN_ENCODE_BOS) != 0;
+    if (affixes) QN_TRY(qn_ids_append(ids, tokenizer->prefix, tokenizer->n_prefix, err));
     struct qn_encoding encoding = {.tokenizer = tokenizer, .ids = ids};
     make_cache(&encoding, size);
     const enum qn_status status = encode_any(&encoding, text, size, flags, err);
     qn_merger_free(&encoding.merger);
-    free(encoding.normalized.data);
+    for (size_t i = 0; i < 2; i++) free(encoding.normalized[i].data);
+    for (size_t i = 0; i < QN_PASSES_MAX; i++) free(encoding.rewritten[i].data);
+    qn_regex_work_free(encoding.regex);
     free(encoding.scratch.data);
+    free(encoding.lattice);
     free(encoding.cache);
     if (status != QN_OK) return status;
-    if (ends && vocab->add_eos && vocab->eos >= 0) return qn_ids_append(ids, &vocab->eos, 1, err);
-    return QN_OK;
+    return affixes ? qn_ids_append(ids, tokenizer->suffix, tokenizer->n_suffix, err) : QN_OK;
 }

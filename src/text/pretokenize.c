@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The table of pre-tokenizers by the names that GGUF files give them, and the walk over words.
+ * The table of pre-tokenizers by the names that GGUF files give them, and of rules by the
+ * expressions in tokenizer.json files.
  */
 #include "text/pretokenize.h"
 
@@ -130,31 +131,53 @@ const struct qn_pretokenizer *qn_pretokenizer_find(const char *name, size_t size
     return NULL;
 }
 
-void qn_words_start(struct qn_words *words, const struct qn_pretokenizer *pre, const char *text,
-                    size_t begin, size_t end) {
-    *words = (struct qn_words){.pre = pre, .text = text};
-    words->at[0] = begin;
-    words->end[0] = end;
-}
+/* Expressions as the families' files write them. whole: every character is in some match. */
+static const struct known_pattern {
+    const char *pattern;
+    const struct qn_cut *cut;
+    bool whole;
+} known_patterns[] = {
+    {QN_PATTERN_GPT2, gpt2, true},
+    {"'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", gpt2, true},
+    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p"
+     "{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     llama3, true},
+    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+"
+     "[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     qwen2, true},
+    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}"
+     "\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     qwen35, true},
+    {"[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?"
+     "i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+"
+     "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}"
+     "\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     gpt4o, true},
+    {"[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|["
+     "^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p"
+     "{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     tekken, true},
+    {"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}"
+     "\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     &deepseek_v3[2], false},
+    {"\\p{N}{1,3}", &deepseek_v3[0], false},
+    {"[一-龥぀-ゟ゠-ヿ]+", &deepseek_v3[1], false},
+    {"[\r\n]", &deepseek_coder[0], false},
+    {"[\\r\\n]", &deepseek_coder[0], false},
+    {"\\s?\\p{L}+", &deepseek_coder[1], false},
+    {"\\s?\\p{P}+", &deepseek_coder[2], false},
+    {"[一-龥ࠀ-一가-퟿]+", &deepseek_coder[3], false},
+    {"\\s?[!-/:-~！-／：-～‘-‟　-。]+", &deepseek_llm[2], false},
+    {"\\s+$", &deepseek_llm[3], false},
+};
 
-bool qn_words_next(struct qn_words *words, size_t *begin, size_t *end) {
-    const size_t last = words->pre->n_cuts - 1;
-    size_t level = last;
-    while (words->at[level] == words->end[level]) { /* this level's piece is used up */
-        if (level == 0) return false;
-        level--;
-    }
-    for (;; level++) {
-        const struct qn_cut *cut = &words->pre->cuts[level];
-        const size_t start = words->at[level];
-        const size_t stop = cut->next(cut, words->text, start, words->end[level]);
-        words->at[level] = stop;
-        if (level == last) {
-            *begin = start;
-            *end = stop;
-            return true;
+const struct qn_cut *qn_cut_find(struct qn_text pattern, bool whole) {
+    for (size_t i = 0; i < LENGTH(known_patterns); i++) {
+        const struct known_pattern *known = &known_patterns[i];
+        if (strlen(known->pattern) == pattern.size &&
+            memcmp(known->pattern, pattern.data, pattern.size) == 0) {
+            return known->whole || !whole ? known->cut : NULL;
         }
-        words->at[level + 1] = start;
-        words->end[level + 1] = stop;
     }
+    return NULL;
 }

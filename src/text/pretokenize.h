@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "text/tokenizer.h"
+#include "text/steps.h"
 #include "text/unicode.h"
 
 /* One rule. Which parameters count depends on next. */
@@ -41,17 +41,9 @@ struct qn_pretokenizer {
 /* NULL when the name is not known. */
 const struct qn_pretokenizer *qn_pretokenizer_find(const char *name, size_t size);
 
-/* Walks over the words of text[begin, end), which is valid UTF-8. */
-struct qn_words {
-    const struct qn_pretokenizer *pre;
-    const char *text;
-    size_t at[QN_CUTS_MAX], end[QN_CUTS_MAX]; /* what each rule has still to cut */
-};
-void qn_words_start(struct qn_words *words, const struct qn_pretokenizer *pre, const char *text,
-                    size_t begin, size_t end);
-/* The next word, text[*begin, *end); false when there is none. */
-bool qn_words_next(struct qn_words *words, size_t *begin, size_t *end);
-
+/* The rule of our own that cuts as the regular expression of a tokenizer.json does, or NULL. whole:
+ * only if every character is in some match. */
+const struct qn_cut *qn_cut_find(struct qn_text pattern, bool whole);
 /* The rules (scan_words.c, scan_runs.c); see there. */
 size_t qn_cut_gpt2(const struct qn_cut *cut, const char *text, size_t at, size_t end);
 size_t qn_cut_llama3(const struct qn_cut *cut, const char *text, size_t at, size_t end);

@@ -50,17 +50,30 @@ size_t qn_cut_runs(const struct qn_cut *cut, const char *text, size_t at, size_t
     return at;
 }
 
-/* \s+$ */
+/* Where white space that starts at text[at] and is followed by a line break or by nothing ends;
+ * `at` when there is no such. *run_end: where the white space ends. */
+static size_t trailing_end(const char *text, size_t at, size_t end, size_t *run_end) {
+    size_t length, newline = at, p = at;
+    for (; p < end && (qn_unicode_class_at(text + p, &length) & QN_CHAR_SPACE) != 0; p += length) {
+        if (text[p] == '\n') newline = p;
+    }
+    *run_end = p;
+    return p == end ? end : newline;
+}
+
+/* \s+$, where $ is the end of any line. */
 size_t qn_cut_trailing_space(const struct qn_cut *cut, const char *text, size_t at, size_t end) {
     (void)cut;
-    size_t start = end, length;
-    while (start > at) {
-        size_t p = start - 1;
-        while (((unsigned char)text[p] & 0xC0) == 0x80) p--;
-        if ((qn_unicode_class_at(text + p, &length) & QN_CHAR_SPACE) == 0) break;
-        start = p;
+    size_t p, length;
+    const size_t stop = trailing_end(text, at, end, &p);
+    if (stop > at) return stop;
+    while (p < end) {
+        size_t run_end;
+        (void)qn_unicode_class_at(text + p, &length);
+        if (trailing_end(text, p, end, &run_end) > p) return p;
+        p = run_end > p ? run_end : p + length;
     }
-    return start > at ? start : end;
+    return end;
 }
 
 /* Falcon looks for numbers after bytes have become characters of the byte alphabet. There the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Finds control and user-defined tokens in text: leftmost first, longest first.
+ * Finds added tokens in text: leftmost first, longest first.
  */
 #ifndef QN_TEXT_SPECIAL_H
 #define QN_TEXT_SPECIAL_H
@@ -10,29 +10,50 @@
 #include <stdint.h>
 
 #include "base/status.h"
-#include "text/tokenizer.h"
+#include "text/steps.h"
 
-/* A search takes time proportional to the text times the longest of these tokens, so that has a
+/* A search takes time proportional to the text times the longest of these texts, so that has a
  * limit; real ones have up to some 50 bytes. */
 enum { QN_SPECIAL_MAX = 1024 };
 
-struct qn_special {
-    int32_t *ids; /* [n] sorted by the bytes of their tokens */
-    size_t n;
-    size_t first[257]; /* ids[first[b] .. first[b + 1]) start with byte b */
-    const struct qn_text *tokens;
-    const uint8_t *kinds;
+struct qn_special_token {
+    struct qn_text text;
+    int32_t id;
+    bool control; /* counts only when special tokens are parsed */
+    bool single_word, lstrip, rstrip;
 };
 
-/* tokens and kinds are the caller's and stay. unknown: the id of the unknown token or -1. */
-enum qn_status qn_special_init(struct qn_special *special, const struct qn_text *tokens,
-                               const uint8_t *kinds, size_t n_tokens, int32_t unknown,
-                               struct qn_error *err);
+struct qn_special {
+    struct qn_special_token *tokens; /* [n] sorted by text; of equal ones the last is found */
+    size_t n;
+    size_t first[257]; /* tokens[first[b] .. first[b + 1]) start with byte b */
+};
+
+/* Takes tokens[n] over, which free() can free; their texts are the caller's and stay. Drops empty
+ * ones. */
+enum qn_status qn_special_init(struct qn_special *special, struct qn_special_token *tokens,
+                               size_t n, struct qn_error *err);
 void qn_special_free(struct qn_special *special);
 
-/* The first token in text[at, end): its position, or `end` when there is none; *id is the token.
- * control: control tokens count too. */
-size_t qn_special_find(const struct qn_special *special, const char *text, size_t at, size_t end,
-                       bool control, int32_t *id);
+/* A walk over the tokens that text[0, size), size > 0, starts with, shorter ones first. */
+struct qn_special_prefix {
+    size_t low, high, depth; /* start with 0 */
+};
+const struct qn_special_token *qn_special_prefix_next(const struct qn_special *special,
+                                                      struct qn_special_prefix *prefix,
+                                                      const char *text, size_t size);
+
+/* A walk over a text: stretches of plain text, each but the last with a token behind it. */
+struct qn_special_walk {
+    const char *text;
+    size_t size;
+    bool control;     /* control tokens count; else their texts are plain */
+    size_t at, taken; /* start with 0; nothing before taken is left */
+};
+/* The next plain stretch, text[*begin, *end), perhaps empty, and the token behind it, or NULL at
+ * the end of the text. */
+const struct qn_special_token *qn_special_next(const struct qn_special *special,
+                                               struct qn_special_walk *walk, size_t *begin,
+                                               size_t *end);
 
 #endif

@@ -9,13 +9,104 @@
 
 #include "text/private.h"
 
+/* The tokens that a vocabulary without recipe has looked for in text, by their kinds. */
+static enum qn_status init_special(struct qn_tokenizer *tokenizer, struct qn_error *err) {
+    const uint32_t n_tokens = tokenizer->vocab.n_tokens;
+    struct qn_special_token *tokens = malloc((n_tokens + (size_t)1) * sizeof *tokens);
+    if (tokens == NULL) return qn_fail(err, QN_NO_MEMORY, "no memory for special tokens");
+    size_t n = 0;
+    for (uint32_t id = 0; id < n_tokens; id++) {
+        const uint8_t kind = tokenizer->kinds[id];
+        const bool unknown = kind == QN_TOKEN_UNKNOWN && (int32_t)id == tokenizer->vocab.unknown;
+        if (kind != QN_TOKEN_USER_DEFINED && kind != QN_TOKEN_CONTROL && !unknown) continue;
+        if (tokenizer->tokens[id].size == 0) continue;
+        tokens[n++] = (struct qn_special_token){.text = tokenizer->tokens[id],
+                                                .id = (int32_t)id,
+                                                .control = kind != QN_TOKEN_USER_DEFINED};
+    }
+    return qn_special_init(&tokenizer->special, tokens, n, err);
+}
+
+/* Texts of added tokens that are looked for in normalized text, normalized themselves, one after
+ * another; offsets[i] is where that of added token i starts. */
+static enum qn_status normalize_added(struct qn_tokenizer *tokenizer,
+                                      const struct qn_recipe *recipe, size_t *offsets,
+                                      struct qn_error *err) {
+    struct qn_bytes buffers[2] = {0};
+    struct qn_regex_work *work = NULL;
+    enum qn_status status = QN_OK;
+    for (size_t i = 0; status == QN_OK && i < recipe->n_added; i++) {
+        offsets[i] = tokenizer->normalized_texts.size;
+        if (!recipe->added[i].normalized) continue;
+        const struct qn_text *token = &tokenizer->tokens[recipe->added[i].id];
+        const char *text = token->data;
+        size_t size = token->size;
+        status = qn_normalize(&tokenizer->normalizers, buffers, &work, &text, &size, err);
+        if (status == QN_OK) {
+            status = qn_bytes_append(&tokenizer->normalized_texts, text, size, err);
+        }
+    }
+    offsets[recipe->n_added] = tokenizer->normalized_texts.size;
+    free(buffers[0].data);
+    free(buffers[1].data);
+    qn_regex_work_free(work);
+    return status;
+}
+
+/* The added tokens that are looked for in normalized text, or in text as it comes. */
+static enum qn_status init_added(struct qn_tokenizer *tokenizer, const struct qn_recipe *recipe,
+                                 bool normalized, const size_t *offsets, struct qn_error *err) {
+    struct qn_special_token *tokens = malloc((recipe->n_added + 1) * sizeof *tokens);
+    if (tokens == NULL) return qn_fail(err, QN_NO_MEMORY, "no memory for added tokens");
+    size_t n = 0;
+    for (size_t i = 0; i < recipe->n_added; i++) {
+        const struct qn_added_token *added = &recipe->added[i];
+        if (added->normalized != normalized) continue;
+        const struct qn_text written = {tokenizer->normalized_texts.data + offsets[i],
+                                        offsets[i + 1] - offsets[i]};
+        tokens[n++] =
+            (struct qn_special_token){.text = normalized ? written : tokenizer->tokens[added->id],
+                                      .id = added->id,
+                                      .control = tokenizer->kinds[added->id] == QN_TOKEN_CONTROL,
+                                      .single_word = added->single_word,
+                                      .lstrip = added->lstrip,
+                                      .rstrip = added->rstrip};
+    }
+    return qn_special_init(normalized ? &tokenizer->normalized : &tokenizer->special, tokens, n,
+                           err);
+}
+
+static enum qn_status init_recipe(struct qn_tokenizer *tokenizer, const struct qn_recipe *recipe,
+                                  struct qn_error *err) {
+    tokenizer->has_recipe = true;
+    tokenizer->ignore_merges = recipe->ignore_merges;
+    tokenizer->byte_fallback = recipe->byte_fallback;
+    tokenizer->fuse_unknown = recipe->fuse_unknown;
+    QN_TRY(
+        qn_passes_init(&tokenizer->normalizers, recipe->normalizers, recipe->n_normalizers, err));
+    QN_TRY(qn_passes_init(&tokenizer->splitters, recipe->splitters, recipe->n_splitters, err));
+    size_t *offsets = malloc((recipe->n_added + 1) * sizeof *offsets);
+    if (offsets == NULL) return qn_fail(err, QN_NO_MEMORY, "no memory for added tokens");
+    enum qn_status status = normalize_added(tokenizer, recipe, offsets, err);
+    if (status == QN_OK) status = init_added(tokenizer, recipe, false, offsets, err);
+    if (status == QN_OK) status = init_added(tokenizer, recipe, true, offsets, err);
+    free(offsets);
+    return status;
+}
+
 static enum qn_status init(struct qn_tokenizer *tokenizer, const struct qn_vocab *vocab,
                            struct qn_error *err) {
     QN_TRY(qn_vocab_copy(tokenizer, vocab, err));
-    QN_TRY(qn_special_init(&tokenizer->special, tokenizer->tokens, tokenizer->kinds,
-                           vocab->n_tokens, vocab->unknown, err));
-    return vocab->model == QN_VOCAB_SPM ? qn_spm_init(tokenizer, err)
-                                        : qn_bpe_init(tokenizer, vocab, err);
+    QN_TRY(vocab->recipe != NULL ? init_recipe(tokenizer, vocab->recipe, err)
+                                 : init_special(tokenizer, err));
+    switch (vocab->model) {
+    case QN_VOCAB_SPM:
+        return qn_spm_init(tokenizer, err);
+    case QN_VOCAB_UNIGRAM:
+        return qn_unigram_init(tokenizer, vocab, err);
+    default:
+        return qn_bpe_init(tokenizer, vocab, err);
+    }
 }
 
 enum qn_status qn_tokenizer_new(const struct qn_vocab *vocab, struct qn_tokenizer **out,
@@ -37,6 +128,14 @@ void qn_tokenizer_free(struct qn_tokenizer *tokenizer) {
     qn_token_map_free(&tokenizer->map);
     qn_pair_map_free(&tokenizer->pairs);
     qn_special_free(&tokenizer->special);
+    qn_special_free(&tokenizer->normalized);
+    qn_special_free(&tokenizer->prefixes);
+    qn_passes_free(&tokenizer->normalizers);
+    qn_passes_free(&tokenizer->splitters);
+    free(tokenizer->normalized_texts.data);
+    free(tokenizer->weights);
+    free(tokenizer->chat_template);
+    free(tokenizer->foreign);
     free(tokenizer->scores);
     free(tokenizer->tokens);
     free(tokenizer->pieces);
@@ -68,6 +167,10 @@ uint32_t qn_tokenizer_n_tokens(const struct qn_tokenizer *tokenizer) {
 
 const struct qn_vocab *qn_tokenizer_vocab(const struct qn_tokenizer *tokenizer) {
     return &tokenizer->vocab;
+}
+
+const char *qn_tokenizer_chat_template(const struct qn_tokenizer *tokenizer) {
+    return tokenizer->chat_template;
 }
 
 bool qn_tokenizer_is_end(const struct qn_tokenizer *tokenizer, int32_t id) {

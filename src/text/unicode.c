@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Character classes and NFC over utf8proc's tables.
+ * Character classes and normal forms over utf8proc's tables.
  */
 #include "text/unicode.h"
 
@@ -133,10 +133,29 @@ enum qn_status qn_bytes_reserve(struct qn_bytes *bytes, size_t more, struct qn_e
     return QN_OK;
 }
 
-/* ---- NFC ---------------------------------------------------------------------------------- */
+enum qn_status qn_bytes_append(struct qn_bytes *bytes, const char *text, size_t size,
+                               struct qn_error *err) {
+    if (size == 0) return QN_OK;
+    QN_TRY(qn_bytes_reserve(bytes, size, err));
+    memcpy(bytes->data + bytes->size, text, size);
+    bytes->size += size;
+    return QN_OK;
+}
+
+/* ---- normal forms -------------------------------------------------------------------------- */
 
 /* Below U+0300 nothing composes with what stands before it, and all is composed. */
 enum { FIRST_COMPOSING = 0x300, FIRST_COMPOSING_LEAD = 0xCC };
+
+static const struct form {
+    int options;              /* of utf8proc */
+    unsigned char first_lead; /* characters that start with less are their own form */
+} forms[] = {
+    [QN_NFC] = {UTF8PROC_STABLE | UTF8PROC_COMPOSE, FIRST_COMPOSING_LEAD},
+    [QN_NFD] = {UTF8PROC_STABLE | UTF8PROC_DECOMPOSE, 0x80},
+    [QN_NFKC] = {UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT, 0x80},
+    [QN_NFKD] = {UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, 0x80},
+};
 
 bool qn_unicode_is_nfc(const char *text, size_t size) {
     unsigned char high = 0;
@@ -207,11 +226,14 @@ static bool order_marks(struct points *points) {
 }
 
 /* Composes the characters collected so far and writes them out. */
-static enum qn_status flush(struct points *points, struct qn_bytes *out, struct qn_error *err) {
+static enum qn_status flush(const struct form *form, struct points *points, struct qn_bytes *out,
+                            struct qn_error *err) {
     if (points->n == 0) return QN_OK;
     if (!order_marks(points)) return qn_fail(err, QN_NO_MEMORY, "no memory to normalize a text");
-    const utf8proc_ssize_t n = utf8proc_normalize_utf32(points->data, (utf8proc_ssize_t)points->n,
-                                                        UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    utf8proc_ssize_t n = (utf8proc_ssize_t)points->n;
+    if (form->options & UTF8PROC_COMPOSE) {
+        n = utf8proc_normalize_utf32(points->data, n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    }
     points->n = 0;
     if (n < 0) return qn_fail(err, QN_NO_MEMORY, "%s", utf8proc_errmsg(n));
     QN_TRY(qn_bytes_reserve(out, (size_t)n * QN_UTF8_MAX, err));
@@ -221,64 +243,97 @@ static enum qn_status flush(struct points *points, struct qn_bytes *out, struct 
     return QN_OK;
 }
 
-/* Longest canonical decomposition of one character, in characters (Unicode: 4). */
-enum { DECOMPOSED_MAX = 8 };
+/* Longest decomposition of one character, in characters (Unicode: 4, compatible ones 18). */
+enum { DECOMPOSED_MAX = 32 };
 
-static enum qn_status append(const char *text, size_t size, struct qn_bytes *out,
-                             struct qn_error *err) {
-    QN_TRY(qn_bytes_reserve(out, size, err));
-    memcpy(out->data + out->size, text, size);
-    out->size += size;
-    return QN_OK;
-}
-
-/* Bytes of the stretch of characters below FIRST_COMPOSING, without its last character, with
+/* Bytes of the stretch of characters that are their own form, without its last character, with
  * which what follows could compose. */
-static size_t settled_prefix(const char *text, size_t size) {
+static size_t settled_prefix(const struct form *form, const char *text, size_t size) {
     size_t n = 0;
-    while (n < size && (unsigned char)text[n] < FIRST_COMPOSING_LEAD) n++;
+    while (n < size && (unsigned char)text[n] < form->first_lead) n++;
     while (n > 0 && ((unsigned char)text[n - 1] & 0xC0) == 0x80) n--;
     return n > 0 ? n - 1 : 0;
 }
 
-static enum qn_status normalize(const char *text, size_t size, struct points *points,
-                                struct qn_bytes *out, struct qn_error *err) {
+static enum qn_status normalize(const struct form *form, const char *text, size_t size,
+                                struct points *points, struct qn_bytes *out, struct qn_error *err) {
     size_t length;
     for (size_t at = 0; at < size; at += length) {
-        if ((unsigned char)text[at] < FIRST_COMPOSING_LEAD) {
-            QN_TRY(flush(points, out, err));
-            length = settled_prefix(text + at, size - at);
+        if ((unsigned char)text[at] < form->first_lead) {
+            QN_TRY(flush(form, points, out, err));
+            length = settled_prefix(form, text + at, size - at);
             if (length > 0) {
-                QN_TRY(append(text + at, length, out, err));
+                QN_TRY(qn_bytes_append(out, text + at, length, err));
                 continue;
             }
         }
         const int32_t codepoint = qn_utf8_read(text + at, &length);
         if (codepoint >= FIRST_COMPOSING && is_barrier(codepoint)) {
-            QN_TRY(flush(points, out, err));
-            QN_TRY(append(text + at, length, out, err));
+            QN_TRY(flush(form, points, out, err));
+            QN_TRY(qn_bytes_append(out, text + at, length, err));
             continue;
         }
         if (!points_reserve(points, DECOMPOSED_MAX)) {
             return qn_fail(err, QN_NO_MEMORY, "no memory to normalize a text");
         }
         int boundary = 0;
-        const utf8proc_ssize_t n =
-            utf8proc_decompose_char(codepoint, points->data + points->n, DECOMPOSED_MAX,
-                                    UTF8PROC_STABLE | UTF8PROC_COMPOSE, &boundary);
+        const utf8proc_ssize_t n = utf8proc_decompose_char(
+            codepoint, points->data + points->n, DECOMPOSED_MAX, form->options, &boundary);
         if (n < 0 || n > DECOMPOSED_MAX) {
             return qn_fail(err, QN_BAD_ARGUMENT, "U+%04X cannot be normalized",
                            (unsigned)codepoint);
         }
         points->n += (size_t)n;
     }
-    return flush(points, out, err);
+    return flush(form, points, out, err);
 }
 
-enum qn_status qn_unicode_nfc(const char *text, size_t size, struct qn_bytes *out,
-                              struct qn_error *err) {
+enum qn_status qn_unicode_normalize(enum qn_form form, const char *text, size_t size,
+                                    struct qn_bytes *out, struct qn_error *err) {
     struct points points = {0};
-    const enum qn_status status = normalize(text, size, &points, out, err);
+    const enum qn_status status = normalize(&forms[form], text, size, &points, out, err);
     free(points.data);
     return status;
+}
+
+/* ---- words, case, graphemes ---------------------------------------------------------------- */
+
+bool qn_unicode_is_word(int32_t codepoint) {
+    /* Symbols that are alphabetic nevertheless: letters in circles and squares; joiners. */
+    static const struct qn_range others[] = {{0x200C, 0x200D},
+                                             {0x24B6, 0x24E9},
+                                             {0x1F130, 0x1F149},
+                                             {0x1F150, 0x1F169},
+                                             {0x1F170, 0x1F189}};
+    switch (utf8proc_category(codepoint)) {
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_PC:
+        return true;
+    default:
+        break;
+    }
+    const unsigned class =
+        codepoint < 0x80 ? qn_ascii_class[codepoint] : qn_unicode_class(codepoint);
+    return (class & (QN_CHAR_LETTER | QN_CHAR_MARK)) != 0 ||
+           qn_unicode_in(others, LENGTH(others), codepoint);
+}
+
+size_t qn_unicode_lower(int32_t codepoint, int32_t *out) {
+    out[0] = utf8proc_tolower(codepoint);
+    if (codepoint != 0x130) return 1; /* the one whose lower case is two characters */
+    out[0] = 'i';
+    out[1] = 0x307;
+    return 2;
+}
+
+size_t qn_unicode_grapheme_end(const char *text, size_t at, size_t size) {
+    size_t length;
+    int32_t state = 0, last = qn_utf8_read(text + at, &length);
+    for (at += length; at < size; at += length) {
+        const int32_t next = qn_utf8_read(text + at, &length);
+        if (utf8proc_grapheme_break_stateful(last, next, &state)) break;
+        last = next;
+    }
+    return at;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What pre-tokenizers ask of a character, and canonical composition (NFC), both as Hugging Face's
- * tokenizers answer it. Tables come from utf8proc; the few places where its Unicode version is
- * another than theirs stand in unicode_ranges.h.
+ * What pre-tokenizers ask of a character, and normal forms, both as Hugging Face's tokenizers
+ * answer it. Tables come from utf8proc; the few places where its Unicode version is another than
+ * theirs stand in unicode_ranges.h.
  */
 #ifndef QN_TEXT_UNICODE_H
 #define QN_TEXT_UNICODE_H
@@ -62,8 +62,19 @@ struct qn_bytes {
 /* Room for `more` bytes after size. Error: QN_NO_MEMORY. */
 enum qn_status qn_bytes_reserve(struct qn_bytes *bytes, size_t more, struct qn_error *err);
 
-/* Appends the NFC of valid text to out. Takes time linear in size, whatever the marks. */
-enum qn_status qn_unicode_nfc(const char *text, size_t size, struct qn_bytes *out,
-                              struct qn_error *err);
+enum qn_status qn_bytes_append(struct qn_bytes *bytes, const char *text, size_t size,
+                               struct qn_error *err);
+
+enum qn_form { QN_NFC, QN_NFD, QN_NFKC, QN_NFKD };
+/* Appends the normal form of valid text to out. Takes time linear in size, whatever the marks. */
+enum qn_status qn_unicode_normalize(enum qn_form form, const char *text, size_t size,
+                                    struct qn_bytes *out, struct qn_error *err);
+
+/* Letters, marks, decimal digits, connectors, joiners: \w of Rust's regular expressions. */
+bool qn_unicode_is_word(int32_t codepoint);
+/* Writes the lower case of a character into out[2]; returns how many characters it has. */
+size_t qn_unicode_lower(int32_t codepoint, int32_t *out);
+/* Where the grapheme cluster at text[at], at < size, ends. */
+size_t qn_unicode_grapheme_end(const char *text, size_t at, size_t size);
 
 #endif

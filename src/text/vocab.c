@@ -25,6 +25,10 @@ int qn_vocab_byte_token(const struct qn_text *token) {
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
+bool qn_vocab_is_byte(struct qn_text token) {
+    return qn_vocab_byte_token(&token) >= 0;
+}
+
 static enum qn_status check_id(int32_t id, uint32_t n, const char *what, struct qn_error *err) {
     if (id >= -1 && (id < 0 || (uint32_t)id < n)) return QN_OK;
     return qn_fail(err, QN_BAD_FILE, "the %s token has id %d, expected less than %u", what, (int)id,
@@ -59,35 +63,59 @@ static enum qn_status check(const struct qn_vocab *vocab, size_t *n_bytes, struc
             return qn_fail(err, QN_NO_MEMORY, "the vocabulary is too large");
         }
     }
+    const struct qn_recipe *recipe = vocab->recipe;
+    if (recipe != NULL && recipe->decoding.to.size > recipe->decoding.from.size) {
+        return qn_fail(err, QN_UNSUPPORTED, "the decoder replaces a text by a longer one");
+    }
+    if (vocab->model == QN_VOCAB_UNIGRAM && (recipe == NULL || recipe->scores == NULL)) {
+        return qn_fail(err, QN_BAD_FILE, "the Unigram vocabulary has no scores");
+    }
     QN_TRY(check_id(vocab->bos, n, "beginning-of-text", err));
     QN_TRY(check_id(vocab->eos, n, "end-of-text", err));
     QN_TRY(check_id(vocab->unknown, n, "unknown", err));
     return check_id(vocab->end_of_turn, n, "end-of-turn", err);
 }
 
+static size_t write_replaced(const struct qn_decoding *decoding, const struct qn_text *token,
+                             char *out) {
+    const struct qn_text from = decoding->from, to = decoding->to;
+    size_t n = 0;
+    for (size_t i = 0; i < token->size;) {
+        if (from.size > 0 && token->size - i >= from.size &&
+            memcmp(token->data + i, from.data, from.size) == 0) {
+            memcpy(out + n, to.data, to.size);
+            n += to.size;
+            i += from.size;
+        } else {
+            out[n++] = token->data[i++];
+        }
+    }
+    return n;
+}
+
 /* Writes the bytes that a token stands for into out[size of the token + 1]; returns their count. */
-static size_t write_piece(enum qn_vocab_model model, uint8_t kind, const struct qn_text *token,
-                          char *out) {
-    if (kind == QN_TOKEN_NORMAL && model == QN_VOCAB_BPE) {
+static size_t write_piece(const struct qn_decoding *decoding, uint8_t kind,
+                          const struct qn_text *token, char *out) {
+    if (decoding->alphabet) {
         const size_t n = qn_bytes_decode(token->data, token->size, out);
         if (n != SIZE_MAX) return n;
     }
-    if (model == QN_VOCAB_SPM && kind == QN_TOKEN_BYTE) {
+    if (kind == QN_TOKEN_BYTE && decoding->byte_tokens) {
         out[0] = (char)qn_vocab_byte_token(token);
         return 1;
     }
-    if (model == QN_VOCAB_SPM && kind != QN_TOKEN_CONTROL) {
-        size_t n = 0;
-        for (size_t i = 0; i < token->size;) {
-            const bool mark = token->size - i >= QN_SPACE_MARK_SIZE &&
-                              memcmp(token->data + i, QN_SPACE_MARK, QN_SPACE_MARK_SIZE) == 0;
-            out[n++] = mark ? ' ' : token->data[i];
-            i += mark ? QN_SPACE_MARK_SIZE : 1;
-        }
-        return n;
-    }
-    if (token->size > 0) memcpy(out, token->data, token->size);
-    return token->size;
+    return write_replaced(decoding, token, out);
+}
+
+/* In GGUF files what is no plain text has its own spelling. */
+static struct qn_decoding decoding_of(const struct qn_vocab *vocab, uint8_t kind) {
+    static const struct qn_decoding plain = {.strip = QN_STRIP_NONE};
+    static const struct qn_decoding alphabet = {.alphabet = true};
+    static const struct qn_decoding marks = {
+        .byte_tokens = true, .from = {QN_SPACE_MARK, QN_SPACE_MARK_SIZE}, .to = {" ", 1}};
+    if (vocab->recipe != NULL) return vocab->recipe->decoding;
+    if (vocab->model == QN_VOCAB_SPM) return kind == QN_TOKEN_CONTROL ? plain : marks;
+    return kind == QN_TOKEN_NORMAL ? alphabet : plain;
 }
 
 /* SentencePiece files without kinds spell bytes like all others. */
@@ -128,6 +156,8 @@ static void add_end(struct qn_tokenizer *tokenizer, int32_t id) {
 static void find_ends(struct qn_tokenizer *tokenizer) {
     add_end(tokenizer, tokenizer->vocab.eos);
     add_end(tokenizer, tokenizer->vocab.end_of_turn);
+    for (size_t i = 0; i < tokenizer->vocab.n_ends; i++)
+        add_end(tokenizer, tokenizer->vocab.ends[i]);
     for (size_t i = 0; i < sizeof end_texts / sizeof *end_texts; i++) {
         const int32_t id = qn_token_map_find(&tokenizer->map, end_texts[i], strlen(end_texts[i]));
         const bool special = id >= 0 && (tokenizer->kinds[id] == QN_TOKEN_CONTROL ||
@@ -136,39 +166,108 @@ static void find_ends(struct qn_tokenizer *tokenizer) {
     }
 }
 
-enum qn_status qn_vocab_copy(struct qn_tokenizer *tokenizer, const struct qn_vocab *vocab,
-                             struct qn_error *err) {
-    size_t n_bytes = 0;
-    QN_TRY(check(vocab, &n_bytes, err));
+static enum qn_status allocate(struct qn_tokenizer *tokenizer, const struct qn_vocab *vocab,
+                               size_t n_bytes, struct qn_error *err) {
     const uint32_t n = vocab->n_tokens;
     const bool spm = vocab->model == QN_VOCAB_SPM;
     tokenizer->scores = spm ? malloc(n * sizeof *tokenizer->scores) : NULL;
-    tokenizer->vocab = *vocab;
     tokenizer->vocab.scores = tokenizer->scores;
-    tokenizer->vocab.merges = NULL;
-    tokenizer->vocab.n_merges = 0;
     tokenizer->vocab.tokens = tokenizer->tokens = malloc(n * sizeof *tokenizer->tokens);
     tokenizer->vocab.kinds = tokenizer->kinds = malloc(n);
+    tokenizer->foreign = calloc(n, 1);
     tokenizer->pieces = malloc(n * sizeof *tokenizer->pieces);
     tokenizer->bytes = malloc(n_bytes);
     if ((spm && tokenizer->scores == NULL) || tokenizer->tokens == NULL ||
-        tokenizer->kinds == NULL || tokenizer->pieces == NULL || tokenizer->bytes == NULL) {
+        tokenizer->kinds == NULL || tokenizer->foreign == NULL || tokenizer->pieces == NULL ||
+        tokenizer->bytes == NULL) {
         return qn_fail(err, QN_NO_MEMORY, "no memory for a vocabulary of %u tokens", n);
     }
     if (spm) memcpy(tokenizer->scores, vocab->scores, n * sizeof *tokenizer->scores);
+    return QN_OK;
+}
+
+static void copy_affix(const int32_t *ids, size_t n, int32_t *out, size_t *n_out) {
+    if (n > 0) memcpy(out, ids, n * sizeof *out);
+    *n_out = n;
+}
+
+/* What goes around a text. */
+static enum qn_status copy_affixes(struct qn_tokenizer *tokenizer, const struct qn_vocab *vocab,
+                                   struct qn_error *err) {
+    const struct qn_recipe *recipe = vocab->recipe;
+    if (recipe == NULL) {
+        copy_affix(&vocab->bos, vocab->add_bos && vocab->bos >= 0, tokenizer->prefix,
+                   &tokenizer->n_prefix);
+        copy_affix(&vocab->eos, vocab->add_eos && vocab->eos >= 0, tokenizer->suffix,
+                   &tokenizer->n_suffix);
+    } else if (recipe->n_prefix > QN_AFFIXES_MAX || recipe->n_suffix > QN_AFFIXES_MAX) {
+        return qn_fail(err, QN_UNSUPPORTED, "more than %d tokens go around a text", QN_AFFIXES_MAX);
+    } else {
+        copy_affix(recipe->prefix, recipe->n_prefix, tokenizer->prefix, &tokenizer->n_prefix);
+        copy_affix(recipe->suffix, recipe->n_suffix, tokenizer->suffix, &tokenizer->n_suffix);
+        tokenizer->vocab.add_bos = recipe->n_prefix > 0;
+        tokenizer->vocab.add_eos = recipe->n_suffix > 0;
+    }
+    for (size_t i = 0; i < tokenizer->n_prefix; i++) {
+        QN_TRY(check_id(tokenizer->prefix[i], vocab->n_tokens, "first", err));
+    }
+    for (size_t i = 0; i < tokenizer->n_suffix; i++) {
+        QN_TRY(check_id(tokenizer->suffix[i], vocab->n_tokens, "last", err));
+    }
+    return QN_OK;
+}
+
+static enum qn_status copy_template(struct qn_tokenizer *tokenizer, const struct qn_vocab *vocab,
+                                    struct qn_error *err) {
+    const struct qn_text text = vocab->chat_template;
+    if (text.size == 0) return QN_OK;
+    tokenizer->chat_template = malloc(text.size + 1);
+    if (tokenizer->chat_template == NULL) {
+        return qn_fail(err, QN_NO_MEMORY, "no memory for a chat template of %zu bytes", text.size);
+    }
+    memcpy(tokenizer->chat_template, text.data, text.size);
+    tokenizer->chat_template[text.size] = '\0';
+    tokenizer->vocab.chat_template.data = tokenizer->chat_template;
+    return QN_OK;
+}
+
+static void copy_tokens(struct qn_tokenizer *tokenizer, const struct qn_vocab *vocab) {
+    const struct qn_recipe *recipe = vocab->recipe;
     char *at = tokenizer->bytes;
-    for (uint32_t id = 0; id < n; id++) {
+    for (uint32_t id = 0; id < vocab->n_tokens; id++) {
         const struct qn_text *token = &vocab->tokens[id];
-        tokenizer->kinds[id] = kind_of(vocab, id);
+        const uint8_t kind = tokenizer->kinds[id] = kind_of(vocab, id);
+        if (recipe != NULL && recipe->foreign != NULL) tokenizer->foreign[id] = recipe->foreign[id];
         if (token->size > 0) memcpy(at, token->data, token->size);
         tokenizer->tokens[id] = (struct qn_text){at, token->size};
         at += token->size;
-        const size_t size = write_piece(vocab->model, tokenizer->kinds[id], token, at);
+        const struct qn_decoding decoding = decoding_of(vocab, kind);
+        const size_t size = write_piece(&decoding, kind, token, at);
         tokenizer->pieces[id] = (struct qn_text){at, size};
         at += size;
         if (token->size > tokenizer->longest_token) tokenizer->longest_token = token->size;
     }
-    QN_TRY(qn_token_map_init(&tokenizer->map, tokenizer->tokens, n, qn_map_secret(), err));
+}
+
+enum qn_status qn_vocab_copy(struct qn_tokenizer *tokenizer, const struct qn_vocab *vocab,
+                             struct qn_error *err) {
+    size_t n_bytes = 0;
+    QN_TRY(check(vocab, &n_bytes, err));
+    tokenizer->vocab = *vocab;
+    QN_TRY(allocate(tokenizer, vocab, n_bytes, err));
+    copy_tokens(tokenizer, vocab);
+    QN_TRY(copy_affixes(tokenizer, vocab, err));
+    QN_TRY(copy_template(tokenizer, vocab, err));
+    tokenizer->strip = vocab->recipe != NULL ? vocab->recipe->decoding.strip
+                       : vocab->model == QN_VOCAB_SPM && vocab->add_space_prefix ? QN_STRIP_SPACE
+                                                                                 : QN_STRIP_NONE;
+    QN_TRY(qn_token_map_init(&tokenizer->map, tokenizer->tokens, vocab->n_tokens, qn_map_secret(),
+                             err));
     find_ends(tokenizer);
+    tokenizer->vocab.merges = NULL;
+    tokenizer->vocab.n_merges = 0;
+    tokenizer->vocab.ends = NULL;
+    tokenizer->vocab.n_ends = 0;
+    tokenizer->vocab.recipe = NULL;
     return QN_OK;
 }

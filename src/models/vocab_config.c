@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What stands beside a vocabulary: special tokens, whether they go around a text, which of them
+ * end an answer, the chat template.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/json_file.h"
+#include "models/vocab_build.h"
+
+enum { FILE_MAX = 64 << 20 };
+
+/* ---- loading ------------------------------------------------------------------------------- */
+
+static enum qn_status load(const struct qn_vocab_build *build, const char *name, json_t **out,
+                           struct qn_error *err) {
+    struct qn_error inner = {0};
+    const enum qn_status status = qn_json_read(build->folder, name, FILE_MAX, out, &inner);
+    if (status == QN_OK || status == QN_NOT_FOUND) return QN_OK;
+    return qn_fail(err, status, "%s", inner.message);
+}
+
+static enum qn_status load_template(struct qn_vocab_build *build, struct qn_error *err) {
+    char *path;
+    if (asprintf(&path, "%s/chat_template.jinja", build->folder) < 0)
+        return qn_fail(err, QN_NO_MEMORY, "no memory for a path");
+    struct qn_error inner = {0};
+    const enum qn_status status = qn_file_map_open(path, &build->template_file, &inner);
+    free(path);
+    if (status == QN_NOT_FOUND) return QN_OK;
+    return status == QN_OK ? QN_OK : qn_fail(err, status, "%s", inner.message);
+}
+
+enum qn_status qn_vocab_config_load(struct qn_vocab_build *build, struct qn_error *err) {
+    QN_TRY(load(build, "tokenizer_config.json", &build->settings, err));
+    QN_TRY(load(build, "special_tokens_map.json", &build->special_map, err));
+    return load_template(build, err);
+}
+
+/* ---- special tokens ------------------------------------------------------------------------ */
+
+/* A token by name, which files give as a string or as an object with content. */
+static const json_t *content_of(const json_t *value) {
+    const json_t *const text = json_is_object(value) ? json_object_get(value, "content") : value;
+    return json_is_string(text) ? text : NULL;
+}
+
+/* Marks the token that a file names; *id is -1 where it names none or one that is not there. */
+static enum qn_status named_token(struct qn_vocab_build *build, const char *key, int32_t *id,
+                                  struct qn_error *err) {
+    const json_t *text = content_of(json_object_get(build->settings, key));
+    if (!text) text = content_of(json_object_get(build->special_map, key));
+    *id = text ? qn_build_find(build, qn_text_of_json(text)) : -1;
+    if (*id < 0 || build->added_at[*id] > 0) return QN_OK;
+    build->kinds[*id] = QN_TOKEN_CONTROL;
+    return qn_build_added(build, &(struct qn_added_token){.id = *id}, err);
+}
+
+static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *err) {
+    const json_t *const added = json_object_get(build->settings, "added_tokens_decoder");
+    const char *key;
+    json_t *entry;
+    json_object_foreach((json_t *)(uintptr_t)added, key, entry) {
+        char *end;
+        const long long id = strtoll(key, &end, 10);
+        if (*key == '\0' || *end != '\0')
+            return qn_fail(err, QN_BAD_FILE, "%s: added_tokens_decoder has \"%.64s\" for an id",
+                           build->file, key);
+        QN_TRY(qn_vocab_json_added(build, entry, id, err));
+    }
+    return QN_OK;
+}
+
+/* ---- around a text ------------------------------------------------------------------------- */
+
+/* As transformers does: the settings count where they say something, or where the tokenizer itself
+ * says nothing. */
+static enum qn_status read_affixes(struct qn_vocab_build *build, struct qn_error *err) {
+    const bool said = json_object_get(build->settings, "add_bos_token") ||
+                      json_object_get(build->settings, "add_eos_token");
+    if (build->processed && !said) return QN_OK;
+    bool bos = false, eos = false;
+    QN_TRY(qn_json_get_bool(build->settings, build->file, "add_bos_token", &bos, err));
+    QN_TRY(qn_json_get_bool(build->settings, build->file, "add_eos_token", &eos, err));
+    build->recipe.n_prefix = bos && build->vocab.bos >= 0;
+    build->recipe.n_suffix = eos && build->vocab.eos >= 0;
+    build->prefix[0] = build->vocab.bos;
+    build->suffix[0] = build->vocab.eos;
+    return QN_OK;
+}
+
+/* ---- ends ---------------------------------------------------------------------------------- */
+
+static void add_end(struct qn_vocab_build *build, const json_t *id) {
+    const long long value = json_is_integer(id) ? json_integer_value(id) : -1;
+    if (value < 0 || value >= build->vocab.n_tokens || build->vocab.n_ends == QN_BUILD_ENDS) return;
+    build->ends[build->vocab.n_ends++] = (int32_t)value;
+}
+
+/* "eos_token_id": a number or a list of numbers. */
+static void read_ends(struct qn_vocab_build *build, const json_t *object) {
+    const json_t *const eos = json_object_get(object, "eos_token_id");
+    add_end(build, eos);
+    for (size_t i = 0; i < json_array_size(eos); i++) add_end(build, json_array_get(eos, i));
+}
+
+/* A token id of config.json where tokenizer_config.json names no token. */
+static void read_id(const struct qn_vocab_build *build, const json_t *config, const char *key,
+                    int32_t *id) {
+    const json_t *const value = json_object_get(config, key);
+    if (*id >= 0 || !json_is_integer(value)) return;
+    const long long number = json_integer_value(value);
+    if (number >= 0 && number < build->vocab.n_tokens) *id = (int32_t)number;
+}
+
+/* ---- chat template ------------------------------------------------------------------------- */
+
+/* A file of its own counts first; in tokenizer_config.json it is a string, or a list of named ones
+ * of which "default" is meant. */
+static void read_template(struct qn_vocab_build *build) {
+    const json_t *value = json_object_get(build->settings, "chat_template");
+    for (size_t i = 0; json_is_array(value) && i < json_array_size(value); i++) {
+        const json_t *const entry = json_array_get(value, i);
+        const char *const name = json_string_value(json_object_get(entry, "name"));
+        if (name && strcmp(name, "default") == 0) value = json_object_get(entry, "template");
+    }
+    if (json_is_string(value)) build->vocab.chat_template = qn_text_of_json(value);
+    const struct qn_file_map *const file = &build->template_file;
+    if (file->data)
+        build->vocab.chat_template = (struct qn_text){(const char *)file->data, file->size};
+}
+
+enum qn_status qn_vocab_config_apply(struct qn_vocab_build *build, const json_t *config,
+                                     struct qn_error *err) {
+    build->file = "tokenizer_config.json";
+    QN_TRY(read_added(build, err));
+    int32_t bos, eos, other;
+    QN_TRY(named_token(build, "bos_token", &bos, err));
+    QN_TRY(named_token(build, "eos_token", &eos, err));
+    if (bos >= 0) build->vocab.bos = bos;
+    if (eos >= 0) build->vocab.eos = eos;
+    QN_TRY(named_token(build, "unk_token", &other, err));
+    QN_TRY(named_token(build, "pad_token", &other, err));
+    QN_TRY(read_affixes(build, err));
+    json_t *generation = NULL;
+    QN_TRY(load(build, "generation_config.json", &generation, err));
+    read_ends(build, generation);
+    read_ends(build, config);
+    json_decref(generation);
+    read_id(build, config, "bos_token_id", &build->vocab.bos);
+    if (build->vocab.eos < 0 && build->vocab.n_ends > 0) build->vocab.eos = build->ends[0];
+    read_template(build);
+    return QN_OK;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "models/vocab_hf.h"
+
+#include "formats/json_file.h"
+#include "models/vocab_build.h"
+
+/* The largest real ones have some 35 MB. */
+enum { TOKENIZER_JSON_MAX = 256 << 20 };
+
+static enum qn_status read_any(struct qn_vocab_build *build, struct qn_error *err) {
+    struct qn_error inner = {0};
+    build->file = "tokenizer.json";
+    enum qn_status status =
+        qn_json_read(build->folder, build->file, TOKENIZER_JSON_MAX, &build->tokenizer, &inner);
+    if (status == QN_OK) return qn_vocab_json_read(build, err);
+    if (status != QN_NOT_FOUND) return qn_fail(err, status, "%s", inner.message);
+    return qn_fail(err, QN_NOT_FOUND, "%s: no tokenizer.json", build->folder);
+}
+
+/* Ids without a token exist, but no text leads to them and they stand for none. */
+static void fill_gaps(struct qn_vocab_build *build) {
+    for (uint32_t id = 0; id < build->vocab.n_tokens; id++)
+        if (!build->tokens[id].data) build->tokens[id] = qn_text_of("");
+}
+
+static enum qn_status make(struct qn_vocab_build *build, const json_t *config,
+                           struct qn_tokenizer **out, struct qn_error *err) {
+    QN_TRY(qn_vocab_config_load(build, err));
+    QN_TRY(read_any(build, err));
+    const char *const file = build->file;
+    QN_TRY(qn_vocab_config_apply(build, config, err));
+    fill_gaps(build);
+    struct qn_recipe *const recipe = &build->recipe;
+    recipe->normalizers = build->normalizers;
+    recipe->splitters = build->splitters;
+    recipe->added = build->added;
+    recipe->foreign = build->foreign;
+    recipe->prefix = build->prefix;
+    recipe->suffix = build->suffix;
+    recipe->scores = build->scores;
+    struct qn_vocab *const vocab = &build->vocab;
+    vocab->tokens = build->tokens;
+    vocab->kinds = build->kinds;
+    vocab->merges = build->merges;
+    vocab->scores = build->piece_scores;
+    vocab->ends = build->ends;
+    vocab->recipe = build->piece_scores ? NULL : recipe;
+    struct qn_error inner = {0};
+    const enum qn_status status = qn_tokenizer_new(vocab, out, &inner);
+    return status == QN_OK ? QN_OK : qn_fail(err, status, "%s: %s", file, inner.message);
+}
+
+enum qn_status qn_vocab_hf_read(const char *folder, const json_t *config, struct qn_tokenizer **out,
+                                struct qn_error *err) {
+    struct qn_vocab_build build = {.folder = folder};
+    build.vocab.bos = build.vocab.eos = build.vocab.unknown = build.vocab.end_of_turn = -1;
+    *out = NULL;
+    const enum qn_status status = make(&build, config, out, err);
+    qn_build_free(&build);
+    return status;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Normalizers: each writes the whole of a text into the buffer that the one before did not use.
+ */
+#include <string.h>
+
+#include "base/checked.h"
+#include "text/charsmap.h"
+#include "text/private.h"
+
+static enum qn_status lowercase(const char *text, size_t size, struct qn_bytes *out,
+                                struct qn_error *err) {
+    size_t length;
+    for (size_t at = 0; at < size; at += length) {
+        int32_t lower[2];
+        const size_t n = qn_unicode_lower(qn_utf8_read(text + at, &length), lower);
+        QN_TRY(qn_bytes_reserve(out, n * QN_UTF8_MAX, err));
+        for (size_t i = 0; i < n; i++) {
+            out->size += qn_utf8_write(lower[i], out->data + out->size);
+        }
+    }
+    return QN_OK;
+}
+
+static enum qn_status strip_accents(const char *text, size_t size, struct qn_bytes *out,
+                                    struct qn_error *err) {
+    size_t length;
+    for (size_t at = 0; at < size; at += length) {
+        if ((qn_unicode_class_at(text + at, &length) & QN_CHAR_MARK) == 0) {
+            QN_TRY(qn_bytes_append(out, text + at, length, err));
+        }
+    }
+    return QN_OK;
+}
+
+static enum qn_status strip(const struct qn_text_step *step, const char *text, size_t size,
+                            struct qn_bytes *out, struct qn_error *err) {
+    size_t begin = 0, end = size, length;
+    while (step->left && begin < end &&
+           (qn_unicode_class_at(text + begin, &length) & QN_CHAR_SPACE) != 0) {
+        begin += length;
+    }
+    while (step->right && end > begin) {
+        size_t last = end - 1;
+        while (((unsigned char)text[last] & 0xC0) == 0x80) last--;
+        if ((qn_unicode_class_at(text + last, &length) & QN_CHAR_SPACE) == 0) break;
+        end = last;
+    }
+    return qn_bytes_append(out, text + begin, end - begin, err);
+}
+
+static enum qn_status replace_literal(const struct qn_text_step *step, const char *text,
+                                      size_t size, struct qn_bytes *out, struct qn_error *err) {
+    const struct qn_text from = step->pattern;
+    for (size_t at = 0; at < size;) {
+        const char *hit =
+            from.size == 0 ? NULL : memmem(text + at, size - at, from.data, from.size);
+        const size_t stop = hit == NULL ? size : (size_t)(hit - text);
+        QN_TRY(qn_bytes_append(out, text + at, stop - at, err));
+        if (hit == NULL) break;
+        QN_TRY(qn_bytes_append(out, step->content.data, step->content.size, err));
+        at = stop + from.size;
+    }
+    return QN_OK;
+}
+
+static enum qn_status replace_regex(const struct qn_pass *pass, const char *text, size_t size,
+                                    struct qn_regex_work **work, struct qn_bytes *out,
+                                    struct qn_error *err) {
+    if (size == 0) return QN_OK;
+    struct qn_regex_walk walk = {.regex = pass->regex, .text = text, .size = size};
+    for (size_t at = 0;;) {
+        size_t begin, end;
+        bool found;
+        QN_TRY(qn_regex_next(&walk, work, &begin, &end, &found, err));
+        QN_TRY(qn_bytes_append(out, text + at, (found ? begin : size) - at, err));
+        if (!found) return QN_OK;
+        QN_TRY(qn_bytes_append(out, pass->step.content.data, pass->step.content.size, err));
+        at = end;
+    }
+}
+
+static enum qn_status apply(const struct qn_pass *pass, const char *text, size_t size,
+                            struct qn_regex_work **work, struct qn_bytes *out,
+                            struct qn_error *err) {
+    const struct qn_text_step *step = &pass->step;
+    switch (step->kind) {
+    case QN_TEXT_NFC:
+    case QN_TEXT_NFD:
+    case QN_TEXT_NFKC:
+    case QN_TEXT_NFKD:
+        return qn_unicode_normalize((enum qn_form)(step->kind - QN_TEXT_NFC), text, size, out, err);
+    case QN_TEXT_LOWERCASE:
+        return lowercase(text, size, out, err);
+    case QN_TEXT_STRIP_ACCENTS:
+        return strip_accents(text, size, out, err);
+    case QN_TEXT_STRIP:
+        return strip(step, text, size, out, err);
+    case QN_TEXT_PREPEND:
+        if (size > 0) QN_TRY(qn_bytes_append(out, step->content.data, step->content.size, err));
+        return qn_bytes_append(out, text, size, err);
+    case QN_TEXT_CHARSMAP:
+        return qn_charsmap_apply(step->content, text, size, out, err);
+    default:
+        return pass->regex != NULL ? replace_regex(pass, text, size, work, out, err)
+                                   : replace_literal(step, text, size, out, err);
+    }
+}
+
+/* A text that a normalizer leaves alone need not be copied. */
+static bool changes(const struct qn_text_step *step, const char *text, size_t size) {
+    if (step->kind == QN_TEXT_NFC) return !qn_unicode_is_nfc(text, size);
+    return true;
+}
+
+enum qn_status qn_normalize(const struct qn_passes *passes, struct qn_bytes buffers[2],
+                            struct qn_regex_work **work, const char **text, size_t *size,
+                            struct qn_error *err) {
+    int next = 0;
+    for (size_t i = 0; i < passes->n; i++) {
+        if (!changes(&passes->passes[i].step, *text, *size)) continue;
+        struct qn_bytes *out = &buffers[next];
+        next = !next;
+        out->size = 0;
+        QN_TRY(qn_bytes_reserve(out, 1, err)); /* not NULL */
+        QN_TRY(apply(&passes->passes[i], *text, *size, work, out, err));
+        *text = out->data;
+        *size = out->size;
+    }
+    return QN_OK;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Translation of patterns and the walk over matches.
+ */
+#include "text/regex.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "text/unicode.h"
+
+struct qn_regex {
+    pcre2_code *code;
+    bool jit;
+};
+
+enum { PATTERN_MAX = 1 << 16 }; /* real ones have up to some 2 KB */
+
+/* ---- translation --------------------------------------------------------------------------- */
+
+/* PCRE2's own \s has U+180E and its \w lacks marks, so classes are spelled out. */
+#define WORD_MEMBERS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORD         "[" WORD_MEMBERS "]"
+#define SPACE        "\\p{White_Space}"
+#define NOT_SPACE    "\\P{White_Space}"
+
+static const struct escape {
+    char letter;
+    const char *inside, *outside; /* of a character class; NULL: refused there */
+} escapes[] = {
+    {'s', SPACE, SPACE},
+    {'S', NOT_SPACE, NOT_SPACE},
+    {'w', WORD_MEMBERS, WORD},
+    {'W', NULL, "[^" WORD_MEMBERS "]"},
+    {'d', "\\p{Nd}", "\\p{Nd}"},
+    {'D', "\\P{Nd}", "\\P{Nd}"},
+    {'b', "\\x08", "(?:(?<=" WORD ")(?!" WORD ")|(?<!" WORD ")(?=" WORD "))"},
+    {'B', NULL, "(?:(?<=" WORD ")(?=" WORD ")|(?<!" WORD ")(?!" WORD "))"},
+    {'h', "0-9a-fA-F", "[0-9a-fA-F]"},
+    {'H', NULL, "[^0-9a-fA-F]"},
+};
+/* Letters whose escapes mean the same in both. */
+static const char same_escapes[] = "pPxtnrfaeAzZvRX";
+
+struct translation {
+    const char *at, *end;
+    struct qn_bytes out;
+    bool inside; /* a character class */
+};
+
+static enum qn_status put(struct translation *t, const char *text, size_t size,
+                          struct qn_error *err) {
+    QN_TRY(qn_bytes_reserve(&t->out, size, err));
+    memcpy(t->out.data + t->out.size, text, size);
+    t->out.size += size;
+    return QN_OK;
+}
+
+static enum qn_status refuse(const char *what, struct qn_error *err) {
+    return qn_fail(err, QN_UNSUPPORTED, "a pattern has %s, which is not supported", what);
+}
+
+static bool is_one_of(char c, const char *set) {
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
+/* t->at stands behind the backslash. */
+static enum qn_status translate_escape(struct translation *t, struct qn_error *err) {
+    if (t->at == t->end) return refuse("a backslash at its end", err);
+    const char c = *t->at;
+    for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++) {
+        if (escapes[i].letter != c) continue;
+        const char *text = t->inside ? escapes[i].inside : escapes[i].outside;
+        if (text == NULL) return refuse("a negated escape in a character class", err);
+        t->at++;
+        return put(t, text, strlen(text), err);
+    }
+    if (c == 'u' && t->end - t->at >= 5) { /* \uHHHH */
+        QN_TRY(put(t, "\\x{", 3, err));
+        QN_TRY(put(t, t->at + 1, 4, err));
+        t->at += 5;
+        return put(t, "}", 1, err);
+    }
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (letter && !is_one_of(c, same_escapes)) {
+        char what[] = "the escape \\?";
+        what[sizeof what - 2] = c;
+        return refuse(what, err);
+    }
+    const char escape[2] = {'\\', c};
+    t->at++;
+    return put(t, escape, 2, err);
+}
+
+static bool starts_with(const struct translation *t, const char *text) {
+    const size_t size = strlen(text);
+    return (size_t)(t->end - t->at) >= size && memcmp(t->at, text, size) == 0;
+}
+
+/* {n,m}+ repeats a repetition there, and gives nothing back here. */
+static bool is_possessive_interval(const struct translation *t) {
+    const char *p = t->at + 1;
+    while (p < t->end && ((*p >= '0' && *p <= '9') || *p == ',')) p++;
+    return p > t->at + 1 && p + 1 < t->end && p[0] == '}' && p[1] == '+';
+}
+
+static enum qn_status check_construct(const struct translation *t, struct qn_error *err) {
+    if (t->inside) {
+        if (starts_with(t, "&&")) return refuse("an intersection of character classes", err);
+        if (*t->at == '[' && !starts_with(t, "[:")) {
+            return refuse("a character class within another", err);
+        }
+        return QN_OK;
+    }
+    if (starts_with(t, "{,")) return refuse("a repetition without a lower bound", err);
+    if (*t->at == '{' && is_possessive_interval(t)) return refuse("a repeated repetition", err);
+    if (starts_with(t, "(?") && t->end - t->at > 2 && is_one_of(t->at[2], "imx-")) {
+        const char *p = t->at + 2;
+        while (p < t->end && is_one_of(*p, "ix-")) p++;
+        if (p == t->end || *p == 'm') return refuse("the option m", err);
+    }
+    if (starts_with(t, "(*")) return refuse("a verb", err);
+    return QN_OK;
+}
+
+static enum qn_status translate(struct translation *t, struct qn_error *err) {
+    while (t->at < t->end) {
+        QN_TRY(check_construct(t, err));
+        const char c = *t->at++;
+        if (c == '\\') {
+            QN_TRY(translate_escape(t, err));
+            continue;
+        }
+        QN_TRY(put(t, &c, 1, err));
+        if (!t->inside && c == '[') {
+            t->inside = true;
+            if (t->at < t->end && *t->at == '^') QN_TRY(put(t, t->at++, 1, err));
+            if (t->at < t->end && *t->at == ']') QN_TRY(put(t, t->at++, 1, err));
+        } else if (t->inside && c == '[') { /* [:name:] */
+            const char *close = memmem(t->at, (size_t)(t->end - t->at), ":]", 2);
+            if (close == NULL) return refuse("a character class that does not end", err);
+            QN_TRY(put(t, t->at, (size_t)(close + 2 - t->at), err));
+            t->at = close + 2;
+        } else if (t->inside && c == ']') {
+            t->inside = false;
+        }
+    }
+    return QN_OK;
+}
+
+/* ---- compiling ----------------------------------------------------------------------------- */
+
+static enum qn_status compile(struct qn_text text, struct qn_regex *regex, struct qn_error *err) {
+    int code;
+    size_t at;
+    /* In Oniguruma ^ and $ always mean lines. */
+    regex->code = pcre2_compile((PCRE2_SPTR)text.data, text.size,
+                                PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
+                                &code, &at, NULL);
+    if (regex->code == NULL) {
+        char why[128];
+        pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
+        const int shown = (int)(text.size < 100 ? text.size : 100);
+        return qn_fail(err, QN_UNSUPPORTED, "the pattern \"%.*s\" cannot be compiled: %s", shown,
+                       text.data, why);
+    }
+    regex->jit = pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE) == 0;
+    return QN_OK;
+}
+
+enum qn_status qn_regex_new(struct qn_text pattern, struct qn_regex **out, struct qn_error *err) {
+    *out = NULL;
+    if (pattern.size > PATTERN_MAX) {
+        return qn_fail(err, QN_BAD_FILE, "a pattern has %zu bytes, expected at most %d",
+                       pattern.size, PATTERN_MAX);
+    }
+    struct translation t = {.at = pattern.data, .end = pattern.data + pattern.size};
+    struct qn_regex *regex = calloc(1, sizeof *regex);
+    enum qn_status status =
+        regex == NULL ? qn_fail(err, QN_NO_MEMORY, "no memory for a pattern") : translate(&t, err);
+    if (status == QN_OK) status = qn_bytes_reserve(&t.out, 1, err); /* not NULL */
+    if (status == QN_OK) status = compile((struct qn_text){t.out.data, t.out.size}, regex, err);
+    free(t.out.data);
+    if (status != QN_OK) {
+        free(regex);
+        return status;
+    }
+    *out = regex;
+    return QN_OK;
+}
+
+void qn_regex_free(struct qn_regex *regex) {
+    if (regex == NULL) return;
+    pcre2_code_free(regex->code);
+    free(regex);
+}
+
+/* ---- matching ------------------------------------------------------------------------------ */
+
+/* Steps that one match may take: for each byte of the text, and in any case. Patterns of words
+ * take a few a byte; a pattern that backtracks without end meets this after some seconds at most
+ * a match. */
+enum { STEPS_A_BYTE = 16, STEPS_MIN = 1 << 20 };
+
+static int match(const struct qn_regex_walk *walk, pcre2_match_data *data,
+                 pcre2_match_context *context) {
+    const uint32_t options = PCRE2_NO_UTF_CHECK;
+    const PCRE2_SPTR text = (PCRE2_SPTR)walk->text;
+    const int rc =
+        pcre2_match(walk->regex->code, text, walk->size, walk->at, options, data, context);
+    /* Compiled code has a small stack; the interpreter takes memory as it needs it. */
+    if (rc != PCRE2_ERROR_JIT_STACKLIMIT) return rc;
+    return pcre2_match(walk->regex->code, text, walk->size, walk->at, options | PCRE2_NO_JIT, data,
+                       context);
+}
+
+static enum qn_status find(struct qn_regex_walk *walk, pcre2_match_data *data,
+                           pcre2_match_context *context, size_t *begin, size_t *end, bool *found,
+                           struct qn_error *err) {
+    while (walk->at <= walk->size) {
+        const int rc = match(walk, data, context);
+        if (rc == PCRE2_ERROR_NOMATCH) break;
+        if (rc < 0) {
+            return qn_fail(err, rc == PCRE2_ERROR_NOMEMORY ? QN_NO_MEMORY : QN_UNSUPPORTED,
+                           "a pattern of the tokenizer takes too long on this text (error %d)", rc);
+        }
+        const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(data);
+        *begin = ends[0];
+        *end = ends[1];
+        if (*end < *begin) return refuse("\\K in a look-around", err);
+        if (*begin == *end && walk->any && walk->last_end == *end) { /* step over a character */
+            walk->at = *end < walk->size ? *end + qn_utf8_length((unsigned char)walk->text[*end])
+                                         : walk->size + 1;
+            continue;
+        }
+        walk->at = walk->last_end = *end;
+        walk->any = *found = true;
+        return QN_OK;
+    }
+    walk->at = walk->size + 1;
+    *found = false;
+    return QN_OK;
+}
+
+struct qn_regex_work {
+    pcre2_match_data *data;
+    pcre2_match_context *context;
+};
+
+void qn_regex_work_free(struct qn_regex_work *work) {
+    if (work == NULL) return;
+    pcre2_match_data_free(work->data);
+    pcre2_match_context_free(work->context);
+    free(work);
+}
+
+static enum qn_status make_work(struct qn_regex_work **work, struct qn_error *err) {
+    if (*work != NULL) return QN_OK;
+    *work = calloc(1, sizeof **work);
+    if (*work != NULL) {
+        (*work)->data = pcre2_match_data_create(1, NULL);
+        (*work)->context = pcre2_match_context_create(NULL);
+    }
+    if (*work == NULL || (*work)->data == NULL || (*work)->context == NULL) {
+        return qn_fail(err, QN_NO_MEMORY, "no memory to match a pattern");
+    }
+    return QN_OK;
+}
+
+enum qn_status qn_regex_next(struct qn_regex_walk *walk, struct qn_regex_work **work, size_t *begin,
+                             size_t *end, bool *found, struct qn_error *err) {
+    QN_TRY(make_work(work, err));
+    const size_t steps = walk->size < (UINT32_MAX - STEPS_MIN) / STEPS_A_BYTE
+                             ? walk->size * STEPS_A_BYTE + STEPS_MIN
+                             : UINT32_MAX;
+    pcre2_set_match_limit((*work)->context, (uint32_t)steps);
+    return find(walk, (*work)->data, (*work)->context, begin, end, found, err);
+}
