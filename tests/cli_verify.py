@@ -6,6 +6,7 @@ usage: cli_verify.py PROGRAM FOLDER-OF-MODELS
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -60,6 +61,45 @@ def a_window_drops_what_it_should(program: Program):
     assert window["verdict"] == "pass" and "2 layers of window 8" in window["detail"]
     _, found = report(program, "--stage", "cache", program.model("llama-f32"))
     assert check_of(found["models"][0], "cache", "window")["verdict"] == "skip"
+
+
+@case
+def attention_is_that_of_every_head(program: Program):
+    """The entropy of uniform attention over m positions is ln(m): no head's mean is above."""
+    for name, layers, heads in [("llama-f32", 2, 4), ("llama-window-f32", 2, 3), ("qwen3-f32", 2, 6),
+                                ("gptneox-f32", 2, 3)]:
+        for kv in ["f16", "f32"]:
+            status, found = report(program, "--stage", "attention", "-ctk", kv, program.model(name))
+            stage = found["models"][0]["stages"][0]
+            assert status == 0, stage["checks"]
+            assert [c["check"] for c in stage["checks"]] == ["finite", "sums", "mask", "entropy",
+                                                             "softmax"]
+            assert len(stage["layers"]) == layers
+            for layer in stage["layers"]:
+                assert len(layer["heads"]) == heads
+                for head in layer["heads"]:
+                    assert 0 <= head["entropy_min"] <= head["entropy_mean"] <= head["entropy_max"]
+                    assert head["entropy_max"] <= math.log(stage["tokens"]) + 1e-5
+                    assert 0 < head["first"] <= head["largest"] <= 1 or "window" in name
+    # Of a window of 8, nearly no row sees the first token.
+    _, found = report(program, "--stage", "attention", program.model("llama-window-f32"))
+    for layer in found["models"][0]["stages"][0]["layers"]:
+        assert layer["first"] < 8 / 150 and layer["entropy_max"] <= math.log(8) + 1e-5
+
+
+@case
+def a_page_holds_chosen_heads_and_nothing_from_outside(program: Program):
+    page = Path(program.scratch) / "page.html"
+    program.succeeds("verify", "--stage", "attention,output", "--html", page, "--heads", "0.3,1.0",
+                     program.model("llama-trained-q8_0"))
+    text = page.read_text()
+    assert text.count("<canvas") == 2 and "layer 0 head 3" in text and "layer 1 head 0" in text
+    for outside in ["http:", "https:", "src=", "url(", "import"]:
+        assert outside not in text, outside
+    program.fails(2, ["--heads"], "verify", "--heads", "0.x", program.model("llama-f32"))
+    _, found = report(program, "--stage", "attention", "--html", page, "--heads", "9.0",
+                      program.model("llama-f32"))
+    assert "9.0" in check_of(found["models"][0], "attention", "runs")["detail"]
 
 
 @case

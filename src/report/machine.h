@@ -43,7 +43,8 @@ struct qn_machine_limits {
 };
 
 /* Measures what the instruction set and those below it reach on the pool's threads; some
- * seconds, most of them to write the memory that is read. Only sets of qn_cpu_bundles may be asked for (QN_BAD_ARGUMENT); QN_NO_MEMORY.
+ * seconds, most of them to write the memory that is read. Only sets of qn_cpu_bundles may be asked
+ * for (QN_BAD_ARGUMENT); QN_NO_MEMORY.
  */
 enum qn_status qn_machine_measure(struct qn_pool *pool, enum qn_isa isa,
                                   struct qn_machine_limits *limits, struct qn_error *err);

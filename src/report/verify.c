@@ -11,6 +11,8 @@
 const struct qn_verify_stage qn_verify_stages[QN_VERIFY_STAGES] = {
     {"weights", "tensors are there, read, finite and not suspicious", qn_verify_weights},
     {"cache", "the KV cache fills, and gives the same bits however it is filled", qn_verify_cache},
+    {"attention", "weights of every head sum to 1, see the past alone and are those of a softmax",
+     qn_verify_attention},
     {"output", "answers to prompts are confident and do not loop", qn_verify_output},
 };
 

@@ -10,6 +10,7 @@
 #define QN_REPORT_VERIFY_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "models/model.h"
 
@@ -63,7 +64,7 @@ struct qn_verify_stage {
     enum qn_status (*run)(struct qn_verify *v, struct qn_error *err);
 };
 
-enum { QN_VERIFY_STAGES = 3 };
+enum { QN_VERIFY_STAGES = 4 };
 extern const struct qn_verify_stage qn_verify_stages[QN_VERIFY_STAGES];
 
 /* Runs one stage; a new reference, NULL without memory. */
@@ -72,10 +73,15 @@ json_t *qn_verify_run(const struct qn_verify_stage *stage, struct qn_model *mode
 /* The weights stage of a model that could not be opened. */
 json_t *qn_verify_unopened(const char *why);
 
+/* One page without anything outside it: verdicts, answers, and the heads that the attention stage
+ * kept, as heat maps. report: {"models": [...]} as the program prints it. */
+void qn_verify_html(const json_t *report, FILE *out);
+
 /* ---- for the stages ---- */
 
 enum qn_status qn_verify_weights(struct qn_verify *v, struct qn_error *err);
 enum qn_status qn_verify_cache(struct qn_verify *v, struct qn_error *err);
+enum qn_status qn_verify_attention(struct qn_verify *v, struct qn_error *err);
 enum qn_status qn_verify_output(struct qn_verify *v, struct qn_error *err);
 
 /* Adds a check; a verdict of fail becomes the stage's. */

@@ -156,10 +156,16 @@ static enum qn_status check_refill(const struct cache *c, struct qn_error *err) 
 
 /* ---- the window ------------------------------------------------------------------------- */
 
-/* Positions that the last token can hear of through all layers: a layer hands on what lies up to
- * window - 1 before it. 0: some layer sees everything. */
+/* Positions before the last token that it can hear of through all layers: each hands on what lies
+ * up to window - 1 before it. 0: some layer sees everything. */
 static int reach(const struct qn_hparams *hp) {
-    return hp->window ? hp->n_layers * (hp->window - 1) : 0;
+    int sum = 0;
+    for (int layer = 0; layer < hp->n_layers; layer++) {
+        const int window = qn_hparams_window(hp, layer);
+        if (window == 0) return 0;
+        sum += window - 1;
+    }
+    return sum;
 }
 
 static enum qn_status changed_logits(const struct cache *c, int n, int changed, uint64_t *hash,

@@ -2,6 +2,7 @@
  *
  * quern verify: is a model right? Stages from the weights to the answers, for any model.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 enum { MAX_MODELS = 64 };
 
 struct verify_args {
-    const char *stages, *prompts;
+    const char *stages, *prompts, *html, *heads;
     int n_tokens, n_predict;
     bool json;
     const char *models[MAX_MODELS];
@@ -35,7 +36,11 @@ static const struct option verify_options[] = {
     {"-n, --predict", OPTION_INT, "N", 1, 4096, offsetof(struct verify_args, n_predict), false,
      false, "tokens of each answer"},
     {"--tokens", OPTION_INT, "N", 3, 65536, offsetof(struct verify_args, n_tokens), false, false,
-     "tokens that the cache stage evaluates"},
+     "tokens that the cache and attention stages evaluate"},
+    {"--html", OPTION_TEXT, "FILE", 0, 0, offsetof(struct verify_args, html), false, true,
+     "write a page of the results, with heat maps of attention"},
+    {"--heads", OPTION_TEXT, "L.H,...", 0, 0, offsetof(struct verify_args, heads), false, true,
+     "heads of these layers to draw (those that stand out)"},
 };
 
 /* ---- progress --------------------------------------------------------------------------- */
@@ -100,6 +105,30 @@ static int verify_model(const struct model_args *model_args, const struct verify
     return ok ? EXIT_DONE : EXIT_FAILED;
 }
 
+static bool write_page(const char *path, const json_t *report) {
+    FILE *file = fopen(path, "w");
+    bool done = file != NULL;
+    if (done) {
+        qn_verify_html(report, file);
+        done = !ferror(file);
+        done = fclose(file) == 0 && done;
+    }
+    if (!done) out_error("cannot write %s: %s", path, strerror(errno));
+    return done;
+}
+
+/* What is drawn is of no use as text. */
+static void drop_maps(json_t *models) {
+    size_t m, s;
+    json_t *model, *stage;
+    json_array_foreach(models, m, model) {
+        json_array_foreach(json_object_get(model, "stages"), s, stage) {
+            json_object_del(stage, "drawn");
+            json_object_del(stage, "drawn_tokens");
+        }
+    }
+}
+
 static int verify_all(const struct model_args *model_args, const struct verify_args *args,
                       const struct qn_verify_options *options) {
     json_t *models = json_array();
@@ -116,16 +145,16 @@ static int verify_all(const struct model_args *model_args, const struct verify_a
         if (status != EXIT_DONE) result = status;
         if (status == EXIT_INTERRUPTED || status == EXIT_WRONG_USAGE) break;
     }
+    if (!args->json && json_array_size(models) > 1) verify_print_table(models);
+    json_t *report =
+        json_pack("{s:s, s:o}", "verdict", result == EXIT_DONE ? "pass" : "fail", "models", models);
+    if (args->html != NULL && !write_page(args->html, report)) result = EXIT_FAILED;
     if (args->json) {
-        json_t *report = json_pack("{s:s, s:o}", "verdict", result == EXIT_DONE ? "pass" : "fail",
-                                   "models", models);
+        drop_maps(models);
         json_dumpf(report, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         putchar('\n');
-        json_decref(report);
-    } else {
-        if (json_array_size(models) > 1) verify_print_table(models);
-        json_decref(models);
     }
+    json_decref(report);
     return result;
 }
 
@@ -149,15 +178,36 @@ static int check_stages(const char *list) {
     return EXIT_WRONG_USAGE;
 }
 
+static int parse_heads(const char *list, struct qn_verify_options *options) {
+    const char *at = list;
+    while (at != NULL && *at != '\0') {
+        struct qn_verify_head head;
+        int size = 0;
+        const bool read = sscanf(at, "%4d.%4d%n", &head.layer, &head.head, &size) == 2 &&
+                          head.layer >= 0 && head.head >= 0 &&
+                          (at[size] == ',' || at[size] == '\0');
+        if (!read || options->n_heads == QN_VERIFY_MAX_HEADS) {
+            out_error("--heads takes up to %d heads as LAYER.HEAD, separated by commas; found '%s'",
+                      QN_VERIFY_MAX_HEADS, list);
+            return EXIT_WRONG_USAGE;
+        }
+        options->heads[options->n_heads++] = head;
+        at += size + (at[size] == ',');
+    }
+    return EXIT_DONE;
+}
+
 static int run_verify(const struct model_args *model_args, const struct session_args *session_args,
                       struct verify_args *args) {
     struct qn_verify_options options = {.n_tokens = args->n_tokens,
                                         .n_predict = args->n_predict,
                                         .n_prompts = COUNT(qn_verify_prompts),
                                         .prompts = qn_verify_prompts,
+                                        .draw = args->html != NULL,
                                         .progress = show_progress};
     struct verify_prompts prompts = {.n = 0};
-    const int wrong = check_stages(args->stages);
+    int wrong = check_stages(args->stages);
+    if (wrong == EXIT_DONE) wrong = parse_heads(args->heads, &options);
     if (wrong != EXIT_DONE) return wrong;
     if (!qn_kv_parse(session_args->kv_type_k, &options.kv)) return EXIT_WRONG_USAGE;
     if (args->prompts != NULL) {
@@ -179,6 +229,10 @@ static const char description[] =
     "cache: after N tokens each layer holds N positions and nothing behind them; token by token, "
     "in small ubatches, and after cutting back and refilling it holds the same bits; what is out "
     "of the sliding windows' reach changes nothing; a token after a full context is an error.\n"
+    "attention: for every layer and head, the weights that the kernel itself gives to positions "
+    "(it runs on the real queries and keys, with rows of the identity matrix for values): they are "
+    "finite, sum to 1, are 0 on later positions and outside windows, their entropy is at most that "
+    "of an even spread, and they are a softmax in double precision but for float rounding.\n"
     "output: greedy answers to three prompts. They pass when the mean log probability of the "
     "chosen tokens is at least -ln(V)/4 for a vocabulary of V, that of the prompts' own tokens at "
     "least -3 ln(V)/4, and none ends in a loop of one or two tokens that is half of it: untrained "

@@ -106,6 +106,20 @@ static void print_answers(const json_t *answers) {
     }
 }
 
+static void print_layers(const json_t *layers) {
+    size_t i;
+    const json_t *layer;
+    if (json_array_size(layers) == 0) return;
+    printf("    layer  entropy, nats: mean (lowest, highest)  share on: first  before  itself\n");
+    json_array_foreach(layers, i, layer) {
+        printf(
+            "    %5zu         %5.2f (%5.2f, %5.2f)                   %5.1f %% %5.1f %% %5.1f %%\n",
+            i, number_at(layer, "entropy_mean"), number_at(layer, "entropy_min"),
+            number_at(layer, "entropy_max"), 100 * number_at(layer, "first"),
+            100 * number_at(layer, "previous"), 100 * number_at(layer, "self"));
+    }
+}
+
 void verify_print_stage(const json_t *stage) {
     size_t i;
     const json_t *check;
@@ -118,6 +132,7 @@ void verify_print_stage(const json_t *stage) {
         printf("%-11s ", text_at(check, "check"));
         print_detail(text_at(check, "detail"));
     }
+    print_layers(json_object_get(stage, "layers"));
     print_answers(json_object_get(stage, "answers"));
     fflush(stdout);
 }
@@ -144,20 +159,20 @@ static const json_t *stage_of(const json_t *model, const char *name) {
 static void print_row(const json_t *model) {
     const char *const name = text_at(model, "model"), *const slash = strrchr(name, '/');
     const char *const last = slash != NULL && slash[1] != '\0' ? slash + 1 : name;
-    printf("%-28.28s %-8.8s", last, text_at(model, "architecture"));
+    printf("%-24.24s %-8.8s", last, text_at(model, "architecture"));
     for (int s = 0; s < QN_VERIFY_STAGES; s++) {
         const json_t *stage = stage_of(model, qn_verify_stages[s].name);
         const char *verdict = stage != NULL ? text_at(stage, "verdict") : "-";
         putchar(' ');
-        print_verdict(verdict, s + 1 < QN_VERIFY_STAGES ? 9 : (int)strlen(verdict));
+        const bool last_column = s + 1 == QN_VERIFY_STAGES;
+        print_verdict(verdict, (int)strlen(last_column ? verdict : qn_verify_stages[s].name));
     }
     printf("\n");
 }
 
 void verify_print_table(const json_t *models) {
-    printf("\n%-28s %-8s", "model", "family");
-    for (int s = 0; s < QN_VERIFY_STAGES; s++)
-        printf(s + 1 < QN_VERIFY_STAGES ? " %-9s" : " %s", qn_verify_stages[s].name);
+    printf("\n%-24s %-8s", "model", "family");
+    for (int s = 0; s < QN_VERIFY_STAGES; s++) printf(" %s", qn_verify_stages[s].name);
     printf("\n");
     size_t i;
     const json_t *model;
