@@ -199,6 +199,9 @@ struct qn_kernels {
 /* Bundles that this machine and its operating system can run (cpu.c: CPUID and XGETBV, or
  * getauxval). Bit QN_ISA_REF is always set. */
 uint32_t qn_cpu_bundles(void);
+/* Of these, the ones that a model gets unless told otherwise: all but those that are slower here
+ * than what they replace. */
+uint32_t qn_cpu_default_bundles(void);
 
 const char *qn_isa_name(enum qn_isa isa);
 /* Name -> ISA; false when there is none of that name. */

@@ -41,11 +41,11 @@ _Static_assert(sizeof((struct quern_error *)0)->message == sizeof((struct qn_err
 
 /* ---- model ------------------------------------------------------------------------------ */
 
-/* The bundles to choose kernels from: all that the machine has, or those up to the one named. */
+/* The bundles to choose kernels from: the machine's defaults, or those up to the one named. */
 static enum qn_status choose_bundles(const char *name, uint32_t *bundles, struct qn_error *err) {
     const uint32_t here = qn_cpu_bundles();
     if (!name) name = getenv("QUERN_ISA");
-    *bundles = here;
+    *bundles = qn_cpu_default_bundles();
     if (!name || !*name) return QN_OK;
     enum qn_isa isa;
     char names[160] = "";

@@ -119,6 +119,15 @@ Test(cpu, bundles_are_closed) {
     assert_closed(qn_cpu_bundles());
 }
 
+/* VDPBF16PS is slower than FMA on Intel's processors only. */
+Test(cpu, defaults_leave_out_what_is_slower) {
+    const uint32_t intel = 0x756e6547, amd = 0x68747541; /* "Genu", "Auth" */
+    const uint32_t all = TO_AVX512VNNI | BIT(AVX512BF16);
+    cr_assert_eq(qn_cpu_default_bundles_x86(all, intel), TO_AVX512VNNI);
+    cr_assert_eq(qn_cpu_default_bundles_x86(all, amd), all);
+    cr_assert_eq(qn_cpu_default_bundles() & ~qn_cpu_bundles(), 0);
+}
+
 Test(cpu, aarch64_processors) {
     const unsigned long fphp = 1ul << 9, asimdhp = 1ul << 10, asimddp = 1ul << 20, i8mm = 1ul << 13;
     const uint32_t neon = BIT(REF) | BIT(NEON), dotprod = neon | BIT(DOTPROD);

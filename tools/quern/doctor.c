@@ -262,8 +262,9 @@ static int draw(const struct qn_doctor *doctor, const char *path) {
 static bool choose_isa(const struct doctor_args *args, struct qn_doctor_options *options) {
     const char *name = args->isa != NULL ? args->isa : getenv("QUERN_ISA");
     struct qn_kernels kernels;
-    qn_kernels_select(qn_cpu_bundles(), &kernels);
+    qn_kernels_select(qn_cpu_default_bundles(), &kernels);
     options->isa = kernels.isa;
+    qn_kernels_select(qn_cpu_bundles(), &kernels);
     if (name == NULL || *name == '\0') return true;
     options->isa_forced = true;
     if (!qn_isa_parse(name, &options->isa)) {

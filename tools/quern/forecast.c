@@ -15,7 +15,7 @@
 static bool choose_kernels(const struct model_args *args, struct qn_kernels *kernels) {
     const char *name = args->isa != NULL ? args->isa : getenv("QUERN_ISA");
     enum qn_isa isa;
-    uint32_t bundles = qn_cpu_bundles();
+    uint32_t bundles = qn_cpu_default_bundles();
     if (name != NULL && *name != '\0') {
         if (!qn_isa_parse(name, &isa)) {
             out_error("unknown instruction set '%s' (see --isa in the help)", name);
