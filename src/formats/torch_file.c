@@ -16,6 +16,7 @@ struct reader {
     struct qn_zip zip;
     const char *prefix; /* [prefix_size], of the entries' names: "NAME/" */
     size_t prefix_size;
+    size_t pickle_size; /* bytes */
     struct qn_pickle pickle;
     const struct qn_pickle_value *name; /* of the tensor, for messages */
     struct qn_error *err;
@@ -203,6 +204,10 @@ static enum qn_status read_tensors(struct reader *r) {
             return fail(r, QN_BAD_FILE, "has a zero byte in its name");
         names_size += r->name->size + 1;
     }
+    /* Names that differ are different strings of the pickle: only one that is there again and again
+     * can make them longer than that. */
+    if (names_size > n + r->pickle_size)
+        return qn_tensor_file_fail(r->file, r->err, QN_BAD_FILE, "holds tensors of the same name");
     QN_TRY(qn_tensor_file_reserve(r->file, n, names_size, r->err));
     for (size_t cursor = 0; next_tensor(r, &dict, &cursor, &tensor);)
         QN_TRY(read_tensor(r, tensor, qn_tensor_file_add(r->file, r->name->string, r->name->size)));
@@ -259,6 +264,7 @@ static enum qn_status read_archive(struct reader *r) {
     QN_TRY(qn_zip_read(r->file, &r->zip, r->err));
     QN_TRY(find_pickle(r, &pickle));
     QN_TRY(check_byte_order(r));
+    r->pickle_size = pickle->size;
     QN_TRY(qn_pickle_read(r->file, pickle->offset, pickle->size, &r->pickle, r->err));
     return read_tensors(r);
 }
