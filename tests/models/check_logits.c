@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Logits of a model against those of transformers.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "checks.h"
+
+struct difference {
+    double max; /* of |ours - theirs|, in standard deviations of theirs */
+    double kl;  /* KL(theirs || ours) */
+};
+
+static double log_sum_exp(const float *x, size_t n) {
+    double max = -INFINITY, sum = 0;
+    for (size_t i = 0; i < n; i++) max = fmax(max, x[i]);
+    for (size_t i = 0; i < n; i++) sum += exp(x[i] - max);
+    return max + log(sum);
+}
+
+static struct difference compare_row(const float *ours, const float *theirs, size_t n) {
+    struct difference d = {0};
+    double mean = 0, variance = 0;
+    const double sum_ours = log_sum_exp(ours, n), sum_theirs = log_sum_exp(theirs, n);
+    for (size_t i = 0; i < n; i++) mean += theirs[i] / (double)n;
+    for (size_t i = 0; i < n; i++) variance += (theirs[i] - mean) * (theirs[i] - mean) / (double)n;
+    for (size_t i = 0; i < n; i++) {
+        const double log_p = theirs[i] - sum_theirs, log_q = ours[i] - sum_ours;
+        d.kl += exp(log_p) * (log_p - log_q);
+        const double away = fabs((double)ours[i] - theirs[i]) / sqrt(variance);
+        if (!(away <= d.max)) d.max = away;
+    }
+    return d;
+}
+
+/* Mean over the positions of KL(theirs || ours). */
+static double mean_kl(const struct npy *ours, const struct npy *theirs) {
+    double kl = 0;
+    for (size_t i = 0; i < theirs->rows; i++)
+        kl += compare_row(ours->f32 + i * ours->columns, theirs->f32 + i * theirs->columns,
+                          theirs->columns)
+                  .kl /
+              (double)theirs->rows;
+    return kl;
+}
+
+/* Quantized weights: transformers with inputs rounded to int8 by the same rule rounds alike (mean
+ * KL of some 1e-13), but where float errors carry an input over the boundary between two steps;
+ * from there on a row is another draw of the same noise, so the distance stays below what the
+ * rounding itself costs. */
+static void judge_rounded(const struct subject *subject, const struct npy *ours,
+                          const struct npy *theirs) {
+    struct npy rounded = npy_read(subject->rounded, "f4");
+    const double cost = mean_kl(&rounded, theirs), from_rounded = mean_kl(ours, &rounded);
+    check(from_rounded <= cost,
+          "%s: mean KL %.3g from transformers with rounded inputs; the rounding costs %.3g",
+          subject->name, from_rounded, cost);
+    printf(" (rounding costs %.2e; from rounded %.2e)", cost, from_rounded);
+    npy_free(&rounded);
+}
+
+/* F32 and F16 weights are multiplied as floats: 1e-3 of the logits' deviation is some hundred times
+ * what reordered sums give. Kernels for BF16 weights may round inputs to 8 bits of mantissa: 2^-8
+ * for each of the four products in a row of two layers and the head, in square 9 of them. */
+static void judge_float(const struct subject *subject, double away, double kl) {
+    const bool rounds = strcmp(subject->type, "bf16") == 0;
+    const double allowed = rounds ? 3 * sqrt(9) / 256 : 1e-3, allowed_kl = rounds ? 1e-4 : 1e-6;
+    check(away < allowed, "%s: logits differ by %.3g deviations; expected under %.3g",
+          subject->name, away, allowed);
+    check(kl < allowed_kl, "%s: mean KL %.3g; expected under %.3g", subject->name, kl, allowed_kl);
+}
+
+void check_logits(struct quern_model *model, const struct subject *subject,
+                  const struct golden *golden, const char *prefix) {
+    struct quern_session *const session = new_session(model, 0, 1, "f32");
+    struct npy theirs = npy_read(subject->logits, "f4");
+    struct npy ours = {.rows = theirs.rows, .columns = theirs.columns};
+    double away = 0;
+    ours.data = malloc(ours.rows * ours.columns * sizeof(float));
+    eval(session, golden->ids.i32, NULL, golden->ids.rows);
+    for (size_t i = 0; i < golden->positions.rows; i++) {
+        float *const row = ours.f32 + i * ours.columns;
+        memcpy(row, quern_session_logits(session, (size_t)golden->positions.i32[i]),
+               ours.columns * sizeof(float));
+        const double d = compare_row(row, theirs.f32 + i * theirs.columns, theirs.columns).max;
+        if (!(d <= away)) away = d;
+    }
+    const double kl = mean_kl(&ours, &theirs);
+    printf("%s%-32s max difference %.2e deviations, mean KL %.2e", prefix, subject->name, away, kl);
+    if (access(subject->rounded, R_OK) == 0)
+        judge_rounded(subject, &ours, &theirs);
+    else
+        judge_float(subject, away, kl);
+    printf("\n");
+    npy_free(&ours);
+    npy_free(&theirs);
+    quern_session_free(session);
+}
