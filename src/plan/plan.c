@@ -267,16 +267,20 @@ uint32_t qn_step_writes(const struct qn_step *step) {
     }
 }
 
-/* Walks the steps backwards; buffers that are busy at one step may not share bytes. LOGITS are
- * the caller's until the next eval, whose first steps must not touch them. */
+/* Walks the steps backwards; buffers that are busy at one step may not share bytes. Nor may those
+ * of steps that no barrier parts when there is one token: a thread may still read what it prepares
+ * while another has gone on to write the product. LOGITS are the caller's until the next eval,
+ * whose first steps must not touch them. */
 static void find_conflicts(const struct qn_plan *plan, uint32_t *conflicts) {
     const uint32_t logits = 1u << QN_BUFFER_LOGITS;
-    uint32_t live = logits;
+    uint32_t live = logits, together = 0;
     memset(conflicts, 0, QN_BUFFER_COUNT * sizeof *conflicts);
     for (int s = plan->n_steps - 1; s >= 0; s--) {
         const uint32_t reads = qn_step_reads(&plan->steps[s]);
         const uint32_t writes = qn_step_writes(&plan->steps[s]);
-        const uint32_t busy = live | reads | writes;
+        if (qn_step_has_barrier(&plan->steps[s], 1)) together = 0;
+        together |= reads | writes;
+        const uint32_t busy = live | together;
         for (int b = 0; b < QN_BUFFER_COUNT; b++)
             if (busy >> b & 1) conflicts[b] |= busy;
         live = (live & ~writes) | reads;
