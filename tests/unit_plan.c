@@ -122,7 +122,9 @@ Test(plan, reads_what_was_written) {
                                         "hf/gemma2",
                                         "hf/olmo2",
                                         "hf/opt-postnorm",
-                                        "hf/gpt_neox"};
+                                        "hf/gpt_neox",
+                                        "hf/mixtral",
+                                        "hf/qwen3_moe"};
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
         struct qn_checkpoint *checkpoint;
         struct qn_spec spec;

@@ -5,13 +5,14 @@
 #include <string.h>
 
 extern const struct qn_family qn_family_gpt2, qn_family_opt, qn_family_gptneox, qn_family_llama,
-    qn_family_qwen2, qn_family_qwen3, qn_family_gemma2, qn_family_gemma3, qn_family_phi3,
-    qn_family_olmo2, qn_family_smollm3, qn_family_starcoder2;
+    qn_family_qwen2, qn_family_qwen3, qn_family_qwen3moe, qn_family_gemma2, qn_family_gemma3,
+    qn_family_phi3, qn_family_olmo2, qn_family_smollm3, qn_family_starcoder2;
 
 static const struct qn_family *const families[] = {
-    &qn_family_gpt2,  &qn_family_opt,   &qn_family_gptneox, &qn_family_llama,
-    &qn_family_qwen2, &qn_family_qwen3, &qn_family_gemma2,  &qn_family_gemma3,
-    &qn_family_phi3,  &qn_family_olmo2, &qn_family_smollm3, &qn_family_starcoder2,
+    &qn_family_gpt2,       &qn_family_opt,   &qn_family_gptneox,  &qn_family_llama,
+    &qn_family_qwen2,      &qn_family_qwen3, &qn_family_qwen3moe, &qn_family_gemma2,
+    &qn_family_gemma3,     &qn_family_phi3,  &qn_family_olmo2,    &qn_family_smollm3,
+    &qn_family_starcoder2,
 };
 static const size_t n_families = sizeof families / sizeof *families;
 

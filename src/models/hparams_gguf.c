@@ -141,6 +141,8 @@ static void combine_attn_factor(struct qn_rope_params *rope) {
 static enum qn_status read_structure(const struct qn_gguf *gguf, const char *family,
                                      struct qn_hparams *hparams, struct qn_error *err) {
     bool norm_before = !hparams->post_norm;
+    hparams->renormalize_experts = true; /* converters leave out what all families here do */
+    QN_TRY(read_bool(gguf, family, "expert_weights_norm", &hparams->renormalize_experts, err));
     QN_TRY(read_bool(gguf, family, "use_parallel_residual", &hparams->parallel, err));
     QN_TRY(read_bool(gguf, family, "do_layer_norm_before", &norm_before, err));
     hparams->post_norm = !norm_before;

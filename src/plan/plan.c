@@ -7,8 +7,9 @@
 #include "base/checked.h"
 #include "plan/place.h"
 
-/* A layer's nine steps, whole-row norms of Q and K, and a sum or norm behind each module. */
-enum { STEPS_PER_LAYER = 12, STEPS_OUTSIDE = 7, PAGE = 2 << 20 };
+/* A layer's nine steps, whole-row norms of Q and K, a sum or norm behind each module, and four to
+ * choose experts. */
+enum { STEPS_PER_LAYER = 16, STEPS_OUTSIDE = 7, PAGE = 2 << 20 };
 
 static const char *const kv_names[QN_KV_COUNT] = {
     [QN_KV_F16] = "f16", [QN_KV_F32] = "f32", [QN_KV_Q8_0] = "q8_0"};
@@ -31,7 +32,8 @@ const char *qn_op_name(enum qn_op op) {
         [QN_OP_EMBED] = "embed",         [QN_OP_PREPARE] = "prepare",
         [QN_OP_MATMUL] = "matmul",       [QN_OP_STORE_KV] = "store_kv",
         [QN_OP_ATTENTION] = "attention", [QN_OP_RESIDUAL] = "residual",
-        [QN_OP_NORM] = "norm",
+        [QN_OP_NORM] = "norm",           [QN_OP_ROUTE] = "route",
+        [QN_OP_NUMBER] = "number",
     };
     return names[op];
 }
@@ -48,8 +50,9 @@ static struct qn_step *add_step(struct qn_plan *plan, struct qn_step step) {
     for (int i = 0; i < step.n_products; i++) {
         struct qn_product *const product = &step.products[i];
         const struct qn_weight *const w = qn_spec_weight(spec, product->weight, step.layer);
-        step.bytes += w->tile_size * (size_t)qn_weight_n_tiles(w, spec->tile_rows);
-        step.flops += 2 * (uint64_t)w->n * (uint64_t)w->k;
+        const int used = step.rows == QN_ROWS_SLOTS ? spec->hparams.n_experts_used : 1;
+        step.bytes += w->part_size * (size_t)used;
+        step.flops += 2 * (uint64_t)w->n * (uint64_t)w->k * (uint64_t)used;
         if (!has(plan, product->bias, step.layer)) product->bias = QN_ROLE_COUNT;
     }
     struct qn_step *const place = &plan->steps[plan->n_steps++];
@@ -77,7 +80,7 @@ static void add_product(struct qn_plan *plan, const char *prepare_name, enum qn_
                                     .in = in,
                                     .norm = norm,
                                     .acts = acts_of(plan, &matmul),
-                                    .outputs_only = matmul.outputs_only});
+                                    .rows = matmul.rows});
     matmul.op = QN_OP_MATMUL;
     add_step(plan, matmul);
 }
@@ -87,30 +90,40 @@ static enum qn_role norm_before(const struct qn_plan *plan, enum qn_role norm, i
     return !plan->spec->hparams.post_norm && has(plan, norm, layer) ? norm : QN_ROLE_COUNT;
 }
 
-/* The product that ends a module, and how it joins the stream: added at once, or by way of OUT
- * where it is normalized or looked at before; then the norm of the sum, where the family has one.
- */
-static void add_output(struct qn_plan *plan, const char *prepare_name, enum qn_buffer_id in,
-                       struct qn_step matmul, const char *residual_name, enum qn_role post_norm,
-                       enum qn_role norm) {
+/* How the product that ends a module joins the stream: at once, or by way of OUT where it is
+ * normalized or looked at before; then the norm of the sum, where the family has one. */
+struct output {
+    const char *prepare_name, *residual_name;
+    enum qn_role post_norm, norm;
+};
+
+static void add_output(struct qn_plan *plan, const struct output *output, enum qn_buffer_id in,
+                       struct qn_step matmul) {
     const int layer = matmul.layer;
-    const bool by_out = plan->limits.tapped || has(plan, post_norm, layer);
+    const bool normalized = has(plan, output->post_norm, layer);
+    const bool by_out = plan->limits.tapped || normalized;
+    const enum qn_buffer_id to = by_out ? QN_BUFFER_OUT : QN_BUFFER_X;
     matmul.n_products = 1;
-    matmul.products[0].out = by_out ? QN_BUFFER_OUT : QN_BUFFER_X;
-    matmul.after = by_out ? QN_AFTER_NOTHING : QN_AFTER_ADD;
-    add_product(plan, prepare_name, in, QN_ROLE_COUNT, matmul);
+    if (matmul.rows == QN_ROWS_SLOTS) {
+        matmul.sum = to;
+        matmul.after = QN_AFTER_COMBINE;
+    } else {
+        matmul.products[0].out = to;
+        matmul.after = by_out ? QN_AFTER_NOTHING : QN_AFTER_ADD;
+    }
+    add_product(plan, output->prepare_name, in, QN_ROLE_COUNT, matmul);
     if (by_out)
-        add_step(plan,
-                 (struct qn_step){.op = QN_OP_RESIDUAL,
-                                  .layer = layer,
-                                  .name = residual_name,
-                                  .in = QN_BUFFER_OUT,
-                                  .norm = has(plan, post_norm, layer) ? post_norm : QN_ROLE_COUNT});
+        add_step(plan, (struct qn_step){.op = QN_OP_RESIDUAL,
+                                        .layer = layer,
+                                        .name = output->residual_name,
+                                        .in = QN_BUFFER_OUT,
+                                        .norm = normalized ? output->post_norm : QN_ROLE_COUNT});
     if (plan->spec->hparams.post_norm)
-        add_step(
-            plan,
-            (struct qn_step){
-                .op = QN_OP_NORM, .layer = layer, .name = "norm", .in = QN_BUFFER_X, .norm = norm});
+        add_step(plan, (struct qn_step){.op = QN_OP_NORM,
+                                        .layer = layer,
+                                        .name = "norm",
+                                        .in = QN_BUFFER_X,
+                                        .norm = output->norm});
 }
 
 static void add_qkv(struct qn_plan *plan, int layer) {
@@ -133,11 +146,11 @@ static void add_attention(struct qn_plan *plan, int layer) {
     add_step(plan,
              (struct qn_step){
                  .op = QN_OP_ATTENTION, .layer = layer, .name = "attention", .in = QN_BUFFER_Q});
-    add_output(plan, "attn_in", QN_BUFFER_ATTN,
+    const struct output output = {"attn_in", "attn_add", QN_ROLE_ATTN_POST_NORM, QN_ROLE_ATTN_NORM};
+    add_output(plan, &output, QN_BUFFER_ATTN,
                (struct qn_step){.layer = layer,
                                 .name = "attn_out",
-                                .products = {{QN_ROLE_ATTN_OUT, QN_ROLE_ATTN_OUT_BIAS}}},
-               "attn_add", QN_ROLE_ATTN_POST_NORM, QN_ROLE_ATTN_NORM);
+                                .products = {{QN_ROLE_ATTN_OUT, QN_ROLE_ATTN_OUT_BIAS}}});
 }
 
 static void add_up(struct qn_plan *plan, int layer) {
@@ -155,12 +168,43 @@ static void add_up(struct qn_plan *plan, int layer) {
                 });
 }
 
+static const struct output mlp_output = {"ffn_in", "ffn_add", QN_ROLE_FFN_POST_NORM,
+                                         QN_ROLE_FFN_NORM};
+
 static void add_down(struct qn_plan *plan, int layer) {
-    add_output(plan, "ffn_in", QN_BUFFER_GATE,
+    add_output(plan, &mlp_output, QN_BUFFER_GATE,
                (struct qn_step){.layer = layer,
                                 .name = "down",
-                                .products = {{QN_ROLE_FFN_DOWN, QN_ROLE_FFN_DOWN_BIAS}}},
-               "ffn_add", QN_ROLE_FFN_POST_NORM, QN_ROLE_FFN_NORM);
+                                .products = {{QN_ROLE_FFN_DOWN, QN_ROLE_FFN_DOWN_BIAS}}});
+}
+
+/* The router reads tokens; what the experts read are their slots, gathered once these are known. */
+static void add_experts(struct qn_plan *plan, int layer) {
+    const enum qn_role norm = norm_before(plan, QN_ROLE_FFN_NORM, layer);
+    add_product(plan, "ffn_norm", QN_BUFFER_X, norm,
+                (struct qn_step){.layer = layer,
+                                 .name = "router",
+                                 .n_products = 1,
+                                 .products = {{QN_ROLE_ROUTER, QN_ROLE_COUNT, QN_BUFFER_ROUTER}}});
+    add_step(plan, (struct qn_step){.op = QN_OP_ROUTE, .layer = layer, .name = "route"});
+    add_step(plan, (struct qn_step){.op = QN_OP_NUMBER, .layer = layer, .name = "slots"});
+    add_product(plan, "gather", QN_BUFFER_X, norm,
+                (struct qn_step){
+                    .layer = layer,
+                    .name = "experts_up",
+                    .n_products = 2,
+                    .products = {{QN_ROLE_EXPERTS_GATE, QN_ROLE_COUNT, QN_BUFFER_GATE},
+                                 {QN_ROLE_EXPERTS_UP, QN_ROLE_COUNT, QN_BUFFER_UP}},
+                    .after = QN_AFTER_ACTIVATE,
+                    .rows = QN_ROWS_SLOTS,
+                });
+    add_output(plan, &mlp_output, QN_BUFFER_GATE,
+               (struct qn_step){
+                   .layer = layer,
+                   .name = "experts_down",
+                   .products = {{QN_ROLE_EXPERTS_DOWN, QN_ROLE_COUNT, QN_BUFFER_SLOTS}},
+                   .rows = QN_ROWS_SLOTS,
+               });
 }
 
 /* Side by side, the MLP reads the stream before the attention's output is added to it. */
@@ -169,6 +213,10 @@ static void add_layer(struct qn_plan *plan, int layer) {
     add_qkv(plan, layer);
     if (parallel) add_up(plan, layer);
     add_attention(plan, layer);
+    if (has(plan, QN_ROLE_ROUTER, layer)) {
+        add_experts(plan, layer);
+        return;
+    }
     if (!parallel) add_up(plan, layer);
     add_down(plan, layer);
 }
@@ -195,7 +243,7 @@ static void add_head(struct qn_plan *plan) {
                              .name = "project_out",
                              .n_products = 1,
                              .products = {{QN_ROLE_PROJECT_OUT, QN_ROLE_COUNT, QN_BUFFER_EMBD}},
-                             .outputs_only = true});
+                             .rows = QN_ROWS_OUTPUTS});
     add_product(
         plan, projected ? "head_in" : "output_norm", projected ? QN_BUFFER_EMBD : QN_BUFFER_X,
         projected ? QN_ROLE_COUNT : norm,
@@ -205,7 +253,7 @@ static void add_head(struct qn_plan *plan) {
             .n_products = 1,
             .products = {{QN_ROLE_OUTPUT, QN_ROLE_COUNT, QN_BUFFER_LOGITS}},
             .after = plan->spec->hparams.final_softcap > 0 ? QN_AFTER_SOFTCAP : QN_AFTER_NOTHING,
-            .outputs_only = true,
+            .rows = QN_ROWS_OUTPUTS,
         });
 }
 
@@ -216,7 +264,8 @@ static void add_steps(struct qn_plan *plan) {
 }
 
 bool qn_step_has_barrier(const struct qn_step *step, int m) {
-    return step->op != QN_OP_PREPARE || m > 1;
+    if (step->op == QN_OP_NUMBER) return false;
+    return (step->op != QN_OP_PREPARE && step->op != QN_OP_ROUTE) || m > 1;
 }
 
 /* ---- lifetimes -------------------------------------------------------------------------- */
@@ -235,20 +284,26 @@ uint32_t qn_step_reads(const struct qn_step *step) {
         return bit(step->in);
     case QN_OP_MATMUL:
         return act_bits | (step->after == QN_AFTER_STORE_KV ? rope_bits : 0) |
-               (step->after == QN_AFTER_ADD ? bit(step->products[0].out) : 0);
+               (step->after == QN_AFTER_ADD ? bit(step->products[0].out) : 0) |
+               (step->after == QN_AFTER_COMBINE ? bit(QN_BUFFER_ROUTES) : 0) |
+               (step->after == QN_AFTER_COMBINE && step->sum == QN_BUFFER_X ? bit(QN_BUFFER_X) : 0);
     case QN_OP_STORE_KV:
         return rope_bits | bit(QN_BUFFER_Q) | bit(QN_BUFFER_K) | bit(QN_BUFFER_V);
     case QN_OP_ATTENTION:
         return rope_bits | bit(step->in);
     case QN_OP_RESIDUAL:
         return bit(step->in) | bit(QN_BUFFER_X);
+    case QN_OP_ROUTE:
+        return bit(QN_BUFFER_ROUTER);
+    case QN_OP_NUMBER:
+        return bit(QN_BUFFER_ROUTES);
     default:
         return 0;
     }
 }
 
 uint32_t qn_step_writes(const struct qn_step *step) {
-    uint32_t bits = 0;
+    uint32_t bits = step->after == QN_AFTER_COMBINE ? bit(step->sum) : 0;
     switch (step->op) {
     case QN_OP_EMBED:
         return rope_bits | bit(QN_BUFFER_X) | bit(QN_BUFFER_EMBD);
@@ -262,6 +317,10 @@ uint32_t qn_step_writes(const struct qn_step *step) {
     case QN_OP_RESIDUAL:
     case QN_OP_NORM:
         return bit(QN_BUFFER_X);
+    case QN_OP_ROUTE:
+        return bit(QN_BUFFER_ROUTES);
+    case QN_OP_NUMBER:
+        return 0;
     default:
         return bit(QN_BUFFER_ATTN);
     }
@@ -307,8 +366,8 @@ static int longest_input(const struct qn_spec *spec) {
 static void drop_unused(struct qn_plan *plan) {
     unsigned acts = 0;
     /* These are read within the step that computes them, or by the caller. */
-    const uint32_t read_at_once =
-        bit(QN_BUFFER_K) | bit(QN_BUFFER_V) | bit(QN_BUFFER_UP) | bit(QN_BUFFER_LOGITS);
+    const uint32_t read_at_once = bit(QN_BUFFER_K) | bit(QN_BUFFER_V) | bit(QN_BUFFER_UP) |
+                                  bit(QN_BUFFER_SLOTS) | bit(QN_BUFFER_LOGITS);
     uint32_t reads = 0;
     for (int s = 0; s < plan->n_steps; s++) {
         acts |= plan->steps[s].acts;
@@ -321,24 +380,48 @@ static void drop_unused(struct qn_plan *plan) {
         if (!(reads >> b & 1)) plan->buffers[b].n_rows = 0;
 }
 
+/* Slots of a token; 1 without experts. */
+static int slots_of_token(const struct qn_hparams *h) {
+    return h->n_experts ? h->n_experts_used : 1;
+}
+
+static size_t route_row(const struct qn_hparams *h) {
+    return float_row(2 * h->n_experts_used);
+}
+
+/* The longest row of GATE and UP. */
+static int widest_mlp(const struct qn_plan *plan) {
+    const struct qn_hparams *const h = &plan->spec->hparams;
+    int widest = 0;
+    for (int layer = 0; layer < h->n_layers; layer++) {
+        const int n = has(plan, QN_ROLE_ROUTER, layer) ? h->n_expert_ff : h->n_ff;
+        if (n > widest) widest = n;
+    }
+    return widest;
+}
+
 static void size_buffers(struct qn_plan *plan) {
     const struct qn_hparams *const h = &plan->spec->hparams;
-    const int m = plan->limits.n_ubatch, k = longest_input(plan->spec);
+    const int m = plan->limits.n_ubatch, slots = m * slots_of_token(h);
+    const int k = longest_input(plan->spec);
     const size_t q = float_row(h->n_heads * h->head_size);
     const size_t kv = float_row(h->n_kv_heads * h->head_size);
-    const size_t ff = float_row(h->n_ff), rot = float_row(h->n_rot / 2 * h->n_rope_sets);
+    const size_t ff = float_row(widest_mlp(plan)), rot = float_row(h->n_rot / 2 * h->n_rope_sets);
     const struct qn_buffer buffers[QN_BUFFER_COUNT] = {
         [QN_BUFFER_X] = {"x", float_row(h->n_embd), m, 0},
         [QN_BUFFER_EMBD] = {"embd", float_row(h->n_token_embd), m, 0},
-        [QN_BUFFER_ACT_F32] = {"act_f32", qn_act_row_size(QN_ACT_F32, k), m, 0},
-        [QN_BUFFER_ACT_Q8] = {"act_q8", qn_act_row_size(QN_ACT_Q8, k), m, 0},
+        [QN_BUFFER_ACT_F32] = {"act_f32", qn_act_row_size(QN_ACT_F32, k), slots, 0},
+        [QN_BUFFER_ACT_Q8] = {"act_q8", qn_act_row_size(QN_ACT_Q8, k), slots, 0},
         [QN_BUFFER_Q] = {"q", q, m, 0},
         [QN_BUFFER_K] = {"k", kv, m, 0},
         [QN_BUFFER_V] = {"v", kv, m, 0},
         [QN_BUFFER_ATTN] = {"attn", q, m, 0},
-        [QN_BUFFER_GATE] = {"gate", ff, m, 0},
-        [QN_BUFFER_UP] = {"up", ff, m, 0},
+        [QN_BUFFER_GATE] = {"gate", ff, slots, 0},
+        [QN_BUFFER_UP] = {"up", ff, slots, 0},
         [QN_BUFFER_OUT] = {"out", float_row(h->n_embd), m, 0},
+        [QN_BUFFER_ROUTER] = {"router", float_row(h->n_experts), m, 0},
+        [QN_BUFFER_ROUTES] = {"routes", route_row(h), m, 0},
+        [QN_BUFFER_SLOTS] = {"slots", float_row(h->n_embd), slots, 0},
         [QN_BUFFER_COS] = {"cos", rot, m, 0},
         [QN_BUFFER_SIN] = {"sin", rot, m, 0},
         [QN_BUFFER_LOGITS] = {"logits", float_row(h->n_vocab), plan->limits.n_logits, 0},
@@ -356,11 +439,16 @@ static bool take(size_t *end, size_t size, size_t *offset) {
 
 static void size_scratch(struct qn_plan *plan) {
     struct qn_layout *const l = &plan->layout;
+    const struct qn_hparams *const h = &plan->spec->hparams;
     const int k = longest_input(plan->spec);
-    l->norm = 0; /* float [k] */
-    l->act_f32 = l->norm + qn_act_row_size(QN_ACT_F32, k);
-    l->act_q8 = l->act_f32 + qn_act_row_size(QN_ACT_F32, k);
-    l->matmul = l->act_q8 + qn_act_row_size(QN_ACT_Q8, k);
+    const size_t row_slots = (size_t)slots_of_token(h);
+    l->norm = 0; /* float [k], or [experts] */
+    l->act_f32 = l->norm + qn_act_row_size(QN_ACT_F32, k > h->n_experts ? k : h->n_experts);
+    l->act_q8 = l->act_f32 + row_slots * qn_act_row_size(QN_ACT_F32, k);
+    l->route = l->act_q8 + row_slots * qn_act_row_size(QN_ACT_Q8, k);
+    l->slots = l->route + route_row(h); /* int32 [experts + 1], [S], [S] */
+    l->matmul =
+        l->slots + float_row(h->n_experts + 1 + 2 * plan->limits.n_ubatch * h->n_experts_used);
     const int m = plan->limits.n_ubatch > plan->limits.n_logits ? plan->limits.n_ubatch
                                                                 : plan->limits.n_logits;
     /* A page apart, so that no two threads' scratch shares a line or a prefetched neighbour. */

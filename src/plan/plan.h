@@ -11,8 +11,9 @@
 
 #include "models/spec.h"
 
-/* Work buffers, a row for each token of a ubatch (LOGITS: for each output). All float but
- * ACT_Q8. */
+/* Work buffers, a row for each token of a ubatch; LOGITS: for each output. In models with experts
+ * ACT_F32, ACT_Q8, GATE and UP have a row for each slot, a token's choice of an expert: S = M times
+ * the experts that a token uses. All float but ACT_Q8 and ROUTES. */
 enum qn_buffer_id {
     QN_BUFFER_X,       /* [M][E] residual stream */
     QN_BUFFER_EMBD,    /* [M][Et] token embeddings before, or outputs after, their projection */
@@ -25,6 +26,9 @@ enum qn_buffer_id {
     QN_BUFFER_GATE,    /* [M][F], then the activated product */
     QN_BUFFER_UP,      /* [M][F] */
     QN_BUFFER_OUT,     /* [M][E] output of a module, before it is added to the stream */
+    QN_BUFFER_ROUTER,  /* [M][experts] */
+    QN_BUFFER_ROUTES,  /* [M] chosen experts, int32 [used], and their weights, float [used] */
+    QN_BUFFER_SLOTS,   /* [S][E] outputs of experts */
     QN_BUFFER_COS,     /* [M][rope sets][n_rot / 2] */
     QN_BUFFER_SIN,     /* [M][rope sets][n_rot / 2] */
     QN_BUFFER_LOGITS,  /* [outputs][V] */
@@ -39,6 +43,8 @@ enum qn_op {
     QN_OP_ATTENTION, /* Q and the cache -> ATTN */
     QN_OP_RESIDUAL,  /* X <- X + norm (if any) of OUT */
     QN_OP_NORM,      /* X <- norm of X */
+    QN_OP_ROUTE,     /* ROUTER -> ROUTES */
+    QN_OP_NUMBER,    /* ROUTES -> slots, numbered by each thread for itself */
     QN_OP_COUNT
 };
 
@@ -49,7 +55,15 @@ enum qn_after {
     QN_AFTER_STORE_KV, /* K is normalized (if the family does) and rotated, K and V go to the cache
                         */
     QN_AFTER_ACTIVATE, /* GATE <- activation(GATE) * UP, or activation(GATE) */
-    QN_AFTER_SOFTCAP   /* LOGITS are capped */
+    QN_AFTER_SOFTCAP,  /* LOGITS are capped */
+    QN_AFTER_COMBINE   /* a token's weighted SLOTS, summed, are added to X or become OUT */
+};
+
+/* What the rows are that a step works on. */
+enum qn_rows {
+    QN_ROWS_TOKENS,
+    QN_ROWS_OUTPUTS, /* only tokens whose logits are asked for */
+    QN_ROWS_SLOTS    /* each token's choices of experts */
 };
 
 struct qn_product {
@@ -68,9 +82,10 @@ struct qn_step {
     int n_products;
     struct qn_product products[3]; /* STORE_KV: K, V, Q in this order */
     enum qn_after after;
-    bool outputs_only; /* only rows whose logits are asked for */
-    size_t bytes;      /* packed weights that it reads */
-    uint64_t flops;    /* per row: 2 for each weight */
+    enum qn_rows rows;
+    enum qn_buffer_id sum; /* COMBINE: X or OUT */
+    size_t bytes;          /* packed weights that it reads for one token */
+    uint64_t flops;        /* per token: 2 for each weight used */
 };
 
 struct qn_limits {
@@ -95,6 +110,7 @@ struct qn_layout {
     size_t buffer_offset, buffer_size;
     size_t scratch_offset, scratch_size;  /* scratch_size: of one thread */
     size_t norm, act_f32, act_q8, matmul; /* offsets within a thread's scratch */
+    size_t route, slots;                  /* likewise: a row of ROUTES; see qn_slots_at */
     size_t total;
 };
 
@@ -115,7 +131,8 @@ void qn_plan_free(struct qn_plan *plan); /* idempotent */
 /* Buffers that a step reads or writes, as bits. */
 uint32_t qn_step_reads(const struct qn_step *step);
 uint32_t qn_step_writes(const struct qn_step *step);
-/* Barriers of a ubatch of m tokens: a PREPARE of one row is done by every thread for itself. */
+/* Barriers of a step for m tokens or outputs: every thread prepares and routes a single one for
+ * itself. */
 bool qn_step_has_barrier(const struct qn_step *step, int m);
 
 const char *qn_op_name(enum qn_op op);

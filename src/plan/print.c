@@ -14,6 +14,7 @@ static const char *const after_names[] = {
     [QN_AFTER_STORE_KV] = "rotate k, store k v",
     [QN_AFTER_ACTIVATE] = "activate",
     [QN_AFTER_SOFTCAP] = "soft cap",
+    [QN_AFTER_COMBINE] = "weigh and sum",
 };
 
 /* "576 x 576 Q4_1 + 192 x 576 Q4_1" */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/rope_angles.h"
+#include "run/experts.h"
 #include "run/heads.h"
 #include "run/products.h"
 #include "run/work.h"
@@ -43,15 +44,21 @@ static int embed(const struct qn_executor *e, int thread) {
 
 /* ---- prepare ---------------------------------------------------------------------------- */
 
+/* The row of `in` that a prepared row is made from. */
+static int source_row(const struct qn_executor *e, const struct qn_step *step, int thread,
+                      int row) {
+    if (step->in != QN_BUFFER_X) return row;
+    if (step->rows == QN_ROWS_SLOTS) return qn_experts_slots(e, thread).tokens[row];
+    return step->rows == QN_ROWS_OUTPUTS ? e->ubatch->outputs[row] : row;
+}
+
 /* Normalizes one row and brings it into each form that the next products read. */
 static void prepare_row(const struct qn_executor *e, const struct qn_step *step, int thread,
-                        int row, int n_rows) {
+                        int row, bool is_private) {
     const struct qn_model *const model = e->model;
     const struct qn_step *const product = step + 1;
     const int k = qn_spec_weight(&model->spec, product->products[0].weight, step->layer)->k;
-    /* Of the stream's rows, those whose logits are wanted. */
-    const bool chosen = step->outputs_only && step->in == QN_BUFFER_X;
-    const float *x = qn_buffer_row(e, step->in, chosen ? e->ubatch->outputs[row] : row);
+    const float *x = qn_buffer_row(e, step->in, source_row(e, step, thread, row));
     if (step->norm != QN_ROLE_COUNT) {
         float *const y = qn_norm_row(e, thread);
         qn_norm(e, step->norm, step->layer, x, k, y);
@@ -59,19 +66,23 @@ static void prepare_row(const struct qn_executor *e, const struct qn_step *step,
     }
     for (int act = 0; act < QN_ACT_COUNT; act++)
         if (step->acts >> act & 1)
-            model->kernels.prepare[act](x, k, qn_act_row(e, act, thread, row, n_rows));
+            model->kernels.prepare[act](x, k, qn_act_row(e, act, thread, row, is_private));
 }
 
-static int prepare(const struct qn_executor *e, const struct qn_step *step, int thread,
-                   int n_rows) {
+/* n: tokens or outputs. The slots of a single token all read one row. */
+static int prepare(const struct qn_executor *e, const struct qn_step *step, int thread, int n) {
     const int n_threads = qn_pool_n_threads(e->model->pool);
-    if (n_rows == 1) {
-        prepare_row(e, step, thread, 0, 1);
-        return 1;
+    const int n_used = e->model->spec.hparams.n_experts_used;
+    const bool slots = step->rows == QN_ROWS_SLOTS;
+    if (n == 1) {
+        const int n_rows = slots && step->in != QN_BUFFER_X ? n_used : 1;
+        for (int row = 0; row < n_rows; row++) prepare_row(e, step, thread, row, true);
+        return n_rows;
     }
+    const int n_rows = slots ? n * n_used : n;
     const int start = qn_share(n_rows, thread, n_threads);
     const int end = qn_share(n_rows, thread + 1, n_threads);
-    for (int row = start; row < end; row++) prepare_row(e, step, thread, row, n_rows);
+    for (int row = start; row < end; row++) prepare_row(e, step, thread, row, false);
     return end - start;
 }
 
@@ -192,6 +203,11 @@ static int run_step(const struct qn_executor *e, const struct qn_step *step, int
         return qn_products_run(e, step, thread, n_rows);
     case QN_OP_ATTENTION:
         return attention(e, step, thread);
+    case QN_OP_ROUTE:
+        return qn_experts_route(e, thread);
+    case QN_OP_NUMBER:
+        qn_experts_number(e, step, thread);
+        return 1;
     default:
         return each_row(e, step, thread);
     }
@@ -214,7 +230,7 @@ static void walk(void *context, int thread) {
     if (e->recorder) qn_record_start(e->recorder, thread);
     for (int s = 0; s < e->plan->n_steps; s++) {
         const struct qn_step *const step = &e->plan->steps[s];
-        const int n_rows = step->outputs_only ? e->ubatch->n_outputs : e->ubatch->m;
+        const int n_rows = step->rows == QN_ROWS_OUTPUTS ? e->ubatch->n_outputs : e->ubatch->m;
         if (n_rows == 0) continue;
         const int n_pieces = run_step(e, step, thread, n_rows);
         if (e->recorder)

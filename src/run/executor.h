@@ -36,6 +36,7 @@ struct qn_executor {
     double *rope_frequency;         /* [rope sets][n_rot / 2] radians a position */
     float rope_scale[QN_ROPE_SETS]; /* factor of cos and sin */
     atomic_int *next;               /* [n_steps] next piece of work to hand out */
+    uint64_t *bytes_read;           /* the session's count, for what only the routes tell */
     const struct qn_ubatch *ubatch;
     struct qn_tap tap;
     struct qn_recorder *recorder; /* NULL: nothing is recorded */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/products.h"
 
+#include "run/experts.h"
 #include "run/heads.h"
 #include "run/work.h"
 
@@ -62,8 +63,10 @@ static void store_kv(const struct qn_executor *e, const struct qn_step *step, en
 }
 
 static void activate(const struct qn_executor *e, const struct qn_step *step, int n0, int n1,
-                     int n_rows) {
-    const enum qn_activation activation = e->model->spec.hparams.activation;
+                     int n) {
+    const struct qn_hparams *const hp = &e->model->spec.hparams;
+    const enum qn_activation activation = hp->activation;
+    const int n_rows = step->rows == QN_ROWS_SLOTS ? n * hp->n_experts_used : n;
     for (int m = 0; m < n_rows; m++) {
         float *const gate = qn_buffer_row(e, QN_BUFFER_GATE, m) + n0;
         const float *const up =
@@ -80,23 +83,23 @@ static void cap_logits(const struct qn_executor *e, int n0, int n1, int n_rows) 
                                       n0);
 }
 
-static void run_product(const struct qn_executor *e, const struct qn_step *step,
-                        const struct qn_product *product, int n0, int n1, int thread, int n_rows) {
+/* The product of one part of the weight, the model's or an expert's, with rows x. */
+static void multiply(const struct qn_executor *e, const struct qn_step *step,
+                     const struct qn_product *product, int part, const void *x, int y_row,
+                     int n_rows, int n0, int n1, int thread) {
     const struct qn_model *const model = e->model;
     const struct qn_weight *const w = qn_spec_weight(&model->spec, product->weight, step->layer);
     const enum qn_pack pack = qn_type_infos[w->type].pack;
-    const enum qn_act act = qn_pack_act(pack);
-    const enum qn_buffer_id act_buffer = act == QN_ACT_F32 ? QN_BUFFER_ACT_F32 : QN_BUFFER_ACT_Q8;
-    const int row = product->out == QN_BUFFER_LOGITS ? e->ubatch->first_logits : 0;
+    const bool is_float = qn_pack_act(pack) == QN_ACT_F32;
     const struct qn_matmul a = {
-        .w = model->arena.data + w->offset,
-        .x = qn_act_row(e, act, thread, 0, n_rows),
-        .x_ld = e->plan->buffers[act_buffer].row_size,
-        .y = qn_buffer_row(e, product->out, row),
+        .w = model->arena.data + w->offset + (size_t)part * w->part_size,
+        .x = x,
+        .x_ld = e->plan->buffers[is_float ? QN_BUFFER_ACT_F32 : QN_BUFFER_ACT_Q8].row_size,
+        .y = qn_buffer_row(e, product->out, y_row),
         .y_ld = qn_buffer_ld(e, product->out),
         .bias = product->bias == QN_ROLE_COUNT ? NULL
                                                : qn_model_weight(model, product->bias, step->layer),
-        .scratch = qn_matmul_scratch(e, thread),
+        .scratch = qn_scratch(e, thread, e->plan->layout.matmul),
         .m = n_rows,
         .k = w->k,
         .n0 = n0,
@@ -106,14 +109,46 @@ static void run_product(const struct qn_executor *e, const struct qn_step *step,
     (n_rows == 1 ? model->kernels.matvec : model->kernels.matmul)[pack](&a);
 }
 
+static enum qn_act act_of(const struct qn_executor *e, const struct qn_step *step,
+                          const struct qn_product *product) {
+    const struct qn_weight *const w = qn_spec_weight(&e->model->spec, product->weight, step->layer);
+    return qn_pack_act(qn_type_infos[w->type].pack);
+}
+
+/* Each expert that is used multiplies its slots, which are consecutive rows; those of a single
+ * token read its one row until they have rows of their own. */
+static void run_experts(const struct qn_executor *e, const struct qn_step *step,
+                        const struct qn_product *product, int n0, int n1, int thread, int n) {
+    const struct qn_slots slots = qn_experts_slots(e, thread);
+    const enum qn_act act = act_of(e, step, product);
+    const bool shared_row = n == 1 && (step - 1)->in == QN_BUFFER_X;
+    for (int x = 0; x < e->model->spec.hparams.n_experts; x++) {
+        const int first = slots.starts[x], n_rows = slots.starts[x + 1] - first;
+        if (n_rows == 0) continue;
+        multiply(e, step, product, x, qn_act_row(e, act, thread, shared_row ? 0 : first, n == 1),
+                 first, n_rows, n0, n1, thread);
+    }
+}
+
+static void run_product(const struct qn_executor *e, const struct qn_step *step,
+                        const struct qn_product *product, int n0, int n1, int thread, int n) {
+    const int row = product->out == QN_BUFFER_LOGITS ? e->ubatch->first_logits : 0;
+    if (step->rows == QN_ROWS_SLOTS)
+        run_experts(e, step, product, n0, n1, thread, n);
+    else
+        multiply(e, step, product, 0, qn_act_row(e, act_of(e, step, product), thread, 0, n == 1),
+                 row, n, n0, n1, thread);
+}
+
 static void run_piece(const struct qn_executor *e, const struct qn_step *step,
-                      const struct group *group, int n0, int n1, int thread, int n_rows) {
+                      const struct group *group, int n0, int n1, int thread, int n) {
     for (int i = 0; i < group->count; i++)
-        run_product(e, step, &step->products[group->first + i], n0, n1, thread, n_rows);
+        run_product(e, step, &step->products[group->first + i], n0, n1, thread, n);
     const enum qn_buffer_id out = step->products[group->first].out;
     if (step->after == QN_AFTER_STORE_KV && out != QN_BUFFER_Q) store_kv(e, step, out, n0, n1);
-    if (step->after == QN_AFTER_ACTIVATE) activate(e, step, n0, n1, n_rows);
-    if (step->after == QN_AFTER_SOFTCAP) cap_logits(e, n0, n1, n_rows);
+    if (step->after == QN_AFTER_ACTIVATE) activate(e, step, n0, n1, n);
+    if (step->after == QN_AFTER_SOFTCAP) cap_logits(e, n0, n1, n);
+    if (step->after == QN_AFTER_COMBINE) qn_experts_combine(e, step, n0, n1, thread);
 }
 
 /* ---- division --------------------------------------------------------------------------- */

@@ -71,6 +71,7 @@ static enum qn_status make(struct qn_session *session, struct qn_error *err) {
     session->executor.plan = &session->plan;
     session->executor.arena = session->arena.data;
     session->executor.blocks = session->kv.tables;
+    session->executor.bytes_read = &session->bytes_read;
     session->executor.tap = o->tap;
     set_rotation(session);
     return QN_OK;

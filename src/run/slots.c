@@ -41,11 +41,6 @@ void qn_slots_choose(const float *p, int n_experts, int n_used, bool renormalize
     sort_by_id(n_used, ids, weights);
 }
 
-size_t qn_slots_size(int m, int n_experts, int n_used) {
-    const size_t n_slots = (size_t)m * (size_t)n_used;
-    return (2 * n_slots + (size_t)n_experts + 1) * sizeof(int32_t);
-}
-
 struct qn_slots qn_slots_at(void *data, int m, int n_experts, int n_used) {
     int32_t *const starts = data, *const tokens = starts + n_experts + 1;
     return (struct qn_slots){starts, tokens, tokens + (size_t)m * (size_t)n_used};

@@ -24,8 +24,7 @@ struct qn_slots {
     int32_t *places; /* [M][n_used] the slot of a token's choice */
 };
 
-/* Bytes of the three arrays, and their places from `data` (aligned to 4) on. */
-size_t qn_slots_size(int m, int n_experts, int n_used);
+/* The arrays one behind the other in data, int32 [n_experts + 1 + 2 * m * n_used]. */
 struct qn_slots qn_slots_at(void *data, int m, int n_experts, int n_used);
 
 /* Numbers the slots of m tokens; the choices of token t are ids[t * ids_ld + i], i < n_used. */

@@ -59,10 +59,10 @@ static void show_row(const struct qn_executor *e, const char *name, int m, const
 static void show_norm(const struct qn_executor *e, const struct qn_step *step, const char *what) {
     char name[NAME_SIZE];
     if (!make_name(e, step->layer, what, name)) return;
-    const int n = step->outputs_only ? e->ubatch->n_outputs : e->ubatch->m;
+    const int n = step->rows == QN_ROWS_OUTPUTS ? e->ubatch->n_outputs : e->ubatch->m;
     const int columns = e->model->spec.hparams.n_embd;
     for (int i = 0; i < n; i++) {
-        const int m = step->outputs_only ? e->ubatch->outputs[i] : i;
+        const int m = step->rows == QN_ROWS_OUTPUTS ? e->ubatch->outputs[i] : i;
         const float *row = qn_buffer_row(e, step->in, m);
         if (step->norm != QN_ROLE_COUNT) {
             float *const normalized = qn_norm_row(e, 0);
@@ -91,7 +91,7 @@ static void show_stream(const struct qn_executor *e, const struct qn_step *step)
 }
 
 static void show_prepared(const struct qn_executor *e, const struct qn_step *step) {
-    if (step->in != QN_BUFFER_X) return;
+    if (step->in != QN_BUFFER_X || step->rows == QN_ROWS_SLOTS) return;
     if (step->layer < 0)
         show_norm(e, step, "final_norm");
     else if (step->norm == QN_ROLE_ATTN_NORM)

@@ -21,27 +21,26 @@ static inline float *qn_buffer_row(const struct qn_executor *e, enum qn_buffer_i
     return (float *)(void *)(e->arena + b->offset + (size_t)row * b->row_size);
 }
 
-/* A prepared row. A single row is prepared by every thread in its own scratch, which saves a
- * barrier; several lie in the shared buffer. */
-static inline void *qn_act_row(const struct qn_executor *e, int act, int thread, int row,
-                               int n_rows) {
+/* What lies at an offset within a thread's scratch. */
+static inline void *qn_scratch(const struct qn_executor *e, int thread, size_t offset) {
     const struct qn_layout *const l = &e->plan->layout;
-    if (n_rows == 1)
-        return e->arena + l->scratch_offset + (size_t)thread * l->scratch_size +
-               (act == QN_ACT_F32 ? l->act_f32 : l->act_q8);
-    return qn_buffer_row(e, act == QN_ACT_F32 ? QN_BUFFER_ACT_F32 : QN_BUFFER_ACT_Q8, row);
+    return e->arena + l->scratch_offset + (size_t)thread * l->scratch_size + offset;
+}
+
+/* A prepared row. What a single token or output needs is prepared by every thread in its own
+ * scratch, which saves a barrier; the rows of several lie in the shared buffer. */
+static inline void *qn_act_row(const struct qn_executor *e, int act, int thread, int row,
+                               bool is_private) {
+    const enum qn_buffer_id id = act == QN_ACT_F32 ? QN_BUFFER_ACT_F32 : QN_BUFFER_ACT_Q8;
+    const struct qn_layout *const l = &e->plan->layout;
+    if (!is_private) return qn_buffer_row(e, id, row);
+    return (char *)qn_scratch(e, thread, act == QN_ACT_F32 ? l->act_f32 : l->act_q8) +
+           (size_t)row * e->plan->buffers[id].row_size;
 }
 
 /* Where a thread keeps a normalized row until it is prepared. */
 static inline float *qn_norm_row(const struct qn_executor *e, int thread) {
-    const struct qn_layout *const l = &e->plan->layout;
-    return (float *)(void *)(e->arena + l->scratch_offset + (size_t)thread * l->scratch_size +
-                             l->norm);
-}
-
-static inline void *qn_matmul_scratch(const struct qn_executor *e, int thread) {
-    const struct qn_layout *const l = &e->plan->layout;
-    return e->arena + l->scratch_offset + (size_t)thread * l->scratch_size + l->matmul;
+    return qn_scratch(e, thread, e->plan->layout.norm);
 }
 
 static inline char *qn_k_layer(const struct qn_executor *e, int layer) {

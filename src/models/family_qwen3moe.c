@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Qwen3-MoE: Qwen3 with a mixture of experts in place of the MLP, in all layers or in some.
+ */
+#include "models/family.h"
+
+static const char *const model_types[] = {"qwen3_moe", NULL};
+static const char *const prefixes[] = {"model.", "", NULL};
+
+static const struct qn_rule rules[] = {
+    {QN_ROLE_TOKEN_EMBD, "embed_tokens.weight"},
+    {QN_ROLE_OUTPUT_NORM, "norm.weight"},
+    {QN_ROLE_OUTPUT, "lm_head.weight"},
+    {QN_ROLE_ATTN_NORM, "layers.%d.input_layernorm.weight"},
+    {QN_ROLE_ATTN_Q, "layers.%d.self_attn.q_proj.weight"},
+    {QN_ROLE_ATTN_K, "layers.%d.self_attn.k_proj.weight"},
+    {QN_ROLE_ATTN_V, "layers.%d.self_attn.v_proj.weight"},
+    {QN_ROLE_ATTN_Q_BIAS, "layers.%d.self_attn.q_proj.bias", QN_WITH_ATTN_BIAS},
+    {QN_ROLE_ATTN_K_BIAS, "layers.%d.self_attn.k_proj.bias", QN_WITH_ATTN_BIAS},
+    {QN_ROLE_ATTN_V_BIAS, "layers.%d.self_attn.v_proj.bias", QN_WITH_ATTN_BIAS},
+    {QN_ROLE_ATTN_Q_NORM, "layers.%d.self_attn.q_norm.weight"},
+    {QN_ROLE_ATTN_K_NORM, "layers.%d.self_attn.k_norm.weight"},
+    {QN_ROLE_ATTN_OUT, "layers.%d.self_attn.o_proj.weight"},
+    {QN_ROLE_ATTN_OUT_BIAS, "layers.%d.self_attn.o_proj.bias", QN_WITH_ATTN_BIAS},
+    {QN_ROLE_FFN_NORM, "layers.%d.post_attention_layernorm.weight"},
+    {QN_ROLE_FFN_GATE, "layers.%d.mlp.gate_proj.weight", QN_WITH_DENSE},
+    {QN_ROLE_FFN_UP, "layers.%d.mlp.up_proj.weight", QN_WITH_DENSE},
+    {QN_ROLE_FFN_DOWN, "layers.%d.mlp.down_proj.weight", QN_WITH_DENSE},
+    {QN_ROLE_ROUTER, "layers.%d.mlp.gate.weight", QN_WITH_EXPERTS},
+    {QN_ROLE_EXPERTS_GATE, "layers.%d.mlp.experts.%d.gate_proj.weight", QN_WITH_EXPERTS,
+     QN_PART_EXPERT},
+    {QN_ROLE_EXPERTS_UP, "layers.%d.mlp.experts.%d.up_proj.weight", QN_WITH_EXPERTS,
+     QN_PART_EXPERT},
+    {QN_ROLE_EXPERTS_DOWN, "layers.%d.mlp.experts.%d.down_proj.weight", QN_WITH_EXPERTS,
+     QN_PART_EXPERT},
+};
+
+const struct qn_family qn_family_qwen3moe = {
+    .name = "qwen3moe",
+    .model_types = model_types,
+    .prefixes = prefixes,
+    .defaults = {.features = QN_WITH_FINAL_NORM,
+                 .norm = QN_NORM_RMS,
+                 .activation = QN_ACTIVATION_SILU,
+                 .qk_norm = QN_QK_NORM_HEAD},
+    .gguf_pairs = QN_ROPE_HALVES,
+    .n_rules = sizeof rules / sizeof *rules,
+    .rules = rules,
+};
