@@ -12,6 +12,7 @@
 #include "formats/checkpoint.h"
 #include "safetensors_writer.h"
 #include "temp_folder.h"
+#include "zip_writer.h"
 
 #define CONFIG "{\"model_type\":\"tiny\"}"
 
@@ -140,6 +141,87 @@ Test(folder, says_why_a_tensor_is_left_out) {
 
 Test(folder, closes_nothing) {
     qn_checkpoint_close(NULL);
+}
+
+/* ---- other containers ---- */
+
+/* pytorch_model.bin with a tensor each of the names, all of them F32 [1]. */
+static void put_torch(const struct temp_folder *folder, const char *file, const char *names) {
+    static const char tensor[] = "ctorch._utils\n_rebuild_tensor_v2\n("
+                                 "(Nctorch\nFloatStorage\nX\1\0\0\0000NK\6tQ"
+                                 "K\0))\x89NtR";
+    struct bytes pickle = {0};
+    bytes_put(&pickle, "\x80\2}(", 4);
+    for (; *names; names++) {
+        bytes_put(&pickle, "X\1\0\0\0", 5);
+        bytes_put_u8(&pickle, (uint8_t)*names);
+        bytes_put(&pickle, tensor, sizeof tensor - 1);
+    }
+    bytes_put(&pickle, "u.", 2);
+    struct bytes bytes = zip_of_pickle(pickle.data, pickle.size, false);
+    temp_folder_put(folder, file, bytes.data, bytes.size);
+    bytes_free(&pickle);
+    bytes_free(&bytes);
+}
+
+Test(folder, reads_torch_files_when_there_are_no_others) {
+    const struct temp_folder folder = make_folder();
+    put_torch(&folder, "pytorch_model.bin", "xy");
+    struct qn_checkpoint *checkpoint = open_path(folder.path);
+    check_contents(checkpoint);
+    qn_checkpoint_close(checkpoint);
+    expect_refused(temp_folder_path(&folder, "pytorch_model.bin"), QN_BAD_ARGUMENT,
+                   "that is model.safetensors");
+    cr_assert_eq(unlink(temp_folder_path(&folder, "model.safetensors")), 0);
+    checkpoint = open_path(temp_folder_path(&folder, "pytorch_model.bin"));
+    cr_assert_str_eq(qn_checkpoint_format(checkpoint), "PyTorch");
+    cr_assert_eq(qn_checkpoint_n_tensors(checkpoint), 2);
+    cr_assert_eq(qn_checkpoint_find_tensor(checkpoint, "y"),
+                 qn_checkpoint_tensor_at(checkpoint, 1));
+    qn_checkpoint_close(checkpoint);
+    put_torch(&folder, "pytorch_model.bin", "xyx");
+    expect_refused(folder.path, QN_BAD_FILE, "holds the tensor 'x' twice");
+    temp_folder_remove(&folder);
+}
+
+Test(folder, reads_shards_of_torch) {
+    const struct temp_folder folder = temp_folder_make();
+    temp_folder_put_text(&folder, "config.json", CONFIG);
+    put_torch(&folder, "p1.bin", "x");
+    put_torch(&folder, "p2.bin", "yz");
+    temp_folder_put_text(&folder, "pytorch_model.bin.index.json",
+                         "{\"weight_map\":{\"x\":\"p1.bin\",\"z\":\"p2.bin\"}}");
+    struct qn_checkpoint *const checkpoint = open_path(folder.path);
+    cr_assert_eq(qn_checkpoint_n_files(checkpoint), 2);
+    cr_assert_eq(qn_checkpoint_n_tensors(checkpoint), 2);
+    cr_assert_null(qn_checkpoint_find_tensor(checkpoint, "y"));
+    qn_checkpoint_close(checkpoint);
+    temp_folder_remove(&folder);
+}
+
+Test(folder, passes_gguf_files_on) {
+    const struct temp_folder folder = temp_folder_make();
+    for (uint32_t version = 2; version <= 3; version++) {
+        struct bytes bytes = gguf_tiny_model(version);
+        temp_folder_put(&folder, "model.gguf", bytes.data, bytes.size);
+        struct qn_checkpoint *const checkpoint = open_path(temp_folder_path(&folder, "model.gguf"));
+        cr_assert_not_null(qn_checkpoint_gguf(checkpoint));
+        cr_assert_null(qn_checkpoint_folder(checkpoint));
+        cr_assert_null(qn_checkpoint_config(checkpoint));
+        cr_assert_str_eq(qn_checkpoint_format(checkpoint), version == 2 ? "GGUF v2" : "GGUF v3");
+        cr_assert_eq(qn_checkpoint_file_size(checkpoint), bytes.size);
+        cr_assert_eq(qn_checkpoint_n_files(checkpoint), 1);
+        cr_assert_eq(qn_checkpoint_n_tensors(checkpoint), 3);
+        const struct qn_tensor *const norm = qn_checkpoint_find_tensor(checkpoint, "norm");
+        cr_assert_eq(norm, qn_checkpoint_tensor_at(checkpoint, 0));
+        cr_assert_null(qn_checkpoint_left_out(checkpoint, "norm"));
+        qn_checkpoint_prefetch(checkpoint, norm->data, norm->size);
+        qn_checkpoint_release(checkpoint, norm->data, norm->size);
+        cr_assert_eq(qn_checkpoint_check_unchanged(checkpoint, NULL), QN_OK);
+        qn_checkpoint_close(checkpoint);
+        bytes_free(&bytes);
+    }
+    temp_folder_remove(&folder);
 }
 
 /* ---- what is missing ---- */

@@ -176,6 +176,43 @@ Test(torch, passes_over_what_is_no_tensor) {
     close_bytes(&file);
 }
 
+/* See tests/data/README.md. */
+Test(torch, reads_a_file_of_torch_save) {
+    struct qn_tensor_file file;
+    struct qn_error err = {0};
+    cr_assert_eq(qn_tensor_file_open(TEST_DATA "/torch/state_dict.bin", &file, &err), QN_OK, "%s",
+                 err.message);
+    cr_assert_eq(qn_torch_read(&file, &err), QN_OK, "%s", err.message);
+    static const struct {
+        const char *name;
+        enum qn_type type;
+        int n_dims;
+        size_t shape[2];
+        float first; /* each value is one more than the one before it */
+    } expected[] = {{"matrix", QN_TYPE_F32, 2, {3, 2}, 0},  {"tied", QN_TYPE_F32, 2, {3, 2}, 0},
+                    {"row", QN_TYPE_F32, 2, {3, 1}, 3},     {"half", QN_TYPE_F16, 1, {4, 1}, 0},
+                    {"bfloat", QN_TYPE_BF16, 1, {4, 1}, 0}, {"scalar", QN_TYPE_F32, 0, {1, 1}, 7},
+                    {"flat", QN_TYPE_F32, 2, {3, 1}, 0}};
+    enum { N = sizeof expected / sizeof *expected };
+    for (size_t i = 0; i < N; i++) {
+        cr_assert_str_eq(file.tensors[i].tensor.name, expected[i].name);
+        cr_assert_null(file.tensors[i].left_out);
+        const struct qn_tensor *const tensor = &file.tensors[i].tensor;
+        const size_t n = expected[i].shape[0] * expected[i].shape[1];
+        cr_assert(tensor->type == expected[i].type && tensor->n_dims == expected[i].n_dims);
+        cr_assert(tensor->shape[0] == expected[i].shape[0] &&
+                  tensor->shape[1] == expected[i].shape[1] && tensor->shape[2] == 1);
+        cr_assert_eq(tensor->size, qn_type_row_size(tensor->type, n));
+        float values[6];
+        qn_type_to_float(tensor->type, tensor->data, values, n);
+        for (size_t k = 0; k < n; k++) cr_assert_eq(values[k], expected[i].first + (float)k);
+    }
+    cr_assert_eq(file.n_tensors, N + 3);
+    static const char *const left_out[] = {"BOOL", "I64", "F8_E4M3"};
+    for (size_t i = 0; i < 3; i++) cr_assert_str_eq(file.tensors[N + i].left_out, left_out[i]);
+    qn_tensor_file_close(&file);
+}
+
 /* ---- refused pickles ---- */
 
 static void expect_refused(const struct bytes *bytes, enum qn_status status, const char *fragment) {
@@ -464,10 +501,13 @@ Test(torch_bad, archives) {
         {LOCAL, 2, 30, 'x', 1, false, QN_BAD_FILE, "'m/data/0' is another one in its own header"},
         {LOCAL, 2, 28, 65535, 2, false, QN_BAD_FILE, "'m/data/0' is out of range"},
         {LOCAL, 2, 28, 90, 2, false, QN_BAD_FILE, "zip entry 'm/version' overlaps"},
-        {CENTRAL, 2, 46 + 8 + 2, 23, 2, true, QN_BAD_FILE, "'m/data/0' has a broken extra field"},
-        {CENTRAL, 2, 46 + 8 + 2, 25, 2, true, QN_BAD_FILE, "'m/data/0' has a broken extra field"},
-        {CENTRAL, 2, 46 + 8 + 4, 25, 8, true, QN_BAD_FILE, "'m/data/0' has two sizes"},
-        {CENTRAL, 2, 46 + 8 + 20, UINT64_MAX, 8, true, QN_BAD_FILE, "'m/data/0' is out of range"},
+        {CENTRAL, 2, 46 + 8 + 7 + 2, 23, 2, true, QN_BAD_FILE,
+         "'m/data/0' has a broken extra field"},
+        {CENTRAL, 2, 46 + 8 + 7 + 2, 25, 2, true, QN_BAD_FILE,
+         "'m/data/0' has a broken extra field"},
+        {CENTRAL, 2, 46 + 8 + 7 + 4, 25, 8, true, QN_BAD_FILE, "'m/data/0' has two sizes"},
+        {CENTRAL, 2, 46 + 8 + 7 + 20, UINT64_MAX, 8, true, QN_BAD_FILE,
+         "'m/data/0' is out of range"},
         {LOCAL, 1, 30 + 11 + 9, 'b', 1, false, QN_UNSUPPORTED, "does not hold little-endian"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -500,6 +540,20 @@ Test(torch_bad, entries) {
     struct bytes file = zip_finish(&writer);
     expect_refused(&file, QN_BAD_FILE, "is a zip archive without NAME/data.pkl");
     bytes_free(&file);
+}
+
+/* 64 MiB are read, and not a byte more. */
+Test(torch_bad, pickles_too_large) {
+    enum { SIZE = (64 << 20) + 1 };
+    uint8_t *const pickle = calloc(SIZE, 1);
+    cr_assert_not_null(pickle);
+    struct bytes file = zip_of_pickle(pickle, SIZE, false);
+    expect_refused(&file, QN_UNSUPPORTED, "pickle, byte 0: has 67108865 bytes, at most 67108864");
+    bytes_free(&file);
+    file = zip_of_pickle(pickle, SIZE - 1, false);
+    expect_refused(&file, QN_BAD_FILE, "pickle, byte 0: 0x00 is no instruction of a pickle");
+    bytes_free(&file);
+    free(pickle);
 }
 
 Test(torch_bad, other_formats) {

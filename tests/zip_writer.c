@@ -43,11 +43,12 @@ void zip_add(struct zip_writer *writer, const char *name, const void *data, size
     put_properties(central);
     put_sizes(central, writer->large ? UINT32_MAX : (uint32_t)size);
     put_u16(central, strlen(name));
-    put_u16(central, writer->large ? 4 + 24 : 0);
+    put_u16(central, writer->large ? 4 + 3 + 4 + 24 : 0);
     bytes_put_zeros(central, 2 + 2 + 2 + 4); /* comment, disk, attributes */
     bytes_put_u32(central, writer->large ? UINT32_MAX : (uint32_t)start);
     bytes_put(central, name, strlen(name));
     if (writer->large) {
+        bytes_put(central, "UT\3\0\0\0\0", 4 + 3); /* another extra field */
         put_u16(central, 1);
         put_u16(central, 24);
         bytes_put_u64(central, size);
