@@ -146,6 +146,7 @@ static enum qn_status read_structure(const struct qn_gguf *gguf, const char *fam
     QN_TRY(read_bool(gguf, family, "use_parallel_residual", &hparams->parallel, err));
     QN_TRY(read_bool(gguf, family, "do_layer_norm_before", &norm_before, err));
     hparams->post_norm = !norm_before;
+    if (hparams->post_norm) hparams->features &= ~(unsigned)QN_WITH_FINAL_NORM;
     return QN_OK;
 }
 
