@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "models/vocab_build.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,16 @@ struct qn_text qn_text_of_json(const json_t *string) {
 
 struct qn_text qn_text_of(const char *string) {
     return (struct qn_text){string, strlen(string)};
+}
+
+enum qn_status qn_build_map(const struct qn_vocab_build *build, const char *name,
+                            struct qn_file_map *map, struct qn_error *err) {
+    char *path;
+    if (asprintf(&path, "%s/%s", build->folder, name) < 0)
+        return qn_fail(err, QN_NO_MEMORY, "no memory for a path");
+    const enum qn_status status = qn_file_map_open(path, map, err);
+    free(path);
+    return status;
 }
 
 void *qn_build_alloc(struct qn_vocab_build *build, size_t size) {

@@ -21,7 +21,7 @@ struct qn_vocab_build {
     uint8_t *kinds, *foreign;
     double *scores;
     uint32_t *added_at;     /* index in added + 1; 0: not there */
-    float *piece_scores;    /* of a tokenizer.model without recipe */
+    float *piece_scores;    /* [n_tokens] of a tokenizer.model's BPE, in place of merges */
     struct qn_text *merges; /* [2 * n_merges] */
     uint32_t capacity;
     struct qn_added_token *added; /* [added_capacity] */
@@ -49,6 +49,9 @@ int32_t qn_build_find(const struct qn_vocab_build *build, struct qn_text text);
 /* Room for one more step. QN_UNSUPPORTED where there are too many. */
 enum qn_status qn_build_step(struct qn_vocab_build *build, bool normalizer,
                              const struct qn_text_step *step, struct qn_error *err);
+/* Maps a file of the folder. Errors: as qn_file_map_open. */
+enum qn_status qn_build_map(const struct qn_vocab_build *build, const char *name,
+                            struct qn_file_map *map, struct qn_error *err);
 /* Memory that lives as long as the build; NULL without. */
 void *qn_build_alloc(struct qn_vocab_build *build, size_t size);
 /* Everything but the builder itself. */
@@ -57,7 +60,7 @@ void qn_build_free(struct qn_vocab_build *build);
 struct qn_text qn_text_of_json(const json_t *string); /* of a JSON string */
 struct qn_text qn_text_of(const char *string);
 
-/* vocab_json.c: tokenizer.json, which has been read into build->tokenizer. */
+/* vocab_json.c: tokenizer.json. Here and below QN_NOT_FOUND when the file is not there. */
 enum qn_status qn_vocab_json_read(struct qn_vocab_build *build, struct qn_error *err);
 /* One entry of added_tokens or added_tokens_decoder. */
 enum qn_status qn_vocab_json_added(struct qn_vocab_build *build, const json_t *entry, int64_t id,
@@ -69,7 +72,7 @@ enum qn_status qn_vocab_json_steps(struct qn_vocab_build *build, struct qn_error
 enum qn_status qn_vocab_json_decoder(struct qn_vocab_build *build, struct qn_error *err);
 enum qn_status qn_vocab_json_processor(struct qn_vocab_build *build, struct qn_error *err);
 
-/* vocab_merges.c: vocab.json and merges.txt. QN_NOT_FOUND when there is no vocab.json. */
+/* vocab_merges.c: vocab.json and merges.txt. */
 enum qn_status qn_vocab_merges_read(struct qn_vocab_build *build, struct qn_error *err);
 /* vocab_proto.c: tokenizer.model. */
 enum qn_status qn_vocab_proto_read(struct qn_vocab_build *build, struct qn_error *err);

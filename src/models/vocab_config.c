@@ -22,14 +22,11 @@ static enum qn_status load(const struct qn_vocab_build *build, const char *name,
 }
 
 static enum qn_status load_template(struct qn_vocab_build *build, struct qn_error *err) {
-    char *path;
-    if (asprintf(&path, "%s/chat_template.jinja", build->folder) < 0)
-        return qn_fail(err, QN_NO_MEMORY, "no memory for a path");
     struct qn_error inner = {0};
-    const enum qn_status status = qn_file_map_open(path, &build->template_file, &inner);
-    free(path);
-    if (status == QN_NOT_FOUND) return QN_OK;
-    return status == QN_OK ? QN_OK : qn_fail(err, status, "%s", inner.message);
+    const enum qn_status status =
+        qn_build_map(build, "chat_template.jinja", &build->template_file, &inner);
+    if (status == QN_OK || status == QN_NOT_FOUND) return QN_OK;
+    return qn_fail(err, status, "%s", inner.message);
 }
 
 enum qn_status qn_vocab_config_load(struct qn_vocab_build *build, struct qn_error *err) {
@@ -74,19 +71,24 @@ static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *
 
 /* ---- around a text ------------------------------------------------------------------------- */
 
-/* As transformers does: the settings count where they say something, or where the tokenizer itself
- * says nothing. */
+/* As transformers does: the settings count where they say something, or where the vocabulary itself
+ * says nothing; but a token that does not exist is not put anywhere. */
 static enum qn_status read_affixes(struct qn_vocab_build *build, struct qn_error *err) {
     const bool said = json_object_get(build->settings, "add_bos_token") ||
                       json_object_get(build->settings, "add_eos_token");
     if (build->processed && !said) return QN_OK;
-    bool bos = false, eos = false;
+    /* Llama's class has a BOS by default. */
+    bool bos = build->piece_scores != NULL, eos = false;
     QN_TRY(qn_json_get_bool(build->settings, build->file, "add_bos_token", &bos, err));
     QN_TRY(qn_json_get_bool(build->settings, build->file, "add_eos_token", &eos, err));
-    build->recipe.n_prefix = bos && build->vocab.bos >= 0;
-    build->recipe.n_suffix = eos && build->vocab.eos >= 0;
-    build->prefix[0] = build->vocab.bos;
-    build->suffix[0] = build->vocab.eos;
+    if (!(bos && build->vocab.bos < 0)) {
+        build->recipe.n_prefix = bos;
+        build->prefix[0] = build->vocab.bos;
+    }
+    if (!(eos && build->vocab.eos < 0)) {
+        build->recipe.n_suffix = eos;
+        build->suffix[0] = build->vocab.eos;
+    }
     return QN_OK;
 }
 
@@ -142,13 +144,14 @@ enum qn_status qn_vocab_config_apply(struct qn_vocab_build *build, const json_t 
     if (eos >= 0) build->vocab.eos = eos;
     QN_TRY(named_token(build, "unk_token", &other, err));
     QN_TRY(named_token(build, "pad_token", &other, err));
+    read_id(build, config, "bos_token_id", &build->vocab.bos);
+    read_id(build, config, "eos_token_id", &build->vocab.eos);
     QN_TRY(read_affixes(build, err));
     json_t *generation = NULL;
     QN_TRY(load(build, "generation_config.json", &generation, err));
     read_ends(build, generation);
     read_ends(build, config);
     json_decref(generation);
-    read_id(build, config, "bos_token_id", &build->vocab.bos);
     if (build->vocab.eos < 0 && build->vocab.n_ends > 0) build->vocab.eos = build->ends[0];
     read_template(build);
     return QN_OK;

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "models/vocab_hf.h"
 
-#include "formats/json_file.h"
 #include "models/vocab_build.h"
 
-/* The largest real ones have some 35 MB. */
-enum { TOKENIZER_JSON_MAX = 256 << 20 };
-
+/* The first of the three kinds of files that is there. */
 static enum qn_status read_any(struct qn_vocab_build *build, struct qn_error *err) {
-    struct qn_error inner = {0};
-    build->file = "tokenizer.json";
-    enum qn_status status =
-        qn_json_read(build->folder, build->file, TOKENIZER_JSON_MAX, &build->tokenizer, &inner);
-    if (status == QN_OK) return qn_vocab_json_read(build, err);
-    if (status != QN_NOT_FOUND) return qn_fail(err, status, "%s", inner.message);
-    return qn_fail(err, QN_NOT_FOUND, "%s: no tokenizer.json", build->folder);
+    static enum qn_status (*const readers[])(struct qn_vocab_build *, struct qn_error *) = {
+        qn_vocab_json_read, qn_vocab_merges_read, qn_vocab_proto_read};
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
+        struct qn_error inner = {0};
+        const enum qn_status status = readers[i](build, &inner);
+        if (status == QN_OK) return QN_OK;
+        if (status != QN_NOT_FOUND) return qn_fail(err, status, "%s", inner.message);
+        if (build->vocab.n_tokens > 0) return qn_fail(err, QN_NOT_FOUND, "%s", inner.message);
+    }
+    return qn_fail(err, QN_NOT_FOUND,
+                   "%s: holds no tokenizer.json, no vocab.json and no tokenizer.model",
+                   build->folder);
 }
 
 /* Ids without a token exist, but no text leads to them and they stand for none. */
@@ -44,7 +46,7 @@ static enum qn_status make(struct qn_vocab_build *build, const json_t *config,
     vocab->merges = build->merges;
     vocab->scores = build->piece_scores;
     vocab->ends = build->ends;
-    vocab->recipe = build->piece_scores ? NULL : recipe;
+    vocab->recipe = recipe;
     struct qn_error inner = {0};
     const enum qn_status status = qn_tokenizer_new(vocab, out, &inner);
     return status == QN_OK ? QN_OK : qn_fail(err, status, "%s: %s", file, inner.message);

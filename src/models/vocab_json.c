@@ -175,7 +175,12 @@ static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *
     return QN_OK;
 }
 
+/* The largest real ones have some 35 MB. */
+enum { FILE_MAX = 256 << 20 };
+
 enum qn_status qn_vocab_json_read(struct qn_vocab_build *build, struct qn_error *err) {
+    build->file = "tokenizer.json";
+    QN_TRY(qn_json_read(build->folder, build->file, FILE_MAX, &build->tokenizer, err));
     QN_TRY(read_model(build, err));
     QN_TRY(read_added(build, err));
     QN_TRY(qn_vocab_json_steps(build, err));

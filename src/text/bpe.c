@@ -132,6 +132,7 @@ enum qn_status qn_bpe_init(struct qn_tokenizer *tokenizer, const struct qn_vocab
     find_byte_tokens(tokenizer);
     /* Without a token for it, U+2581 can become one with what stands before. */
     tokenizer->inner_space = find_token(tokenizer, QN_SPACE_MARK, QN_SPACE_MARK_SIZE) < 0;
+    if (vocab->merges == NULL && vocab->scores != NULL) return qn_spm_init_pairs(tokenizer, err);
     QN_TRY(qn_pair_map_init(&tokenizer->pairs, vocab->n_merges, tokenizer->map.secret, err));
     struct qn_bytes joined = {0};
     const enum qn_status status = read_merges(tokenizer, vocab, &joined, err);

@@ -101,6 +101,8 @@ enum qn_status qn_unigram_init(struct qn_tokenizer *tokenizer, const struct qn_v
 enum qn_status qn_unigram_word(struct qn_encoding *encoding, const char *word, size_t size,
                                struct qn_error *err);
 
+/* spm.c: pairs from scores, and inner_space. */
+enum qn_status qn_spm_init_pairs(struct qn_tokenizer *tokenizer, struct qn_error *err);
 /* spm.c: encodes a segment of valid UTF-8 without added tokens. */
 enum qn_status qn_spm_init(struct qn_tokenizer *tokenizer, struct qn_error *err);
 enum qn_status qn_spm_encode(struct qn_encoding *encoding, const char *text, size_t size,

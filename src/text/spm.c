@@ -87,16 +87,28 @@ static bool has_inner_space(const struct qn_text *token) {
     return false;
 }
 
-enum qn_status qn_spm_init(struct qn_tokenizer *tokenizer, struct qn_error *err) {
+enum qn_status qn_spm_init_pairs(struct qn_tokenizer *tokenizer, struct qn_error *err) {
     const uint32_t n = tokenizer->vocab.n_tokens;
-    for (int byte = 0; byte < 256; byte++) tokenizer->byte_ids[byte] = -1;
+    /* Without a piece for the space, words can share an unknown token. */
+    tokenizer->inner_space = find_piece(tokenizer, QN_SPACE_MARK, QN_SPACE_MARK_SIZE) < 0;
     for (uint32_t id = 0; id < n; id++) {
-        if (tokenizer->kinds[id] == QN_TOKEN_BYTE) {
-            tokenizer->byte_ids[qn_vocab_byte_token(&tokenizer->tokens[id])] = (int32_t)id;
-        }
         if (is_piece(tokenizer->kinds[id]) && has_inner_space(&tokenizer->tokens[id])) {
             tokenizer->inner_space = true;
         }
+    }
+    QN_TRY(qn_pair_map_init(&tokenizer->pairs, n, tokenizer->map.secret, err));
+    int32_t *order = malloc(n * sizeof *order);
+    if (order == NULL) return qn_fail(err, QN_NO_MEMORY, "no memory to sort %u tokens", n);
+    const enum qn_status status = add_all_pairs(tokenizer, order, err);
+    free(order);
+    return status;
+}
+
+enum qn_status qn_spm_init(struct qn_tokenizer *tokenizer, struct qn_error *err) {
+    for (int byte = 0; byte < 256; byte++) tokenizer->byte_ids[byte] = -1;
+    for (uint32_t id = 0; id < tokenizer->vocab.n_tokens; id++) {
+        if (tokenizer->kinds[id] != QN_TOKEN_BYTE) continue;
+        tokenizer->byte_ids[qn_vocab_byte_token(&tokenizer->tokens[id])] = (int32_t)id;
     }
     for (int c = 0; c < 128; c++) {
         const char text = (char)c;
@@ -104,14 +116,7 @@ enum qn_status qn_spm_init(struct qn_tokenizer *tokenizer, struct qn_error *err)
                                       ? find_piece(tokenizer, QN_SPACE_MARK, QN_SPACE_MARK_SIZE)
                                       : find_piece(tokenizer, &text, 1);
     }
-    /* Without a piece for the space, words can share an unknown token. */
-    if (tokenizer->ascii_ids[' '] < 0) tokenizer->inner_space = true;
-    QN_TRY(qn_pair_map_init(&tokenizer->pairs, n, tokenizer->map.secret, err));
-    int32_t *order = malloc(n * sizeof *order);
-    if (order == NULL) return qn_fail(err, QN_NO_MEMORY, "no memory to sort %u tokens", n);
-    const enum qn_status status = add_all_pairs(tokenizer, order, err);
-    free(order);
-    return status;
+    return qn_spm_init_pairs(tokenizer, err);
 }
 
 /* Adds the tokens that a character starts as: its piece, or its bytes, or the unknown token, which

@@ -46,9 +46,12 @@ enum qn_behavior {
 
 enum qn_prepend { QN_PREPEND_NEVER, QN_PREPEND_FIRST, QN_PREPEND_ALWAYS };
 
-/* What ByteLevel cuts by unless told not to. */
+/* What ByteLevel cuts by unless told not to, and what Qwen2's tokenizers do. */
 #define QN_PATTERN_GPT2                                                                            \
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define QN_PATTERN_QWEN2                                                                           \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+"      \
+    "[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 struct qn_text_step {
     enum qn_text_step_kind kind;

@@ -70,7 +70,7 @@ struct qn_vocab {
     struct qn_text pre; /* pre-tokenizer's name: "gpt-2", "qwen2", ...; BPE without recipe */
     uint32_t n_tokens;
     const struct qn_text *tokens; /* [n_tokens] */
-    const float *scores;          /* [n_tokens], SPM */
+    const float *scores;          /* [n_tokens], SPM; BPE: ranks in place of merges; or NULL */
     const uint8_t *kinds;         /* [n_tokens] enum qn_token_kind, or NULL: all NORMAL */
     uint32_t n_merges;
     const struct qn_text *merges; /* [n_merges] "left right", BPE, by rising rank; with recipe

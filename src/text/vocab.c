@@ -50,7 +50,7 @@ static enum qn_status check(const struct qn_vocab *vocab, size_t *n_bytes, struc
             return qn_fail(err, QN_BAD_FILE, "token %u has %zu bytes, expected at most %d", id,
                            vocab->tokens[id].size, TOKEN_MAX);
         }
-        if (vocab->model == QN_VOCAB_SPM && isnan(vocab->scores[id])) {
+        if (vocab->scores != NULL && isnan(vocab->scores[id])) {
             return qn_fail(err, QN_BAD_FILE, "the score of token %u is not a number", id);
         }
         if (vocab->kinds != NULL && vocab->kinds[id] == QN_TOKEN_BYTE &&
@@ -169,20 +169,20 @@ static void find_ends(struct qn_tokenizer *tokenizer) {
 static enum qn_status allocate(struct qn_tokenizer *tokenizer, const struct qn_vocab *vocab,
                                size_t n_bytes, struct qn_error *err) {
     const uint32_t n = vocab->n_tokens;
-    const bool spm = vocab->model == QN_VOCAB_SPM;
-    tokenizer->scores = spm ? malloc(n * sizeof *tokenizer->scores) : NULL;
+    const bool scored = vocab->scores != NULL;
+    tokenizer->scores = scored ? malloc(n * sizeof *tokenizer->scores) : NULL;
     tokenizer->vocab.scores = tokenizer->scores;
     tokenizer->vocab.tokens = tokenizer->tokens = malloc(n * sizeof *tokenizer->tokens);
     tokenizer->vocab.kinds = tokenizer->kinds = malloc(n);
     tokenizer->foreign = calloc(n, 1);
     tokenizer->pieces = malloc(n * sizeof *tokenizer->pieces);
     tokenizer->bytes = malloc(n_bytes);
-    if ((spm && tokenizer->scores == NULL) || tokenizer->tokens == NULL ||
+    if ((scored && tokenizer->scores == NULL) || tokenizer->tokens == NULL ||
         tokenizer->kinds == NULL || tokenizer->foreign == NULL || tokenizer->pieces == NULL ||
         tokenizer->bytes == NULL) {
         return qn_fail(err, QN_NO_MEMORY, "no memory for a vocabulary of %u tokens", n);
     }
-    if (spm) memcpy(tokenizer->scores, vocab->scores, n * sizeof *tokenizer->scores);
+    if (scored) memcpy(tokenizer->scores, vocab->scores, n * sizeof *tokenizer->scores);
     return QN_OK;
 }
 
