@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Phi-3: Llama with fused QKV and fused gate and up; LongRoPE in its long contexts.
+ * Phi-3: Llama with fused QKV and fused gate and up; LongRoPE in its long contexts. Which of the
+ * two lists of divisors holds is chosen once, by the session's context; transformers changes over
+ * when a text outgrows the original context, and leaves what it has cached as it was.
  */
 #include "models/family.h"
 
@@ -10,6 +12,8 @@ static const char *const prefixes[] = {"model.", "", NULL};
 static const struct qn_rule rules[] = {
     {QN_ROLE_TOKEN_EMBD, "embed_tokens.weight"},
     {QN_ROLE_OUTPUT_NORM, "norm.weight"},
+    {QN_ROLE_ROPE_LONG, "rope_factors_long.weight", QN_IF_PRESENT},
+    {QN_ROLE_ROPE_SHORT, "rope_factors_short.weight", QN_IF_PRESENT},
     {QN_ROLE_OUTPUT, "lm_head.weight"},
     {QN_ROLE_ATTN_NORM, "layers.%d.input_layernorm.weight"},
     {QN_ROLE_ATTN_Q, "layers.%d.self_attn.qkv_proj.weight", 0, QN_PART_FUSED},

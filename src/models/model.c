@@ -20,12 +20,16 @@ void qn_model_row(const struct qn_model *model, enum qn_role role, int row, floa
 
 /* Divisors of rotation frequencies that come as a tensor. */
 static enum qn_status check_rope_factors(const struct qn_model *model, struct qn_error *err) {
-    const float *const factors = qn_model_weight(model, QN_ROLE_ROPE_FACTORS, 0);
-    for (int i = 0; factors && i < model->spec.hparams.n_rot / 2; i++)
-        if (!(factors[i] > 0))
-            return qn_fail(err, QN_BAD_FILE,
-                           "tensor rope_freqs.weight has %g at %d; expected a positive number",
-                           (double)factors[i], i);
+    static const enum qn_role roles[] = {QN_ROLE_ROPE_FACTORS, QN_ROLE_ROPE_LONG,
+                                         QN_ROLE_ROPE_SHORT};
+    for (size_t r = 0; r < sizeof roles / sizeof *roles; r++) {
+        const float *const factors = qn_model_weight(model, roles[r], 0);
+        for (int i = 0; factors && i < model->spec.hparams.n_rot / 2; i++)
+            if (!(factors[i] > 0))
+                return qn_fail(err, QN_BAD_FILE,
+                               "tensor %s has %g at %d; expected a positive number",
+                               qn_role_infos[roles[r]].gguf, (double)factors[i], i);
+    }
     return QN_OK;
 }
 

@@ -13,6 +13,8 @@ const struct qn_role_info qn_role_infos[QN_ROLE_COUNT] = {
                                .by_row = true},
     [QN_ROLE_PROJECT_IN] = {"project_in.weight", .n = QN_DIM_EMBD, .k = QN_DIM_TOKEN},
     [QN_ROLE_ROPE_FACTORS] = {"rope_freqs.weight", .n = QN_DIM_ONE, .k = QN_DIM_HALF_ROT},
+    [QN_ROLE_ROPE_LONG] = {"rope_factors_long.weight", .n = QN_DIM_ONE, .k = QN_DIM_HALF_ROT},
+    [QN_ROLE_ROPE_SHORT] = {"rope_factors_short.weight", .n = QN_DIM_ONE, .k = QN_DIM_HALF_ROT},
     [QN_ROLE_OUTPUT_NORM] = {"output_norm.weight", .n = QN_DIM_ONE, .k = QN_DIM_EMBD,
                              .is_norm = true},
     [QN_ROLE_OUTPUT_NORM_BIAS] = {"output_norm.bias", .n = QN_DIM_ONE, .k = QN_DIM_EMBD},

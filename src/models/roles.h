@@ -15,6 +15,8 @@ enum qn_role {
     QN_ROLE_POSITION_EMBD, /* learned positions, rows are looked up */
     QN_ROLE_PROJECT_IN,    /* token embedding -> stream */
     QN_ROLE_ROPE_FACTORS,  /* divisors of the rotation frequencies */
+    QN_ROLE_ROPE_LONG,     /* the same of LongRoPE, for contexts beyond the original one, */
+    QN_ROLE_ROPE_SHORT,    /* and up to it */
     QN_ROLE_OUTPUT_NORM,
     QN_ROLE_OUTPUT_NORM_BIAS,
     QN_ROLE_PROJECT_OUT, /* stream -> token embedding */

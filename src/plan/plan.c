@@ -191,7 +191,7 @@ static void add_experts(struct qn_plan *plan, int layer) {
     add_product(plan, "gather", QN_BUFFER_X, norm,
                 (struct qn_step){
                     .layer = layer,
-                    .name = "experts_up",
+                    .name = "expert_up",
                     .n_products = 2,
                     .products = {{QN_ROLE_EXPERTS_GATE, QN_ROLE_COUNT, QN_BUFFER_GATE},
                                  {QN_ROLE_EXPERTS_UP, QN_ROLE_COUNT, QN_BUFFER_UP}},
@@ -201,7 +201,7 @@ static void add_experts(struct qn_plan *plan, int layer) {
     add_output(plan, &mlp_output, QN_BUFFER_GATE,
                (struct qn_step){
                    .layer = layer,
-                   .name = "experts_down",
+                   .name = "expert_down",
                    .products = {{QN_ROLE_EXPERTS_DOWN, QN_ROLE_COUNT, QN_BUFFER_SLOTS}},
                    .rows = QN_ROWS_SLOTS,
                });

@@ -20,7 +20,10 @@ static const char *const after_names[] = {
 /* "576 x 576 Q4_1 + 192 x 576 Q4_1" */
 static void describe_products(const struct qn_plan *plan, const struct qn_step *step, char *text,
                               size_t capacity) {
+    const struct qn_hparams *const h = &plan->spec->hparams;
     size_t used = 0;
+    if (step->rows == QN_ROWS_SLOTS && step->n_products)
+        used += (size_t)snprintf(text, capacity, "%d of %d: ", h->n_experts_used, h->n_experts);
     for (int i = 0; i < step->n_products && used < capacity; i++) {
         const struct qn_weight *const w =
             qn_spec_weight(plan->spec, step->products[i].weight, step->layer);

@@ -41,9 +41,18 @@ static enum qn_status allocate(struct qn_session *session, struct qn_error *err)
     return qn_fail(err, QN_NO_MEMORY, "no memory for a session of %zu tokens at once", n);
 }
 
+/* Divisors that a file holds as tensors; those of LongRoPE by the session's context. */
+static const float *rotation_factors(const struct qn_session *session) {
+    const struct qn_rope_params *const rope = &session->model->spec.hparams.rope[QN_ROPE_GLOBAL];
+    const bool is_long = session->options.n_ctx > rope->ctx_orig;
+    const float *const by_context =
+        qn_model_weight(session->model, is_long ? QN_ROLE_ROPE_LONG : QN_ROLE_ROPE_SHORT, 0);
+    return by_context ? by_context : qn_model_weight(session->model, QN_ROLE_ROPE_FACTORS, 0);
+}
+
 static void set_rotation(struct qn_session *session) {
     const struct qn_hparams *const hp = &session->model->spec.hparams;
-    const float *const factors = qn_model_weight(session->model, QN_ROLE_ROPE_FACTORS, 0);
+    const float *const factors = rotation_factors(session);
     struct qn_executor *const e = &session->executor;
     for (int set = 0; set < hp->n_rope_sets; set++)
         e->rope_scale[set] = qn_hparams_rope(hp, set, factors, session->options.n_ctx,
