@@ -137,12 +137,11 @@ struct qn_model *qn_model_of(struct quern_model *model) {
 
 void quern_model_info(const struct quern_model *model, struct quern_model_info *info) {
     const struct qn_model *const inner = model->inner;
-    const struct qn_gguf *const gguf = qn_checkpoint_gguf(inner->checkpoint);
     *info = (struct quern_model_info){
         .name = model->name,
         .n_vocab = (int)qn_tokenizer_n_tokens(inner->tokenizer),
         .file_size = qn_checkpoint_file_size(inner->checkpoint),
-        .has_chat_template = gguf && qn_gguf_find(gguf, "tokenizer.chat_template"),
+        .has_chat_template = qn_tokenizer_chat_template(inner->tokenizer) != NULL,
     };
     if (!inner->pool) return; /* vocabulary only */
     const struct qn_hparams *const hp = &inner->spec.hparams;
@@ -198,6 +197,10 @@ const char *quern_token_bytes(const struct quern_model *model, int32_t id, bool 
 
 int32_t quern_token_find(const struct quern_model *model, const char *text) {
     return qn_tokenizer_find(model->inner->tokenizer, text, strlen(text));
+}
+
+const char *quern_model_chat_template(const struct quern_model *model) {
+    return qn_tokenizer_chat_template(model->inner->tokenizer);
 }
 
 bool quern_token_is_end(const struct quern_model *model, int32_t id) {

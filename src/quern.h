@@ -101,6 +101,9 @@ QUERN_API const char *quern_token_bytes(const struct quern_model *model, int32_t
 /* Exact text of a token -> id, or -1. */
 QUERN_API int32_t quern_token_find(const struct quern_model *model, const char *text);
 QUERN_API bool quern_token_is_end(const struct quern_model *model, int32_t id);
+/* The Jinja template by which the model's conversations are written; valid as long as the model.
+ * NULL: none. */
+QUERN_API const char *quern_model_chat_template(const struct quern_model *model);
 
 /* Streaming text: whole UTF-8 characters only. Zero-initialise. */
 struct quern_text_stream {

@@ -163,6 +163,9 @@ static enum qn_status read_vocab(const struct qn_gguf *gguf, struct tables *tabl
     QN_TRY(read_kinds(gguf, &vocab, tables, err));
     QN_TRY(read_special_ids(gguf, &vocab, err));
     QN_TRY(read_flags(gguf, &vocab, err));
+    struct qn_string text;
+    if (qn_gguf_get_string(gguf, "tokenizer.chat_template", &text, NULL) == QN_OK)
+        vocab.chat_template = (struct qn_text){text.data, text.size};
     vocab.tokens = tables->tokens;
     vocab.merges = tables->merges;
     vocab.scores = tables->scores;

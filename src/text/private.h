@@ -25,10 +25,11 @@ struct qn_tokenizer {
     uint8_t *foreign;       /* [n_tokens] 1: merging never leads to it */
     struct qn_token_map map;
     struct qn_pair_map pairs;
-    struct qn_special special;        /* found in text as it comes */
-    struct qn_special normalized;     /* found in normalized text */
-    struct qn_bytes normalized_texts; /* what the latter's texts point into */
-    int32_t byte_ids[256];            /* token of a byte alone, or -1 */
+    struct qn_special special;         /* found in text as it comes */
+    struct qn_special normalized;      /* found in normalized text */
+    struct qn_bytes normalized_texts;  /* what the latter's texts point into */
+    struct qn_bytes normalized_pieces; /* what they stand for */
+    int32_t byte_ids[256];             /* token of a byte alone, or -1 */
     int32_t ends[QN_ENDS_MAX];
     size_t n_ends;
     int32_t prefix[QN_AFFIXES_MAX], suffix[QN_AFFIXES_MAX];
@@ -86,6 +87,9 @@ struct qn_encoding {
 /* vocab.c: checks the vocabulary and copies it into tokens, pieces, kinds. */
 enum qn_status qn_vocab_copy(struct qn_tokenizer *tokenizer, const struct qn_vocab *vocab,
                              struct qn_error *err);
+/* Writes the bytes that a token stands for into out[size of the token + 1]; returns their count. */
+size_t qn_vocab_write_piece(const struct qn_decoding *decoding, uint8_t kind,
+                            const struct qn_text *token, char *out);
 /* The value of "<0xHH>", or -1. */
 int qn_vocab_byte_token(const struct qn_text *token);
 

@@ -53,6 +53,26 @@ static enum qn_status normalize_added(struct qn_tokenizer *tokenizer,
     return status;
 }
 
+/* Such tokens stand for their normalized text: so the tokenizers library decodes them. */
+static enum qn_status write_normalized_pieces(struct qn_tokenizer *tokenizer,
+                                              const struct qn_recipe *recipe, const size_t *offsets,
+                                              struct qn_error *err) {
+    struct qn_bytes *out = &tokenizer->normalized_pieces;
+    QN_TRY(qn_bytes_reserve(out, offsets[recipe->n_added] + recipe->n_added, err));
+    for (size_t i = 0; i < recipe->n_added; i++) {
+        if (!recipe->added[i].normalized) continue;
+        const int32_t id = recipe->added[i].id;
+        const struct qn_text text = {tokenizer->normalized_texts.data + offsets[i],
+                                     offsets[i + 1] - offsets[i]};
+        char *piece = out->data + out->size;
+        const size_t size =
+            qn_vocab_write_piece(&recipe->decoding, tokenizer->kinds[id], &text, piece);
+        tokenizer->pieces[id] = (struct qn_text){piece, size};
+        out->size += size;
+    }
+    return QN_OK;
+}
+
 /* The added tokens that are looked for in normalized text, or in text as it comes. */
 static enum qn_status init_added(struct qn_tokenizer *tokenizer, const struct qn_recipe *recipe,
                                  bool normalized, const size_t *offsets, struct qn_error *err) {
@@ -88,6 +108,7 @@ static enum qn_status init_recipe(struct qn_tokenizer *tokenizer, const struct q
     size_t *offsets = malloc((recipe->n_added + 1) * sizeof *offsets);
     if (offsets == NULL) return qn_fail(err, QN_NO_MEMORY, "no memory for added tokens");
     enum qn_status status = normalize_added(tokenizer, recipe, offsets, err);
+    if (status == QN_OK) status = write_normalized_pieces(tokenizer, recipe, offsets, err);
     if (status == QN_OK) status = init_added(tokenizer, recipe, false, offsets, err);
     if (status == QN_OK) status = init_added(tokenizer, recipe, true, offsets, err);
     free(offsets);
@@ -133,6 +154,7 @@ void qn_tokenizer_free(struct qn_tokenizer *tokenizer) {
     qn_passes_free(&tokenizer->normalizers);
     qn_passes_free(&tokenizer->splitters);
     free(tokenizer->normalized_texts.data);
+    free(tokenizer->normalized_pieces.data);
     free(tokenizer->weights);
     free(tokenizer->chat_template);
     free(tokenizer->foreign);

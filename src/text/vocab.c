@@ -93,9 +93,8 @@ static size_t write_replaced(const struct qn_decoding *decoding, const struct qn
     return n;
 }
 
-/* Writes the bytes that a token stands for into out[size of the token + 1]; returns their count. */
-static size_t write_piece(const struct qn_decoding *decoding, uint8_t kind,
-                          const struct qn_text *token, char *out) {
+size_t qn_vocab_write_piece(const struct qn_decoding *decoding, uint8_t kind,
+                            const struct qn_text *token, char *out) {
     if (decoding->alphabet) {
         const size_t n = qn_bytes_decode(token->data, token->size, out);
         if (n != SIZE_MAX) return n;
@@ -242,7 +241,7 @@ static void copy_tokens(struct qn_tokenizer *tokenizer, const struct qn_vocab *v
         tokenizer->tokens[id] = (struct qn_text){at, token->size};
         at += token->size;
         const struct qn_decoding decoding = decoding_of(vocab, kind);
-        const size_t size = write_piece(&decoding, kind, token, at);
+        const size_t size = qn_vocab_write_piece(&decoding, kind, token, at);
         tokenizer->pieces[id] = (struct qn_text){at, size};
         at += size;
         if (token->size > tokenizer->longest_token) tokenizer->longest_token = token->size;

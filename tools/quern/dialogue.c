@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/gguf.h"
 #include "output.h"
 
 #define OPEN  "<|im_start|>"
@@ -38,44 +37,18 @@ char *dialogue_default_system(const char *chat_template, size_t size) {
     return NULL;
 }
 
-struct template_facts {
-    bool present, chatml;
-    char *system;
-};
-
-static bool read_template(const char *path, struct template_facts *facts) {
-    struct qn_gguf *gguf;
-    struct qn_error err;
-    if (qn_gguf_open(path, &gguf, &err) != QN_OK) {
-        out_error("%s", err.message);
-        return false;
-    }
-    struct qn_string text;
-    *facts = (struct template_facts){.present = false};
-    if (qn_gguf_get_string(gguf, "tokenizer.chat_template", &text, NULL) == QN_OK) {
-        facts->present = true;
-        facts->chatml = memmem(text.data, text.size, OPEN, sizeof OPEN - 1) != NULL;
-        facts->system = dialogue_default_system(text.data, text.size);
-    }
-    qn_gguf_close(gguf);
-    return true;
-}
-
-bool dialogue_open(const struct quern_model *model, const char *path, const char *system,
-                   struct dialogue *out) {
-    struct template_facts facts;
-    if (!read_template(path, &facts)) return false;
+void dialogue_open(const struct quern_model *model, const char *system, struct dialogue *out) {
+    const char *const text = quern_model_chat_template(model);
     *out = (struct dialogue){.model = model,
                              .open = quern_token_find(model, OPEN),
-                             .close = quern_token_find(model, CLOSE),
-                             .system = facts.system};
+                             .close = quern_token_find(model, CLOSE)};
     const bool tokens = out->open >= 0 && out->close >= 0;
-    out->framed = tokens && (facts.chatml || !facts.present);
-    out->unknown_format = facts.present && !out->framed;
-    if (system == NULL) return true;
-    free(out->system);
-    out->system = *system != '\0' ? strdup(system) : NULL;
-    return true;
+    out->framed = tokens && (text == NULL || strstr(text, OPEN) != NULL);
+    out->unknown_format = text != NULL && !out->framed;
+    if (system == NULL)
+        out->system = text != NULL ? dialogue_default_system(text, strlen(text)) : NULL;
+    else
+        out->system = *system != '\0' ? strdup(system) : NULL;
 }
 
 void dialogue_close(struct dialogue *dialogue) {

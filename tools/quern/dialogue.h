@@ -16,10 +16,8 @@ struct dialogue {
     char *system;        /* the first message, or NULL */
 };
 
-/* path: the model's file, for its chat template; system: NULL for the template's own, "" for
- * none. False, with the sentence printed, on failure. */
-bool dialogue_open(const struct quern_model *model, const char *path, const char *system,
-                   struct dialogue *out);
+/* system: NULL for the chat template's own, "" for none. */
+void dialogue_open(const struct quern_model *model, const char *system, struct dialogue *out);
 void dialogue_close(struct dialogue *dialogue);
 
 /* Appends the tokens of a message up to where the answer starts; `first` opens the conversation.

@@ -126,11 +126,11 @@ static int answer_once(struct generator *g, const struct run_args *args,
 }
 
 /* question: NULL for a chat. */
-static int generate(struct quern_model *model, const char *path,
-                    const struct session_args *session_args, struct sampling_args *sampling_args,
-                    const struct run_args *args, const struct question *question) {
+static int generate(struct quern_model *model, const struct session_args *session_args,
+                    struct sampling_args *sampling_args, const struct run_args *args,
+                    const struct question *question) {
     struct dialogue dialogue;
-    if (!dialogue_open(model, path, args->system, &dialogue)) return EXIT_FAILED;
+    dialogue_open(model, args->system, &dialogue);
     if (args->raw) dialogue.framed = false;
     sampling_choose_seed(sampling_args);
     struct generator generator;
@@ -156,9 +156,7 @@ static int load_and_generate(const struct model_args *model_args,
     struct quern_model *model;
     int status = loader_open(model_args, false, &model);
     if (status != EXIT_DONE) return status;
-    char *path = loader_find(model_args->path, &status);
-    if (path != NULL) status = generate(model, path, session_args, sampling_args, args, question);
-    free(path);
+    status = generate(model, session_args, sampling_args, args, question);
     quern_model_close(model);
     return status;
 }
