@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -488,6 +489,46 @@ def inspect_lists_what_the_file_holds(program: Program):
     for tensor in tensors.values():
         assert re.search(rf"{re.escape(tensor['name'])} +{tensor['type']} ", text)
     assert "277152 parameters" in text
+
+
+@case
+def inspect_shows_a_folder(program: Program):
+    folder = program.scratch / "folder"
+    folder.mkdir()
+    config = {"model_type": "no\x1b[31mne", "rope\x1b[2J": {"factor": 8.0}, "eos": [1, 2], "x": None}
+    (folder / "config.json").write_text(json.dumps(config))
+    header = json.dumps({
+        "we\x1b[1might": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]},
+        "ma\nsk": {"dtype": "BOOL", "shape": [4], "data_offsets": [12, 16]}}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(16))
+    report = json.loads(program.succeeds("inspect", "--json", folder).stdout)
+    assert report["format"] == "safetensors" and report["parts"] == 1
+    assert report["bytes"] == 8 + len(header) + 16 and report["parameters"] == 6
+    assert report["metadata"] == config
+    assert report["tensors"] == [
+        {"name": "we\x1b[1might", "type": "BF16", "shape": [3, 2], "bytes": 12}]
+    assert report["left_out"] == [{"name": "ma\nsk", "why": "BOOL"}]
+    assert report["engine"]["supported"] is False
+    text = program.succeeds("inspect", folder / "model.safetensors").stdout.decode()
+    for line in text.splitlines():
+        assert line.isprintable(), repr(line)
+    for part in ('{"factor":8.0}', "[1,2]", "null", "3 x 2 ", "BOOL"):
+        assert part in text, text
+
+
+@case
+def weights_that_are_left_out_are_not_taken_for_missing(program: Program):
+    folder = program.scratch / "integers"
+    shutil.copytree(Path(program.model(TRAINED)).parent.parent / "hf" / "qwen2", folder)
+    file = folder / "model.safetensors"
+    for name in (b"self_attn.q_proj.weight", b"self_attn.q_proj.bias"):
+        whole = file.read_bytes()
+        place = b'"model.layers.0.' + name + b'":{"dtype":"%s"'
+        assert place % b"F32" in whole
+        file.write_bytes(whole.replace(place % b"F32", place % b"I32"))
+        why = json.loads(program.succeeds("inspect", "--json", folder).stdout)["engine"]["why"]
+        assert f"tensor model.layers.0.{name.decode()} is not one to compute with: I32" in why, why
+        file.write_bytes(whole)
 
 
 @case

@@ -135,6 +135,10 @@ Test(folder, says_why_a_tensor_is_left_out) {
     cr_assert_eq(qn_checkpoint_n_tensors(checkpoint), 0);
     cr_assert_null(qn_checkpoint_find_tensor(checkpoint, "mask"));
     cr_assert_str_eq(qn_checkpoint_left_out(checkpoint, "mask"), "U8");
+    const char *why;
+    cr_assert_eq(qn_checkpoint_n_left_out(checkpoint), 1);
+    cr_assert_str_eq(qn_checkpoint_left_out_at(checkpoint, 0, &why), "mask");
+    cr_assert_str_eq(why, "U8");
     qn_checkpoint_close(checkpoint);
     temp_folder_remove(&folder);
 }
@@ -215,6 +219,7 @@ Test(folder, passes_gguf_files_on) {
         const struct qn_tensor *const norm = qn_checkpoint_find_tensor(checkpoint, "norm");
         cr_assert_eq(norm, qn_checkpoint_tensor_at(checkpoint, 0));
         cr_assert_null(qn_checkpoint_left_out(checkpoint, "norm"));
+        cr_assert_eq(qn_checkpoint_n_left_out(checkpoint), 0);
         qn_checkpoint_prefetch(checkpoint, norm->data, norm->size);
         qn_checkpoint_release(checkpoint, norm->data, norm->size);
         cr_assert_eq(qn_checkpoint_check_unchanged(checkpoint, NULL), QN_OK);

@@ -79,6 +79,15 @@ const char *qn_checkpoint_left_out(const struct qn_checkpoint *checkpoint, const
     return checkpoint->folder ? qn_folder_left_out(checkpoint->folder, name) : NULL;
 }
 
+size_t qn_checkpoint_n_left_out(const struct qn_checkpoint *checkpoint) {
+    return checkpoint->folder ? qn_folder_n_left_out(checkpoint->folder) : 0;
+}
+
+const char *qn_checkpoint_left_out_at(const struct qn_checkpoint *checkpoint, size_t i,
+                                      const char **why) {
+    return qn_folder_left_out_at(checkpoint->folder, i, why);
+}
+
 size_t qn_checkpoint_n_files(const struct qn_checkpoint *checkpoint) {
     return checkpoint->folder ? qn_folder_n_files(checkpoint->folder)
                               : qn_gguf_n_files(checkpoint->gguf);

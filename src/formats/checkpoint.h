@@ -40,6 +40,10 @@ const struct qn_tensor *qn_checkpoint_find_tensor(const struct qn_checkpoint *ch
 /* Why a folder's tensor is left out of the list: its element type ("I64", "F8_E4M3"), "no elements"
  * or "more than 4 dimensions". NULL when it is listed, or not there at all. */
 const char *qn_checkpoint_left_out(const struct qn_checkpoint *checkpoint, const char *name);
+size_t qn_checkpoint_n_left_out(const struct qn_checkpoint *checkpoint);
+/* The name of one of them, and why. */
+const char *qn_checkpoint_left_out_at(const struct qn_checkpoint *checkpoint, size_t i,
+                                      const char **why);
 
 size_t qn_checkpoint_n_files(const struct qn_checkpoint *checkpoint);   /* that hold tensors */
 size_t qn_checkpoint_file_size(const struct qn_checkpoint *checkpoint); /* bytes of those */

@@ -35,8 +35,10 @@ struct qn_folder {
     struct qn_tensor_file *files; /* [n_files] */
     size_t n_tensors;
     const struct qn_tensor **tensors; /* [n_tensors], in the order of the files; none left out */
+    size_t n_left_out;
+    const struct qn_stored_tensor **left_out; /* [n_left_out], in the order of the files */
     size_t n_stored;
-    const struct qn_stored_tensor **by_name; /* [n_stored], those left out too */
+    const struct qn_stored_tensor **by_name; /* [n_stored], both kinds */
 };
 
 /* ---- paths ---- */
@@ -121,8 +123,9 @@ static enum qn_status join_files(struct qn_folder *folder, const struct qn_shard
     size_t n = 0;
     for (size_t f = 0; f < folder->n_files; f++) n += folder->files[f].n_tensors;
     folder->tensors = calloc(n + 1, sizeof *folder->tensors);
+    folder->left_out = calloc(n + 1, sizeof *folder->left_out);
     folder->by_name = calloc(n + 1, sizeof *folder->by_name);
-    if (!folder->tensors || !folder->by_name)
+    if (!folder->tensors || !folder->left_out || !folder->by_name)
         return qn_fail(err, QN_NO_MEMORY, "no memory for %zu tensors", n);
     for (size_t f = 0; f < folder->n_files; f++)
         for (size_t i = 0; i < folder->files[f].n_tensors; i++) {
@@ -132,7 +135,10 @@ static enum qn_status join_files(struct qn_folder *folder, const struct qn_shard
                 if (!file || strcmp(file, index->files[f]) != 0) continue;
             }
             folder->by_name[folder->n_stored++] = stored;
-            if (!stored->left_out) folder->tensors[folder->n_tensors++] = &stored->tensor;
+            if (stored->left_out)
+                folder->left_out[folder->n_left_out++] = stored;
+            else
+                folder->tensors[folder->n_tensors++] = &stored->tensor;
         }
     qsort(folder->by_name, folder->n_stored, sizeof *folder->by_name, compare_names);
     for (size_t i = 1; i < folder->n_stored; i++)
@@ -246,6 +252,7 @@ void qn_folder_close(struct qn_folder *folder) {
     for (size_t i = 0; i < folder->n_files; i++) qn_tensor_file_close(&folder->files[i]);
     free(folder->files);
     free(folder->tensors);
+    free(folder->left_out);
     free(folder->by_name);
     json_decref(folder->config);
     free(folder->path);
@@ -282,6 +289,15 @@ const struct qn_tensor *qn_folder_find_tensor(const struct qn_folder *folder, co
 const char *qn_folder_left_out(const struct qn_folder *folder, const char *name) {
     const struct qn_stored_tensor *const stored = find(folder, name);
     return stored ? stored->left_out : NULL;
+}
+
+size_t qn_folder_n_left_out(const struct qn_folder *folder) {
+    return folder->n_left_out;
+}
+
+const char *qn_folder_left_out_at(const struct qn_folder *folder, size_t i, const char **why) {
+    *why = folder->left_out[i]->left_out;
+    return folder->left_out[i]->tensor.name;
 }
 
 /* ---- files ---- */

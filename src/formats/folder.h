@@ -38,8 +38,10 @@ size_t qn_folder_n_tensors(const struct qn_folder *folder);
 const struct qn_tensor *qn_folder_tensor_at(const struct qn_folder *folder, size_t i);
 /* NULL when there is none of that name, or it is left out. */
 const struct qn_tensor *qn_folder_find_tensor(const struct qn_folder *folder, const char *name);
-/* As qn_checkpoint_left_out. */
+/* As of struct qn_checkpoint. */
 const char *qn_folder_left_out(const struct qn_folder *folder, const char *name);
+size_t qn_folder_n_left_out(const struct qn_folder *folder);
+const char *qn_folder_left_out_at(const struct qn_folder *folder, size_t i, const char **why);
 
 size_t qn_folder_n_files(const struct qn_folder *folder);
 size_t qn_folder_file_size(const struct qn_folder *folder); /* bytes of all */

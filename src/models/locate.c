@@ -122,6 +122,12 @@ enum qn_status qn_locate(const struct qn_spec *spec, const char *prefix, const s
         make_name(spec, prefix, rule, layer, per_expert ? part : -1, name);
         const struct qn_tensor *const tensor = qn_checkpoint_find_tensor(spec->checkpoint, name);
         if (!tensor) {
+            const char *const why = qn_checkpoint_left_out(spec->checkpoint, name);
+            if (why)
+                return qn_fail(err, QN_UNSUPPORTED,
+                               "tensor %s is not one to compute with: %s; of a folder F32, F16 and "
+                               "BF16 are read",
+                               name, why);
             if (!needed && part == 0) return QN_OK;
             return qn_fail(err, QN_BAD_FILE, "tensor %s is missing; architecture %s needs it", name,
                            spec->family->name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * quern inspect: what a GGUF file holds, and what the engine makes of it. Everything is gathered
- * into one JSON value, which is printed as it is or as text.
+ * quern inspect: what a model's files hold, and what the engine makes of them. Everything is
+ * gathered into one JSON value, which is printed as it is or as text.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +145,18 @@ static json_t *tensors_of(const struct qn_checkpoint *checkpoint) {
     return tensors;
 }
 
+/* Of a folder: what its files hold, but nothing here computes with. */
+static json_t *left_out_of(const struct qn_checkpoint *checkpoint) {
+    json_t *tensors = json_array();
+    for (size_t i = 0; i < qn_checkpoint_n_left_out(checkpoint); i++) {
+        const char *why;
+        const char *const name = qn_checkpoint_left_out_at(checkpoint, i, &why);
+        json_array_append_new(
+            tensors, json_pack("{s:o, s:s}", "name", json_text(name, strlen(name)), "why", why));
+    }
+    return tensors;
+}
+
 static json_t *types_of(const struct qn_checkpoint *checkpoint) {
     struct {
         uint64_t n, elements, bytes;
@@ -216,13 +228,13 @@ static json_t *report_of(const struct forecast *forecast) {
     for (size_t i = 0; i < qn_checkpoint_n_tensors(checkpoint); i++)
         n_params += elements_of(qn_checkpoint_tensor_at(checkpoint, i));
     return json_pack(
-        "{s:o, s:s, s:i, s:I, s:I, s:o, s:o, s:o, s:o}", "file",
+        "{s:o, s:s, s:i, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "file",
         json_text(forecast->path, strlen(forecast->path)), "format",
         qn_checkpoint_format(checkpoint), "parts", (int)qn_checkpoint_n_files(checkpoint), "bytes",
         (json_int_t)qn_checkpoint_file_size(checkpoint), "parameters", (json_int_t)n_params,
         "metadata", gguf ? metadata_of(gguf) : json_deep_copy(qn_checkpoint_config(checkpoint)),
-        "tensors", tensors_of(checkpoint), "types", types_of(checkpoint), "engine",
-        engine_of(forecast));
+        "tensors", tensors_of(checkpoint), "left_out", left_out_of(checkpoint), "types",
+        types_of(checkpoint), "engine", engine_of(forecast));
 }
 
 /* ---- the subcommand --------------------------------------------------------------------- */
@@ -268,9 +280,9 @@ int command_inspect(int argc, char **argv) {
         .name = "inspect",
         .arguments = "[options] MODEL",
         .summary = "what a file holds and what the engine makes of it",
-        .description = "Prints the metadata and tensors of a GGUF file, whether and how the engine "
-                       "runs it, and the memory that it needs. Only the file's header is read; "
-                       "exit status 0 does not mean that the model can run.",
+        .description = "Prints the metadata and tensors of a GGUF file or a Hugging Face folder, "
+                       "whether and how the engine runs it, and the memory that it needs. Only "
+                       "headers are read; exit status 0 does not mean that the model can run.",
         .groups = groups,
         .n_groups = COUNT(groups),
         .positionals = positionals,

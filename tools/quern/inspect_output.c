@@ -6,25 +6,39 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LONGEST_TEXT = 72 };
 
-/* Cut between characters; a newline or escape sequence in a file's text stays harmless. */
+/* A newline or escape sequence in a file's text stays harmless. Returns the bytes printed. */
+static size_t print_safely(const char *text, size_t size) {
+    size_t printed = 0;
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        if (c == '\n')
+            printed += (size_t)printf("\\n");
+        else if (c < 32 || c == 127)
+            printed += (size_t)printf("\\x%02x", c);
+        else
+            printed += (size_t)(putchar(c) != EOF);
+    }
+    return printed;
+}
+
+/* Cut between characters. */
 static void print_text(const char *text, size_t size) {
     const bool cut = size > LONGEST_TEXT;
     size_t n = cut ? LONGEST_TEXT : size;
     while (cut && n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) n--;
-    for (size_t i = 0; i < n; i++) {
-        const unsigned char c = (unsigned char)text[i];
-        if (c == '\n')
-            fputs("\\n", stdout);
-        else if (c < 32 || c == 127)
-            printf("\\x%02x", c);
-        else
-            putchar(c);
-    }
+    print_safely(text, n);
     if (cut) printf("... (%zu bytes)", size);
+}
+
+/* A name in a column. */
+static void print_name(const char *name, int width) {
+    const int printed = (int)print_safely(name, strlen(name));
+    printf("%*s", printed < width ? width - printed : 0, "");
 }
 
 static const char *text_of(const json_t *object, const char *key) {
@@ -49,6 +63,8 @@ static void print_scalar(const json_t *value) {
         printf("%.7g", json_real_value(value));
     else if (json_is_boolean(value))
         fputs(json_is_true(value) ? "true" : "false", stdout);
+    else if (json_is_null(value))
+        fputs("null", stdout);
 }
 
 static void print_array(const json_t *value) {
@@ -61,6 +77,13 @@ static void print_array(const json_t *value) {
         print_scalar(json_array_get(items, i));
     }
     printf(whole ? "]" : ", ...] (%lld %s)", number_of(value, "count"), text_of(value, "array_of"));
+}
+
+/* A list or object of config.json. */
+static void print_json(const json_t *value) {
+    char *const text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(7));
+    if (text) print_text(text, strlen(text));
+    free(text);
 }
 
 static int longest_key(json_t *object) {
@@ -79,9 +102,13 @@ static void print_metadata(json_t *metadata) {
     json_t *value;
     printf("\nMetadata:\n");
     json_object_foreach(metadata, key, value) {
-        printf("  %-*s  ", width, key);
-        if (json_is_object(value))
+        fputs("  ", stdout);
+        print_name(key, width);
+        fputs("  ", stdout);
+        if (json_object_get(value, "array_of"))
             print_array(value);
+        else if (json_is_object(value) || json_is_array(value))
+            print_json(value);
         else
             print_scalar(value);
         putchar('\n');
@@ -96,19 +123,38 @@ static void format_shape(const json_t *shape, char *text, size_t capacity) {
                                  i > 0 ? " x " : "", json_integer_value(json_array_get(shape, i)));
 }
 
-static void print_tensors(const json_t *tensors) {
-    size_t width = 0;
+static int longest_name(const json_t *tensors) {
+    size_t longest = 0;
     for (size_t i = 0; i < json_array_size(tensors); i++) {
         const size_t size = strlen(text_of(json_array_get(tensors, i), "name"));
-        if (size > width) width = size;
+        if (size > longest) longest = size;
     }
+    return (int)longest;
+}
+
+static void print_tensors(const json_t *tensors) {
+    const int width = longest_name(tensors);
     printf("\nTensors: %zu\n", json_array_size(tensors));
     for (size_t i = 0; i < json_array_size(tensors); i++) {
         const json_t *const tensor = json_array_get(tensors, i);
         char shape[96] = "";
         format_shape(json_object_get(tensor, "shape"), shape, sizeof shape);
-        printf("  %-*s  %-6s  %-18s  %12lld\n", (int)width, text_of(tensor, "name"),
-               text_of(tensor, "type"), shape, number_of(tensor, "bytes"));
+        fputs("  ", stdout);
+        print_name(text_of(tensor, "name"), width);
+        printf("  %-6s  %-18s  %12lld\n", text_of(tensor, "type"), shape,
+               number_of(tensor, "bytes"));
+    }
+}
+
+static void print_left_out(const json_t *tensors) {
+    const int width = longest_name(tensors);
+    if (json_array_size(tensors) == 0) return;
+    printf("\nLeft out, for nothing here computes with them: %zu\n", json_array_size(tensors));
+    for (size_t i = 0; i < json_array_size(tensors); i++) {
+        const json_t *const tensor = json_array_get(tensors, i);
+        fputs("  ", stdout);
+        print_name(text_of(tensor, "name"), width);
+        printf("  %s\n", text_of(tensor, "why"));
     }
 }
 
@@ -175,6 +221,7 @@ void inspect_print(const json_t *report) {
            number_of(report, "parameters"));
     print_metadata(json_object_get(report, "metadata"));
     print_tensors(json_object_get(report, "tensors"));
+    print_left_out(json_object_get(report, "left_out"));
     print_types(json_object_get(report, "types"));
     print_engine(json_object_get(report, "engine"));
 }
