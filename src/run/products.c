@@ -182,13 +182,22 @@ static int run_fixed(const struct qn_executor *e, const struct qn_step *step, in
     return n_pieces;
 }
 
-/* Pieces of about PIECE_ROWS rows, handed out in order. */
+/* About PIECE_ROWS; less where experts are so narrow that threads would find no fourth piece. */
+static int piece_rows(const struct qn_executor *e, const struct qn_step *step,
+                      const struct group *group) {
+    const int share = group->n / (4 * qn_pool_n_threads(e->model->pool));
+    const int rows = step->rows == QN_ROWS_SLOTS ? min_int(share, PIECE_ROWS) : PIECE_ROWS;
+    const int granules = (rows + group->granule - 1) / group->granule;
+    return (granules > 1 ? granules : 1) * group->granule;
+}
+
+/* Pieces handed out in order. */
 static int run_handed_out(const struct qn_executor *e, const struct qn_step *step, int thread,
                           int n_rows) {
     int passed = 0, done = 0, piece = qn_next_piece(e, step);
     for (int i = 0; i < n_groups(step); i++) {
         const struct group group = group_at(e, step, i);
-        const int rows = (PIECE_ROWS + group.granule - 1) / group.granule * group.granule;
+        const int rows = piece_rows(e, step, &group);
         const int n_pieces = (group.n + rows - 1) / rows;
         for (; piece - passed < n_pieces; piece = qn_next_piece(e, step)) {
             const int n0 = (piece - passed) * rows;
