@@ -23,23 +23,23 @@ static enum qn_status no_memory(size_t n_passes, struct qn_error *err) {
     return qn_fail(err, QN_NO_MEMORY, "no memory to record %zu forward passes", n_passes);
 }
 
-static enum qn_status allocate(struct qn_recorder *r, size_t n_passes, size_t n_events,
+/* All events of every pass that is kept are kept. */
+static enum qn_status allocate(struct qn_recorder *r, size_t n_passes, int n_steps,
                                struct qn_error *err) {
-    size_t size, unused;
-    /* Half of the address space bounds the powers of two. */
-    if (!qn_checked_mul(n_events, sizeof(struct qn_event) * 4, &unused))
+    size_t unused;
+    /* Rounding up to powers of two, twice, takes at most four times as much. */
+    if (!qn_checked_mul(n_passes, (size_t)n_steps * sizeof(struct qn_event) * 4, &unused))
         return no_memory(n_passes, err);
-    r->mask = power_of_two(n_events) - 1;
     r->pass_mask = power_of_two(n_passes) - 1;
-    size = (r->mask + 1) * sizeof(struct qn_event);
-    size = (size + 127) / 128 * 128;
+    r->mask = power_of_two((r->pass_mask + 1) * (size_t)n_steps) - 1;
     r->passes = calloc(r->pass_mask + 1, sizeof *r->passes);
     const size_t rings = (size_t)r->n_threads * sizeof *r->rings;
+    const size_t events = ((r->mask + 1) * sizeof(struct qn_event) + 127) / 128 * 128;
     r->rings = aligned_alloc(alignof(struct qn_ring), rings);
     if (r->rings) memset(r->rings, 0, rings);
     if (!r->rings || !r->passes) return no_memory(n_passes, err);
     for (int t = 0; t < r->n_threads; t++) {
-        r->rings[t].events = aligned_alloc(128, size);
+        r->rings[t].events = aligned_alloc(128, events);
         if (!r->rings[t].events) return no_memory(n_passes, err);
     }
     return QN_OK;
@@ -48,17 +48,15 @@ static enum qn_status allocate(struct qn_recorder *r, size_t n_passes, size_t n_
 enum qn_status qn_recorder_new(struct qn_pool *pool, size_t n_passes, int n_steps,
                                struct qn_recorder **out, struct qn_error *err) {
     *out = NULL;
-    size_t n_events;
     if (n_passes == 0 || n_steps > UINT16_MAX)
         return qn_fail(err, QN_BAD_ARGUMENT,
                        "recording of %zu passes of %d steps; expected 1 or more, of at most %d",
                        n_passes, n_steps, UINT16_MAX);
-    if (!qn_checked_mul(n_passes, (size_t)n_steps, &n_events)) return no_memory(n_passes, err);
     struct qn_recorder *const r = calloc(1, sizeof *r);
     if (!r) return no_memory(n_passes, err);
     r->counter = qn_ticks_has_counter();
     r->n_threads = qn_pool_n_threads(pool);
-    const enum qn_status status = allocate(r, n_passes, n_events, err);
+    const enum qn_status status = allocate(r, n_passes, n_steps, err);
     if (status != QN_OK) {
         qn_recorder_free(r);
         return status;

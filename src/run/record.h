@@ -51,9 +51,9 @@ struct qn_recorder {
     struct qn_tick_pair started;
 };
 
-/* Room for n_passes of n_steps each, on every thread of the pool, rounded up to powers of two; each
- * thread touches its own. Errors: QN_BAD_ARGUMENT (more than 2^16 steps, or 0 passes),
- * QN_NO_MEMORY. */
+/* Room for n_passes of up to n_steps each, on every thread of the pool, rounded up to powers of
+ * two: a pass that is kept is kept with all its events. Each thread touches its own ring. Errors:
+ * QN_BAD_ARGUMENT (more than 2^16 steps, or 0 passes), QN_NO_MEMORY. */
 enum qn_status qn_recorder_new(struct qn_pool *pool, size_t n_passes, int n_steps,
                                struct qn_recorder **out, struct qn_error *err);
 void qn_recorder_free(struct qn_recorder *recorder); /* NULL is allowed */

@@ -14,5 +14,6 @@ int command_plan(int argc, char **argv);
 int command_inspect(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_profile(int argc, char **argv);
 
 #endif

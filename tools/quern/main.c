@@ -20,6 +20,7 @@ static const struct {
     {"tokenize", "text to token ids, and back", command_tokenize},
     {"logits", "logits of every position into a NumPy file", command_logits},
     {"bench", "measure prefill and decode speed", command_bench},
+    {"profile", "where the time goes, by layer and operation", command_profile},
     {"plan", "memory and steps of a model, before loading it", command_plan},
     {"inspect", "what a file holds and what the engine makes of it", command_inspect},
     {"verify", "is a model right? weights, cache, attention, output", command_verify},

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a step is: shape, types, kernels, and what it costs at the least.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "report/profile.h"
+
+/* ---- text ------------------------------------------------------------------------------- */
+
+/* Adds a word to a list "a+b", unless it is there. */
+static void add_word(char *list, size_t size, const char *word) {
+    const size_t length = strlen(word);
+    for (const char *at = list; *at; at += strcspn(at, "+"), at += *at == '+')
+        if (strncmp(at, word, length) == 0 && (at[length] == '+' || !at[length])) return;
+    const size_t used = strlen(list);
+    snprintf(list + used, size - used, "%s%s", used ? "+" : "", word);
+}
+
+/* The function in a slot: of the chosen bundles the last in the inventory's order has it. */
+static const char *function_of(const struct qn_kernels *kernels, const char *op, int variant) {
+    size_t n;
+    const struct qn_kernel_entry *const list = qn_kernel_list(&n);
+    const char *function = "";
+    for (size_t i = 0; i < n; i++)
+        if (kernels->bundles >> list[i].isa & 1 && list[i].variant == variant &&
+            strcmp(list[i].op, op) == 0)
+            function = list[i].function;
+    return function;
+}
+
+static void add_kernel(struct qn_tag *tag, const struct qn_kernels *kernels, const char *many,
+                       const char *one, int variant) {
+    add_word(tag->kernel[QN_PHASE_PREFILL], sizeof tag->kernel[0],
+             function_of(kernels, many, variant));
+    add_word(tag->kernel[QN_PHASE_DECODE], sizeof tag->kernel[0],
+             function_of(kernels, one, variant));
+}
+
+/* ---- tags ------------------------------------------------------------------------------- */
+
+static void tag_product(const struct qn_model *model, const struct qn_step *step,
+                        struct qn_tag *tag) {
+    const struct qn_weight *const first =
+        qn_spec_weight(&model->spec, step->products[0].weight, step->layer);
+    int n = 0;
+    bool alike = true;
+    for (int i = 0; i < step->n_products; i++) {
+        const struct qn_weight *const w =
+            qn_spec_weight(&model->spec, step->products[i].weight, step->layer);
+        const enum qn_pack pack = qn_type_infos[w->type].pack;
+        alike = alike && w->n == first->n;
+        n += w->n;
+        add_word(tag->type, sizeof tag->type, qn_type_infos[w->type].name);
+        add_kernel(tag, &model->kernels, "matmul", "matvec", (int)pack);
+        tag->peak = qn_peak_of_form(pack, model->kernels.bundles);
+    }
+    if (step->n_products > 1 && alike)
+        snprintf(tag->shape, sizeof tag->shape, "%dx%dx%d", step->n_products, first->n, first->k);
+    else
+        snprintf(tag->shape, sizeof tag->shape, "%dx%d", n, first->k);
+}
+
+static void tag_prepare(const struct qn_model *model, const struct qn_plan *plan, int s,
+                        struct qn_tag *tag) {
+    const struct qn_step *const step = &plan->steps[s];
+    const struct qn_step *const product = step + 1;
+    if (product->n_products > 0)
+        snprintf(tag->shape, sizeof tag->shape, "%d",
+                 qn_spec_weight(&model->spec, product->products[0].weight, step->layer)->k);
+    if (step->norm != QN_ROLE_COUNT)
+        add_kernel(tag, &model->kernels, "norm", "norm", (int)model->spec.hparams.norm);
+    for (int act = 0; act < QN_ACT_COUNT; act++) {
+        if (!(step->acts >> act & 1)) continue;
+        add_word(tag->type, sizeof tag->type, act == QN_ACT_Q8 ? "q8" : "f32");
+        add_kernel(tag, &model->kernels, "prepare", "prepare", act);
+    }
+}
+
+static void tag_attention(const struct qn_model *model, const struct qn_plan *plan,
+                          struct qn_tag *tag) {
+    const struct qn_hparams *const hp = &model->spec.hparams;
+    snprintf(tag->shape, sizeof tag->shape, "%d/%dx%d", hp->n_heads, hp->n_kv_heads, hp->head_size);
+    snprintf(tag->type, sizeof tag->type, "%s", qn_kv_name(plan->limits.kv_k));
+    add_kernel(tag, &model->kernels, "attention", "attention", (int)plan->limits.kv_k);
+}
+
+static void tag_step(const struct qn_session *session, int s, struct qn_tag *tag) {
+    const struct qn_model *const model = session->model;
+    const struct qn_plan *const plan = &session->plan;
+    const struct qn_step *const step = &plan->steps[s];
+    *tag = (struct qn_tag){.layer = step->layer,
+                           .module = qn_plan_module(plan, s),
+                           .op = qn_op_name(step->op),
+                           .name = step->name,
+                           .peak = QN_PEAK_F32};
+    if (step->op == QN_OP_PREPARE)
+        tag_prepare(model, plan, s, tag);
+    else if (step->op == QN_OP_ATTENTION)
+        tag_attention(model, plan, tag);
+    else if (step->n_products > 0 && step->op == QN_OP_MATMUL)
+        tag_product(model, step, tag);
+    else
+        snprintf(tag->shape, sizeof tag->shape, "%d", model->spec.hparams.n_embd);
+    if (step->op == QN_OP_EMBED)
+        snprintf(tag->type, sizeof tag->type, "%s",
+                 qn_type_infos[qn_spec_weight(&model->spec, QN_ROLE_TOKEN_EMBD, -1)->type].name);
+    if (!tag->type[0]) snprintf(tag->type, sizeof tag->type, "f32");
+}
+
+void qn_profile_tag(const struct qn_session *session, struct qn_tag *tags) {
+    for (int s = 0; s < session->plan.n_steps; s++) tag_step(session, s, &tags[s]);
+}
+
+/* ---- cost ------------------------------------------------------------------------------- */
+
+/* Weights once a pass, however many rows; of experts, those of as many tokens as choose all of them
+ * if no two choose the same. Rows of input and output as floats. */
+static struct qn_cost cost_of_product(const struct qn_model *model, const struct qn_step *step,
+                                      double rows) {
+    const struct qn_hparams *const hp = &model->spec.hparams;
+    double row = 0, reads = 1;
+    if (step->rows == QN_ROWS_SLOTS) reads = fmin(rows, (double)hp->n_experts / hp->n_experts_used);
+    for (int i = 0; i < step->n_products; i++) {
+        const struct qn_weight *const w =
+            qn_spec_weight(&model->spec, step->products[i].weight, step->layer);
+        const enum qn_act act = qn_pack_act(qn_type_infos[w->type].pack);
+        row += (double)w->n * sizeof(float);
+        if (i == 0) row += (double)qn_act_row_size(act, w->k);
+    }
+    return (struct qn_cost){reads * (double)step->bytes + rows * row, (double)step->flops * rows};
+}
+
+/* Of each position that a query sees: a product with K, a product with V. Of the cache what at
+ * least one query sees, once. */
+static struct qn_cost cost_of_attention(const struct qn_session *session,
+                                        const struct qn_step *step, const struct qn_pass *pass) {
+    const struct qn_hparams *const hp = &session->model->spec.hparams;
+    const struct qn_layout *const l = &session->plan.layout;
+    const bool windowed = qn_hparams_window(hp, step->layer) > 0;
+    const double position = (double)(l->k_block + l->v_block) / QN_KV_BLOCK * hp->n_kv_heads;
+    const double width = (double)hp->n_heads * hp->head_size;
+    return (struct qn_cost){(double)pass->read[windowed] * position +
+                                pass->m * 2 * width * sizeof(float),
+                            (double)pass->visible[windowed] * 4 * width};
+}
+
+/* A row: read, squared, summed and scaled by the norm (4 operations an element); its largest
+ * magnitude, scaled and rounded by the quantization (3). */
+static struct qn_cost cost_of_prepare(const struct qn_session *session, const struct qn_step *step,
+                                      double rows) {
+    const struct qn_step *const product = step + 1;
+    if (product->n_products == 0) return (struct qn_cost){0, 0};
+    const int k =
+        qn_spec_weight(&session->model->spec, product->products[0].weight, step->layer)->k;
+    double bytes = k * (double)sizeof(float), flops = step->norm != QN_ROLE_COUNT ? 4.0 * k : 0;
+    for (int act = 0; act < QN_ACT_COUNT; act++)
+        if (step->acts >> act & 1) bytes += (double)qn_act_row_size((enum qn_act)act, k);
+    if (step->acts >> QN_ACT_Q8 & 1) flops += 3.0 * k;
+    return (struct qn_cost){rows * bytes, rows * flops};
+}
+
+struct qn_cost qn_profile_cost(const struct qn_profile *profile, int step,
+                               const struct qn_pass *pass) {
+    const struct qn_session *const session = profile->session;
+    const struct qn_step *const s = &session->plan.steps[step];
+    const double rows = s->rows == QN_ROWS_OUTPUTS ? pass->n_outputs : pass->m;
+    if (s->op == QN_OP_ATTENTION) return cost_of_attention(session, s, pass);
+    if (s->op == QN_OP_PREPARE) return cost_of_prepare(session, s, rows);
+    if (s->op == QN_OP_MATMUL) return cost_of_product(session->model, s, rows);
+    /* A row of the stream is read and written, an operation an element. */
+    const double n = session->model->spec.hparams.n_embd;
+    return (struct qn_cost){rows * n * 2 * sizeof(float), rows * n};
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * quern profile: where the time of a run goes, by layer, module and operation.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "loader.h"
+#include "output.h"
+#include "profile_run.h"
+#include "profile_text.h"
+#include "run/access.h"
+
+struct profile_args {
+    int n_prompt, n_gen, repeats;
+    const char *prompt;
+    bool json;
+};
+
+#define PROFILE(field) offsetof(struct profile_args, field)
+
+enum { MAX_REPEATS = 1000, MAX_GEN = 1 << 16 };
+
+static const struct option profile_options[] = {
+    {"-p, --n-prompt", OPTION_INT, "N", 1, MAX_CONTEXT, PROFILE(n_prompt), false, false,
+     "random tokens of the prompt, where no PROMPT is given"},
+    {"-n, --n-gen", OPTION_INT, "N", 0, MAX_GEN, PROFILE(n_gen), false, false,
+     "decode this many tokens after it"},
+    {"-r, --repetitions", OPTION_INT, "N", 1, MAX_REPEATS, PROFILE(repeats), false, false,
+     "do both so many times"},
+};
+
+static const struct option form_options[] = {
+    {"--json", OPTION_FLAG, NULL, 0, 0, PROFILE(json), false, true,
+     "everything, each step in each pass, as JSON: what 'profile diff' reads"},
+};
+
+static struct qn_profile_about describe(const struct profile_run *run, const char *path,
+                                        const char *kv) {
+    struct qn_profile_about about = {
+        .n_prompt = (int)run->prompt.n, .n_gen = run->n_gen, .repeats = run->repeats, .kv = kv};
+    struct quern_session_info session;
+    quern_model_info(run->model, &about.model);
+    quern_session_info(run->session, &session);
+    about.n_ubatch = session.n_ubatch;
+    const char *const slash = strrchr(path, '/');
+    about.file = slash != NULL ? slash + 1 : path;
+    const struct qn_model *const model = qn_model_of(run->model);
+    qn_machine_key_read("", model->kernels.isa, about.model.n_threads, model->topology.n_allowed,
+                        &about.host);
+    return about;
+}
+
+static int print_json(const struct qn_profile *profile, const struct qn_profile_about *about) {
+    json_t *const object = qn_profile_json(profile, about);
+    if (object == NULL) {
+        out_error("no memory");
+        return EXIT_FAILED;
+    }
+    json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    putchar('\n');
+    json_decref(object);
+    return EXIT_DONE;
+}
+
+static int report(struct profile_run *run, const struct profile_args *args,
+                  const struct qn_profile_about *about) {
+    struct qn_profile profile;
+    int status = profile_run_record(run, &profile);
+    if (status != EXIT_DONE) return status;
+    status = args->json ? print_json(&profile, about) : profile_print(&profile, &about->model);
+    qn_profile_free(&profile);
+    return status;
+}
+
+static int load_and_report(const struct profile_args *args, const struct model_args *model_args,
+                           const struct session_args *session_args) {
+    struct quern_model *model;
+    int status = loader_open(model_args, false, &model);
+    if (status != EXIT_DONE) return status;
+    char *path = loader_find(model_args->path, &status);
+    struct profile_run run = {.n_gen = args->n_gen, .repeats = args->repeats};
+    if (path != NULL)
+        status = profile_run_open(model, session_args, args->prompt, args->n_prompt, &run);
+    if (status == EXIT_DONE) {
+        const struct qn_profile_about about = describe(&run, path, session_args->kv_type_k);
+        status = report(&run, args, &about);
+    }
+    profile_run_close(&run);
+    free(path);
+    quern_model_close(model);
+    return status;
+}
+
+int command_profile(int argc, char **argv) {
+    struct model_args model_args = {.path = NULL};
+    struct session_args session_args = session_args_default();
+    struct profile_args args = {.n_prompt = 512, .n_gen = 64, .repeats = 5};
+    const struct option_group groups[] = {
+        OPTION_GROUP("What runs", profile_options, &args),
+        OPTION_GROUP("Form of the report", form_options, &args),
+        OPTION_GROUP("Speed and memory", thread_options, &model_args),
+        OPTION_GROUP(NULL, batch_options, &session_args),
+        OPTION_GROUP(NULL, cache_options, &session_args),
+        OPTION_GROUP(NULL, model_options, &model_args),
+    };
+    const struct positional positionals[] = {{"MODEL", &model_args.path}, {"PROMPT", &args.prompt}};
+    const struct command command = {
+        .name = "profile",
+        .arguments = "[options] MODEL [PROMPT]",
+        .summary = "where the time goes, by layer and operation",
+        .description = "Evaluates a prompt, decodes tokens after it as run does, and tells what "
+                       "each layer, module and step took, how long threads waited for each other, "
+                       "and what sampling and text cost.",
+        .groups = groups,
+        .n_groups = COUNT(groups),
+        .positionals = positionals,
+        .n_positionals = COUNT(positionals)};
+    const enum args_result parsed = args_parse(&command, argc, argv);
+    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    return load_and_report(&args, &model_args, &session_args);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A profile for the terminal.
+ */
+#ifndef QUERN_TOOLS_PROFILE_TEXT_H
+#define QUERN_TOOLS_PROFILE_TEXT_H
+
+#include "quern.h"
+#include "report/profile.h"
+
+/* EXIT_DONE, or EXIT_FAILED with the sentence printed. */
+int profile_print(const struct qn_profile *profile, const struct quern_model_info *model);
+
+#endif
