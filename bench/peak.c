@@ -77,6 +77,7 @@ static const struct {
     [QN_ISA_AVX512BF16] = {[OP_FLOAT] = {fma_512, 32},
                            [OP_INTEGER] = {dpbusd_512, 128},
                            [OP_BF16] = {dpbf16_512, 64}},
+    [QN_ISA_AMXINT8] = {[OP_FLOAT] = {fma_512, 32}, [OP_INTEGER] = {dpbusd_512, 128}},
 };
 
 double qn_peak_ops(enum qn_isa isa, enum qn_act act, bool bf16) {

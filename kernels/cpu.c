@@ -10,6 +10,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -27,12 +29,16 @@ enum {
     AVX512BW = 1u << 30,
     /* leaf 7, ECX */
     AVX512VNNI = 1u << 11,
+    /* leaf 7, EDX */
+    AMXTILE = 1u << 24,
+    AMXINT8 = 1u << 25,
     /* leaf 7 subleaf 1, EAX */
     AVXVNNI = 1u << 4,
     AVX512BF16 = 1u << 5,
     /* XCR0: SSE and the upper halves of ymm; masks, upper halves of zmm0-15, zmm16-31 */
     XCR0_YMM = 0x06,
     XCR0_ZMM = 0xe6,
+    XCR0_TILES = 0x60000, /* configuration and data */
     /* AArch64 hwcaps */
     QN_HWCAP_FPHP = 1u << 9,
     QN_HWCAP_ASIMDHP = 1u << 10,
@@ -59,6 +65,8 @@ uint32_t qn_cpu_bundles_x86(const struct qn_cpuid_words *words) {
     if (!has(words->leaf7_ecx, AVX512VNNI)) return bundles;
     bundles |= 1u << QN_ISA_AVX512VNNI;
     if (has(words->leaf7_1_eax, AVX512BF16)) bundles |= 1u << QN_ISA_AVX512BF16;
+    if (has(words->leaf7_edx, AMXTILE | AMXINT8) && has(words->xcr0, XCR0_TILES))
+        bundles |= 1u << QN_ISA_AMXINT8;
     return bundles;
 }
 
@@ -84,6 +92,12 @@ static uint64_t read_xcr0(void) {
     return (uint64_t)high << 32 | low;
 }
 
+/* The system hands out tile registers on request, to the whole process. */
+static bool may_use_tiles(void) {
+    enum { REQUEST = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+}
+
 uint32_t qn_cpu_bundles(void) {
     struct qn_cpuid_words words = {0};
     uint32_t eax, ebx, ecx, edx;
@@ -92,11 +106,13 @@ uint32_t qn_cpu_bundles(void) {
         const uint32_t last_subleaf = eax;
         words.leaf7_ebx = ebx;
         words.leaf7_ecx = ecx;
+        words.leaf7_edx = edx;
         if (last_subleaf >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx))
             words.leaf7_1_eax = eax;
     }
     if (has(words.leaf1_ecx, OSXSAVE)) words.xcr0 = read_xcr0();
-    const uint32_t bundles = qn_cpu_bundles_x86(&words);
+    uint32_t bundles = qn_cpu_bundles_x86(&words);
+    if (bundles >> QN_ISA_AMXINT8 & 1 && !may_use_tiles()) bundles &= ~(1u << QN_ISA_AMXINT8);
 #ifdef QN_AVX512_EMULATED /* a test build, where these are compiled to AVX2 */
     if (has(bundles, 1u << QN_ISA_AVX2))
         return bundles | 1u << QN_ISA_AVX512 | 1u << QN_ISA_AVX512VNNI | 1u << QN_ISA_AVX512BF16;

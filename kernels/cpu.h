@@ -14,6 +14,7 @@ struct qn_cpuid_words {
     uint32_t leaf7_ebx, leaf7_ecx; /* subleaf 0 */
     uint32_t leaf7_1_eax;          /* subleaf 1 */
     uint64_t xcr0;                 /* 0 where the system does not offer XGETBV (OSXSAVE) */
+    uint32_t leaf7_edx;            /* subleaf 0 */
 };
 
 /* Bundles (1 << enum qn_isa) of an x86-64 processor; always with QN_ISA_REF. Pure. */

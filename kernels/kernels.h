@@ -32,6 +32,7 @@ enum qn_isa {
     QN_ISA_AVX512,     /* F + BW + VL + DQ */
     QN_ISA_AVX512VNNI, /* + VNNI */
     QN_ISA_AVX512BF16, /* + BF16 */
+    QN_ISA_AMXINT8,    /* AVX512VNNI + tiles of int8 */
     QN_ISA_NEON,
     QN_ISA_DOTPROD,
     QN_ISA_I8MM,

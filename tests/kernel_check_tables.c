@@ -30,7 +30,7 @@ static void check_slot(struct check *c, enum qn_isa table, uint32_t mask, int ti
     check_true(c, isa != QN_ISA_COUNT, "no bundle has a kernel for it");
     check_true(c, table == QN_ISA_REF || isa != QN_ISA_REF, "it falls back on the reference");
     if (tiled && tile_rows == 16)
-        check_true(c, isa >= QN_ISA_AVX512 && isa <= QN_ISA_AVX512BF16,
+        check_true(c, isa >= QN_ISA_AVX512 && isa <= QN_ISA_AMXINT8,
                    "a kernel for tiles of 8 rows in a table with tiles of 16");
     check_end(c);
 }

@@ -21,6 +21,8 @@
 #define AVX512VNNI (1u << 11)
 #define AVXVNNI    (1u << 4)
 #define AVX512BF16 (1u << 5)
+#define AMXTILE    (1u << 24)
+#define AMXINT8    (1u << 25)
 
 #define LEAF1_ALL  (FMA | OSXSAVE | AVX | F16C)
 #define AVX512_ALL (AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL)
@@ -59,9 +61,16 @@ static const struct {
     {"VNNI and BF16 without AVX-512 F",
      {LEAF1_ALL, AVX512_ALL & ~AVX512F, AVX512VNNI, AVX512BF16, 0xe7},
      TO_AVX2},
+    {"AMX",
+     {LEAF1_ALL, AVX512_ALL, AVX512VNNI, 0, 0x600e7, AMXTILE | AMXINT8},
+     TO_AVX512VNNI | BIT(AMXINT8)},
+    {"AMX, system does not save tiles",
+     {LEAF1_ALL, AVX512_ALL, AVX512VNNI, 0, 0x200e7, AMXTILE | AMXINT8},
+     TO_AVX512VNNI},
+    {"AMX without int8", {LEAF1_ALL, AVX512_ALL, AVX512VNNI, 0, 0x600e7, AMXTILE}, TO_AVX512VNNI},
     {"all",
-     {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX},
-     TO_AVX512VNNI | BIT(AVXVNNI) | BIT(AVX512BF16)},
+     {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, UINT32_MAX},
+     TO_AVX512VNNI | BIT(AVXVNNI) | BIT(AVX512BF16) | BIT(AMXINT8)},
 };
 
 Test(cpu, x86_processors) {
@@ -74,23 +83,25 @@ Test(cpu, x86_processors) {
 
 /* A feature less never means a bundle more. */
 Test(cpu, x86_is_monotonic) {
-    const struct qn_cpuid_words all = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX};
+    const struct qn_cpuid_words all = {UINT32_MAX, UINT32_MAX, UINT32_MAX,
+                                       UINT32_MAX, UINT64_MAX, UINT32_MAX};
     const uint32_t full = qn_cpu_bundles_x86(&all);
     int matter = 0;
     for (int bit = 0; bit < 32; bit++) {
-        struct qn_cpuid_words less[5] = {all, all, all, all, all};
+        struct qn_cpuid_words less[6] = {all, all, all, all, all, all};
         less[0].leaf1_ecx &= ~(1u << bit);
         less[1].leaf7_ebx &= ~(1u << bit);
         less[2].leaf7_ecx &= ~(1u << bit);
         less[3].leaf7_1_eax &= ~(1u << bit);
         less[4].xcr0 &= ~((uint64_t)1 << bit);
-        for (int word = 0; word < 5; word++) {
+        less[5].leaf7_edx &= ~(1u << bit);
+        for (int word = 0; word < 6; word++) {
             const uint32_t bundles = qn_cpu_bundles_x86(&less[word]);
             cr_assert_eq(bundles & ~full, 0);
             matter += bundles != full;
         }
     }
-    cr_assert_eq(matter, 4 + 5 + 1 + 2 + 5, "%d bits matter", matter);
+    cr_assert_eq(matter, 4 + 5 + 1 + 2 + 7 + 2, "%d bits matter", matter);
 }
 
 static void assert_closed(uint32_t bundles) {
@@ -106,14 +117,14 @@ Test(cpu, bundles_are_closed) {
     for (int i = 0; i < 200000; i++) {
         struct qn_cpuid_words words;
         uint32_t *const parts[] = {&words.leaf1_ecx, &words.leaf7_ebx, &words.leaf7_ecx,
-                                   &words.leaf7_1_eax};
-        for (int p = 0; p < 4; p++) {
+                                   &words.leaf7_1_eax, &words.leaf7_edx};
+        for (int p = 0; p < 5; p++) {
             state = state * 6364136223846793005u + 1442695040888963407u;
             const uint32_t once = (uint32_t)(state >> 32);
             state = state * 6364136223846793005u + 1442695040888963407u;
             *parts[p] = once | (uint32_t)(state >> 32); /* three bits of four are set */
         }
-        words.xcr0 = state >> 40 & 0xff;
+        words.xcr0 = (state >> 40 & 0xff) | (state >> 48 & 3) << 17;
         assert_closed(qn_cpu_bundles_x86(&words));
     }
     assert_closed(qn_cpu_bundles());
@@ -176,7 +187,7 @@ static void assert_tiles_agree(const struct qn_kernels *kernels) {
     for (int form = 0; form < QN_PACK_COUNT; form++)
         for (int op = 0; op < 2; op++) {
             const enum qn_isa isa = provider(ops[op], form, kernels->bundles);
-            const bool wide = isa >= QN_ISA_AVX512 && isa <= QN_ISA_AVX512BF16;
+            const bool wide = isa >= QN_ISA_AVX512 && isa <= QN_ISA_AMXINT8;
             cr_assert(isa == QN_ISA_REF || kernels->tile_rows == (wide ? 16 : 8),
                       "%s %d of %s reads tiles of another height than %d", ops[op], form,
                       qn_isa_name(isa), kernels->tile_rows);

@@ -118,10 +118,16 @@ QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct qn_panel
     }
 }
 
-/* With VPDPBUSD every form without mins has the bias 128 in a panel, so that accumulators start at
- * numbers that the activations bring along, and one register tile serves all. */
+/* What is added to the quants of forms without mins. With VPDPBUSD they all have the bias 128 in a
+ * panel, so that accumulators start at numbers that the activations bring along, and one register
+ * tile serves all; the tile unit takes them signed. */
 QN_INLINE int panel_lift(const struct qn_form_traits t) {
-    return QN_HAVE_DPBUSD && t.shift >= 0 ? 128 - (1 << t.shift) : 0;
+    if (t.shift < 0) return 0;
+#ifdef QN_PANEL_SIGNED
+    return -(1 << t.shift);
+#else
+    return QN_HAVE_DPBUSD ? 128 - (1 << t.shift) : 0;
+#endif
 }
 
 /* Unpacks blocks of tile n of nt into a panel. unit: the tile's unit at the panel's first k. */
@@ -152,9 +158,10 @@ QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits
     }
 }
 
-/* The product of nt tiles from output n on with all rows, through kernels[rows]. */
+/* The product of nt tiles from output n on with all rows, `rows` at a time, through
+ * kernels[rows in hand]. */
 QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits t,
-                           const struct qn_matmul *a, int n, const int nt,
+                           const struct qn_matmul *a, int n, const int nt, const int rows,
                            qn_panel_fn *const *kernels) {
     const int unit_k = qn_pack_unit_k(form), padded = (a->k + 255) / 256 * 256;
     const int k = (a->k + unit_k - 1) / unit_k * unit_k;
@@ -174,12 +181,12 @@ QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits 
                              .last = k0 + QN_PANEL_K >= k,
                              .matmul = a,
                              .n = n};
-        for (p.m = 0; p.m < a->m; p.m += QN_PANEL_M) {
+        for (p.m = 0; p.m < a->m; p.m += rows) {
             const char *const x = (const char *)a->x + (size_t)p.m * a->x_ld;
             p.q = (const int8_t *)x + k0;
             p.act = (const struct qn_act_block *)(x + padded) + k0 / 32;
             p.sums = sums + (size_t)p.m * QN_PANEL_TILES * QN_R;
-            kernels[a->m - p.m < QN_PANEL_M ? a->m - p.m : QN_PANEL_M](&p);
+            kernels[a->m - p.m < rows ? a->m - p.m : rows](&p);
         }
     }
 }
@@ -189,8 +196,9 @@ QN_INLINE void panel_matmul(const enum qn_pack form, const struct qn_form_traits
                             qn_panel_fn *const kernels[QN_PANEL_TILES][QN_PANEL_M + 1]) {
     int n = a->n0;
     if (QN_PANEL_TILES == 2)
-        for (; a->n1 - n > QN_R; n += 2 * QN_R) panel_tiles(form, t, a, n, 2, kernels[1]);
-    for (; n < a->n1; n += QN_R) panel_tiles(form, t, a, n, 1, kernels[0]);
+        for (; a->n1 - n > QN_R; n += 2 * QN_R)
+            panel_tiles(form, t, a, n, 2, QN_PANEL_M, kernels[1]);
+    for (; n < a->n1; n += QN_R) panel_tiles(form, t, a, n, 1, QN_PANEL_M, kernels[0]);
 }
 
 #endif

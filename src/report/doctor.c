@@ -93,6 +93,7 @@ const char *qn_doctor_isa_gain(enum qn_isa isa) {
         [QN_ISA_AVX512] = "vectors of 512 bits and twice the registers",
         [QN_ISA_AVX512VNNI] = "a dot of bytes in one instruction instead of three, 512 bits",
         [QN_ISA_AVX512BF16] = "bf16 weights multiplied without widening them",
+        [QN_ISA_AMXINT8] = "prompts multiplied by tiles of bytes",
         [QN_ISA_NEON] = "vectors of 128 bits",
         [QN_ISA_DOTPROD] = "a dot of bytes in one instruction",
         [QN_ISA_I8MM] = "products of blocks of bytes",

@@ -14,7 +14,7 @@ const struct option model_options[4] = {
      "the model, in place of the argument"},
     {"--isa", OPTION_TEXT, "NAME", 0, 0, offsetof(struct model_args, isa), false, true,
      "use kernels of this instruction set and no better one: ref, avx2, avxvnni, avx512, "
-     "avx512vnni, avx512bf16, neon, dotprod, i8mm (the best that the machine has)"},
+     "avx512vnni, avx512bf16, amxint8, neon, dotprod, i8mm (the best that the machine has)"},
     {"--no-pin", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_pin), false, true,
      "let threads move between cores"},
     {"--no-huge-pages", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_huge_pages), false,
