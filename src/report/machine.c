@@ -28,7 +28,8 @@ static size_t cache_size(int name, size_t otherwise) {
 }
 
 struct qn_caches qn_machine_caches(void) {
-    return (struct qn_caches){.l2 = cache_size(_SC_LEVEL2_CACHE_SIZE, (size_t)1 << 20),
+    return (struct qn_caches){.l1 = cache_size(_SC_LEVEL1_DCACHE_SIZE, (size_t)32 << 10),
+                              .l2 = cache_size(_SC_LEVEL2_CACHE_SIZE, (size_t)1 << 20),
                               .l3 = cache_size(_SC_LEVEL3_CACHE_SIZE, (size_t)32 << 20)};
 }
 
@@ -182,16 +183,19 @@ static void run_read(void *context, int thread) {
 
 enum qn_status qn_machine_measure_read(struct qn_pool *pool, enum qn_level level,
                                        struct qn_rate *rate, struct qn_error *err) {
-    enum { RUN_SIZE = 8 << 20 }; /* a thread's bytes of a run: about a millisecond */
+    /* A thread's bytes of a run: about half a millisecond, and whole huge pages. */
+    static const size_t run_sizes[QN_LEVEL_COUNT] = {
+        [QN_LEVEL_L2] = 128 << 20, [QN_LEVEL_L3] = 16 << 20, [QN_LEVEL_MEMORY] = 8 << 20};
+    const size_t run_size = run_sizes[level];
     const int n_threads = qn_pool_n_threads(pool);
     const struct qn_caches caches = qn_machine_caches();
     const size_t footprint = qn_machine_footprint(&caches, level, n_threads);
     struct read_run run = {.slice = footprint, .chunk = footprint, .repeats = 1};
-    if (footprint > RUN_SIZE) {
-        run.chunk = RUN_SIZE;
-        run.slice = footprint / RUN_SIZE * RUN_SIZE;
+    if (footprint > run_size) {
+        run.chunk = run_size;
+        run.slice = footprint / run_size * run_size;
     } else {
-        run.repeats = (int)(RUN_SIZE / footprint) + 1;
+        run.repeats = (int)(run_size / footprint);
     }
     size_t at[QN_POOL_MAX_THREADS] = {0};
     run.at = at;

@@ -14,9 +14,10 @@
 enum qn_level { QN_LEVEL_L2, QN_LEVEL_L3, QN_LEVEL_MEMORY, QN_LEVEL_COUNT };
 const char *qn_level_name(enum qn_level level); /* "L2", "L3", "memory" */
 
-/* Bytes of the caches: L2 of a core, L3 of the machine; guessed where the system does not tell. */
+/* Bytes of the caches: data L1 and L2 of a core, L3 of the machine; guessed where the system does
+ * not tell. */
 struct qn_caches {
-    size_t l2, l3;
+    size_t l1, l2, l3;
 };
 struct qn_caches qn_machine_caches(void);
 

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Well-known libraries on the laboratory's shapes: y = x w^T in float, as matmul of F32 weights.
+ * They are loaded at run time where they are installed.
+ */
+#ifndef QN_REPORT_LAB_BLAS_H
+#define QN_REPORT_LAB_BLAS_H
+
+#include "report/lab.h"
+
+struct qn_blas {
+    const char *name; /* "openblas" */
+    void *handle;
+    int kind; /* index of its calls */
+    void *gemm, *set_threads;
+    char detail[64]; /* "SkylakeX", "2.6.0" */
+};
+
+/* Name -> whether there is such a library to ask for. */
+bool qn_blas_is_known(const char *name);
+/* QN_NOT_FOUND with the package that has it; QN_BAD_ARGUMENT (an unknown name). */
+enum qn_status qn_blas_open(const char *name, struct qn_blas *blas, struct qn_error *err);
+/* Their threads stop at the end of the process: the library stays loaded. */
+
+/* As qn_lab_measure; takes m, n and k of the shape. No pool may be alive that has pinned the
+ * caller, or the library's threads share its core. Of more than one thread the times are those of
+ * the clock on the wall. */
+enum qn_status qn_blas_measure(const struct qn_blas *blas, int n_threads,
+                               const struct qn_lab_shape *shape, enum qn_level where,
+                               const struct qn_lab_options *options, struct qn_lab_result *result,
+                               struct qn_error *err);
+
+#endif

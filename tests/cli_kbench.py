@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""quern kbench from outside. No speed is asserted, only that numbers are there and add up.
+
+usage: cli_kbench.py PROGRAM FOLDER-OF-MODELS FOLDER-OF-PLUGINS
+"""
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+from cli_harness import Program, case, main
+
+QUICK = ["--seconds", "0.005", "-r", "3", "--where", "l2"]
+OPERATIONS = {"matmul", "matvec", "prepare", "norm", "softmax", "rope", "activation", "attention",
+              "kv_store", "add", "softcap"}
+
+
+def measure(program: Program, *arguments) -> list[dict]:
+    return json.loads(program.succeeds("kbench", "-o", "json", *QUICK, *arguments).stdout)
+
+
+@case
+def every_operation_is_measured_and_right(program: Program):
+    rows = measure(program, "--shape", "64x256", "-M", "1,3", "--heads", "2x2x32", "--context",
+                   "70")
+    assert {row["op"] for row in rows} == OPERATIONS
+    for row in rows:
+        assert row["right"] is True, row
+        assert 0 <= row["error"] < 0.02, row  # bf16 rounds activations to 8 bits
+        assert 0 < row["us_min"] <= row["us_median"] <= row["us_p95"], row
+        assert row["us_low"] <= row["us_median"] <= row["us_high"], row
+        seconds = 1e-6 * row["us_median"]
+        assert abs(row["gop_s"] - 1e-9 * row["ops"] / seconds) <= 1e-6 * row["gop_s"], row
+        assert abs(row["gb_s"] - 1e-9 * row["bytes"] / seconds) <= 1e-6 * row["gb_s"], row
+        if row["op"] in ("matmul", "matvec"):
+            assert row["ops"] == 2 * row["m"] * row["n"] * row["k"]
+            assert (row["op"] == "matvec") == (row["m"] == 1)
+        if row["peak_gop_s"] > 0:
+            expected = 100 * row["gop_s"] / row["peak_gop_s"]
+            assert abs(row["percent_of_peak"] - expected) <= 1e-6 * expected, row
+            if row["percent_of_peak"] > 110:  # no failure: the machine may have been disturbed
+                print(f"WARN {row['function']}: {row['percent_of_peak']:.0f} % of the peak")
+
+
+@case
+def rows_are_lists_and_ranges(program: Program):
+    for text, expected in [("1,4", [1, 4]), ("1..6", [1, 2, 4, 6]), ("2..10+4", [2, 6, 10]),
+                           ("3..3", [3]), ("4..9+2,1", [4, 6, 8, 1])]:
+        rows = measure(program, "--filter", "norm/RMS", "--shape", "8x32", "-M", text)
+        assert [row["m"] for row in rows] == expected, text
+
+
+@case
+def shapes_are_those_of_a_model(program: Program):
+    rows = measure(program, "--filter", "ma*/F32", "-M", "1", "--shapes-from",
+                   program.model("llama-f32"))
+    shapes = [(row["n"], row["k"]) for row in rows]
+    inspected = json.loads(program.succeeds(
+        "inspect", "--json", program.model("llama-f32")).stdout)
+    assert len(shapes) == len(set(shapes)) >= 3, shapes
+    stored = {tuple(t["shape"][:2]) for t in inspected["tensors"] if len(t["shape"]) == 2}
+    assert all((n, k) in stored or (k, n) in stored for n, k in shapes), (shapes, stored)
+
+
+@case
+def threads_and_levels_each_have_rows(program: Program):
+    done = program.succeeds("kbench", "-o", "json", "--seconds", "0.005", "-r", "2", "--filter",
+                            "matvec/Q8_0", "--shape", "64x256", "-M", "1", "-t", "1,2",
+                            "--where", "l2,l3", "--no-pin")
+    rows = json.loads(done.stdout)
+    assert [(row["threads"], row["where"]) for row in rows] == \
+        [(1, "L2"), (1, "L3"), (2, "L2"), (2, "L3")]
+    assert rows[0]["copies"] == 1 < rows[1]["copies"]
+
+
+@case
+def forms_agree(program: Program):
+    arguments = ["--filter", "add", "--shape", "8x64", "-M", "2"]
+    keys = list(measure(program, *arguments)[0])
+    text = program.succeeds("kbench", "-o", "csv", *QUICK, *arguments).stdout.decode()
+    table = list(csv.reader(io.StringIO(text)))
+    assert table[0] == keys and len(table) == 2 and len(table[1]) == len(keys)
+    page = program.succeeds("kbench", *QUICK, *arguments).stdout.decode()
+    assert all(len(line) <= 80 for line in page.splitlines()), page
+    assert "|add " in page and "operands in L2" in page
+    empty = program.run("kbench", "-o", "json", *QUICK, "--filter", "matmul/Q4_K", "--shape",
+                        "8x32", "-M", "2")
+    assert empty.returncode == 0 and json.loads(empty.stdout) == []
+    assert b"1 cases left out: K must be a multiple of 256" in empty.stderr
+
+
+@case
+def instruction_sets_are_chosen(program: Program):
+    listed = program.succeeds("kbench", "--list", "--isa", "ref").stdout.decode().splitlines()
+    assert len(listed) > 30 and all(line.startswith("ref ") for line in listed)
+    some = program.succeeds("kbench", "--list", "--isa", "all", "--filter", "qn_norm_rms__*")
+    assert all(b"norm" in line for line in some.stdout.splitlines())
+    row, = measure(program, "--isa", "ref", "--filter", "softmax", "--shape", "16x32", "-M", "1")
+    assert row["isa"] == "ref" and row["error"] == 0
+
+
+@case
+def libraries_run_or_say_why_not(program: Program):
+    done = program.succeeds("kbench", "-o", "json", *QUICK, "--filter", "matmul/F32", "--shape",
+                            "64x96", "-M", "4", "--against", "openblas,onednn")
+    rows = json.loads(done.stdout)
+    told = done.stderr.decode()
+    for name in ["openblas", "onednn"]:
+        found = [row for row in rows if row["function"] == name]
+        assert (len(found) == 1) != (f"{name} is not installed" in told), (name, told)
+        assert all(row["right"] for row in found)
+    program.fails(2, ["mkl", "openblas and onednn"], "kbench", "--against", "mkl")
+
+
+def plugin(name: str) -> Path:
+    return Path(sys.argv[3]) / f"{name}.so"
+
+
+@case
+def a_kernel_of_ones_own_is_measured_and_checked(program: Program):
+    rows = measure(program, "--plugin", plugin("my_kernel"), "--filter", "matmul/Q4_0", "--shape",
+                   "44x96,64x256", "-M", "1,5")
+    mine = [row for row in rows if row["function"] == "my_kernel"]
+    assert [(row["m"], row["n"]) for row in mine] == [(1, 44), (5, 44), (1, 64), (5, 64)]
+    assert all(row["right"] and row["error"] < 1e-5 for row in mine), mine
+    assert any(row["function"].startswith("qn_matmul_q4_0") for row in rows)
+
+
+@case
+def a_broken_kernel_is_caught(program: Program):
+    done = program.run("kbench", "-o", "json", *QUICK, "--plugin", plugin("my_broken_kernel"),
+                       "--filter", "matmul/Q4_0", "--shape", "64x256", "-M", "5")
+    assert done.returncode == 1
+    by_name = {row["function"]: row["right"] for row in json.loads(done.stdout)}
+    assert by_name.pop("my_kernel") is False and all(by_name.values()), by_name
+    assert b"1 result is further from the reference than rounding explains" in done.stderr
+    page = program.run("kbench", *QUICK, "--plugin", plugin("my_broken_kernel"), "--filter",
+                       "none*", "--shape", "64x256", "-M", "5")
+    assert page.returncode == 1 and b"WRONG" in page.stdout
+
+
+@case
+def plugins_that_are_none_are_told(program: Program):
+    program.fails(1, ["/no/such.so", "cannot be loaded"], "kbench", "--plugin", "/no/such.so")
+    program.fails(1, ["README", "cannot be loaded"], "kbench", "--plugin", "README")
+
+
+@case
+def wrong_usage_is_told(program: Program):
+    for arguments, words in [(["--shape", "12"], ["--shape", "'12'"]),
+                             (["--shape", "0x5"], ["'0x5'"]),
+                             (["-M", "5..2"], ["-M", "'5..2'"]), (["-M", "1,x"], ["'1,x'"]),
+                             (["--where", "l9"], ["l2, l3, memory", "'l9'"]),
+                             (["--heads", "2x2"], ["'2x2'"]), (["--isa", "mmx"], ["'mmx'"])]:
+        program.fails(2, words, "kbench", *arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * quern kbench: kernels one by one. Each row is a kernel on a shape: its time, what part of the
+ * machine's measured peak and bandwidth that is, and its error against the reference.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "host/topology.h"
+#include "kbench_cases.h"
+#include "kbench_output.h"
+#include "output.h"
+#include "report/lab_blas.h"
+
+#define KBENCH(field) offsetof(struct kbench_args, field)
+
+enum { MAX_LIBRARIES = 4 };
+
+static const struct option kernel_options[] = {
+    {"--isa", OPTION_TEXT, "NAME,...", 0, 0, KBENCH(isa), false, false,
+     "kernels of these instruction sets; best: those that the engine takes here; all"},
+    {"--filter", OPTION_TEXT, "GLOB", 0, 0, KBENCH(filter), false, true,
+     "only kernels whose operation, operation/variant or function is like this: 'matmul/Q4*'"},
+    {"--plugin", OPTION_TEXT, "FILE,...", 0, 0, KBENCH(plugins), false, true,
+     "kernels of your own, made with quern_kernel.h"},
+    {"--against", OPTION_TEXT, "NAME,...", 0, 0, KBENCH(against), false, true,
+     "libraries on the same shapes, where they are installed: openblas, onednn"},
+    {"--list", OPTION_FLAG, NULL, 0, 0, KBENCH(list), false, true,
+     "names of the kernels, and nothing measured"},
+};
+
+static const struct option shape_options[] = {
+    {"--shape", OPTION_TEXT, "NxK,...", 0, 0, KBENCH(shapes), false, true,
+     "shapes of weights (1024x1024,5632x2048); rows are as long as N or K"},
+    {"--shapes-from", OPTION_TEXT, "MODEL", 0, 0, KBENCH(shapes_from), false, true,
+     "shapes and heads of a model, of which the header alone is read"},
+    {"-M", OPTION_TEXT, "LIST", 0, 0, KBENCH(rows), false, false,
+     "rows of activations: 1,4 or 1..512, which doubles, or 8..64+8"},
+    {"--context", OPTION_INTS, "N,...", 1, MAX_CONTEXT, KBENCH(context), false, false,
+     "positions that attention sees"},
+    {"--heads", OPTION_TEXT, "HxGxD", 0, 0, KBENCH(heads), false, false,
+     "KV heads, query heads of each, head size"},
+    {"--where", OPTION_TEXT, "LEVEL,...", 0, 0, KBENCH(where), false, false,
+     "where operands come from: l2, l3, memory; they are rotated through enough copies"},
+};
+
+static const struct option run_options[] = {
+    {"-t, --threads", OPTION_INTS, "N,...", 1, MAX_THREADS, KBENCH(n_threads), false, false,
+     "threads, one pinned to each physical core"},
+    {"--no-pin", OPTION_FLAG, NULL, 0, 0, KBENCH(no_pin), false, true,
+     "let threads move between cores"},
+    {"-r, --repetitions", OPTION_INT, "N", 1, QN_LAB_MAX_SAMPLES, KBENCH(samples), false, false,
+     "samples of each measurement, at most"},
+    {"--seconds", OPTION_FLOAT, "X", 0, 3600, KBENCH(seconds), false, false,
+     "time of each measurement, at most"},
+    {"-o, --output", OPTION_CHOICE, "md|csv|json", 0, 0, KBENCH(output), false, false,
+     "form of the results"},
+};
+
+/* ---- ceilings, each measured once ------------------------------------------------------- */
+
+struct ceilings {
+    struct qn_rate peak[QN_ISA_COUNT][QN_PEAK_COUNT], read[QN_LEVEL_COUNT];
+    bool has_peak[QN_ISA_COUNT][QN_PEAK_COUNT], has_read[QN_LEVEL_COUNT];
+};
+
+static const struct qn_rate *peak_of(struct ceilings *c, struct qn_pool *pool, enum qn_isa isa,
+                                     enum qn_peak peak) {
+    if (!c->has_peak[isa][peak])
+        c->peak[isa][peak] = qn_machine_measure_peak(pool, qn_isa_mask(isa), peak);
+    c->has_peak[isa][peak] = true;
+    return &c->peak[isa][peak];
+}
+
+/* A level that cannot be measured has nothing to compare with. */
+static const struct qn_rate *read_of(struct ceilings *c, struct qn_pool *pool,
+                                     enum qn_level level) {
+    struct qn_error ignored;
+    if (!c->has_read[level] &&
+        qn_machine_measure_read(pool, level, &c->read[level], &ignored) != QN_OK)
+        c->read[level] = (struct qn_rate){0};
+    c->has_read[level] = true;
+    return &c->read[level];
+}
+
+/* ---- rows ------------------------------------------------------------------------------- */
+
+struct kbench {
+    const struct kbench_args *args;
+    const struct kbench_cases *cases;
+    const struct qn_topology *topology;
+    struct qn_lab_options options;
+    struct kbench_output output;
+    struct ceilings *ceilings; /* of the current number of threads */
+    int n_wrong, n_skipped;
+    const char *skipped; /* why the last one was */
+};
+
+/* The arithmetic that bounds an operation: products have that of their form, attention is float. */
+static enum qn_peak peak_kind(const struct qn_lab_kernel *kernel) {
+    return strncmp(kernel->op, "mat", 3) == 0
+               ? qn_peak_of_form((enum qn_pack)kernel->slot, qn_isa_mask(kernel->isa))
+               : QN_PEAK_F32;
+}
+
+static void print_row(struct kbench *b, struct kbench_row *row, const struct qn_rate *peak,
+                      const struct qn_rate *read) {
+    row->peak = row->result.ops > 0 ? peak->best : 0;
+    row->read = row->result.between ? 0 : read->best;
+    row->noisy =
+        (row->peak > 0 && qn_rate_is_noisy(peak)) || (row->read > 0 && qn_rate_is_noisy(read));
+    b->n_wrong += !row->result.right;
+    kbench_print_row(&b->output, row);
+}
+
+static bool measure_case(struct kbench *b, struct qn_pool *pool, const struct qn_lab_kernel *kernel,
+                         const struct qn_lab_shape *shape, enum qn_level where, bool plugin) {
+    const char *const problem = qn_lab_shape_problem(kernel, shape);
+    if (problem != NULL) {
+        b->n_skipped++;
+        b->skipped = problem;
+        return true;
+    }
+    struct kbench_row row = {.op = kernel->op,
+                             .variant = kernel->variant,
+                             .function = kernel->function,
+                             .isa = qn_isa_name(kernel->isa),
+                             .name = plugin ? kernel->function : NULL,
+                             .shape = *shape,
+                             .where = where,
+                             .n_threads = qn_pool_n_threads(pool)};
+    struct qn_error err;
+    if (qn_lab_measure(pool, kernel, shape, where, &b->options, &row.result, &err) != QN_OK) {
+        out_error("%s", err.message);
+        return false;
+    }
+    print_row(b, &row, peak_of(b->ceilings, pool, kernel->isa, peak_kind(kernel)),
+              read_of(b->ceilings, pool, row.result.where));
+    return out_flush();
+}
+
+/* matvec takes the case M = 1 of matmul; the other's rows would be its own again. */
+static bool takes_rows(const struct qn_lab_kernel *kernel, int m) {
+    if (strcmp(kernel->op, "matvec") == 0) return m == 1;
+    return strcmp(kernel->op, "matmul") != 0 || m > 1;
+}
+
+/* Shapes that the operation cannot tell apart come once. */
+static bool seen_before(const struct kbench *b, const char *op, int shape, int context) {
+    const struct kbench_cases *const c = b->cases;
+    const struct int_list *const contexts = &b->args->context;
+    const struct qn_lab_shape all = {.m = 1,
+                                     .n = c->n[shape],
+                                     .k = c->k[shape],
+                                     .t = contexts->values[context],
+                                     .d = c->d,
+                                     .g = c->g,
+                                     .heads = c->heads};
+    const struct qn_lab_shape mine = qn_lab_shape_of(op, &all);
+    for (int s = 0; s <= shape; s++)
+        for (int t = 0; t < (s < shape ? contexts->n : context); t++) {
+            struct qn_lab_shape other = all;
+            other.n = c->n[s];
+            other.k = c->k[s];
+            other.t = contexts->values[t];
+            other = qn_lab_shape_of(op, &other);
+            if (memcmp(&other, &mine, sizeof mine) == 0) return true;
+        }
+    return false;
+}
+
+static bool measure_kernel(struct kbench *b, struct qn_pool *pool,
+                           const struct qn_lab_kernel *kernel, enum qn_level where, bool plugin) {
+    const struct kbench_cases *const c = b->cases;
+    for (int s = 0; s < c->n_shapes; s++)
+        for (int t = 0; t < b->args->context.n; t++) {
+            if (seen_before(b, kernel->op, s, t)) continue;
+            for (int i = 0; i < c->n_m; i++) {
+                const struct qn_lab_shape all = {.m = c->m[i],
+                                                 .n = c->n[s],
+                                                 .k = c->k[s],
+                                                 .t = b->args->context.values[t],
+                                                 .d = c->d,
+                                                 .g = c->g,
+                                                 .heads = c->heads};
+                const struct qn_lab_shape shape = qn_lab_shape_of(kernel->op, &all);
+                if ((plugin || takes_rows(kernel, c->m[i])) &&
+                    !measure_case(b, pool, kernel, &shape, where, plugin))
+                    return false;
+            }
+        }
+    return true;
+}
+
+static bool measure_level(struct kbench *b, struct qn_pool *pool, enum qn_level where) {
+    for (int i = 0; i < b->cases->n_plugins; i++)
+        if (!measure_kernel(b, pool, &b->cases->plugins[i].kernel, where, true)) return false;
+    for (int i = 0; i < b->cases->n_kernels; i++)
+        if (!measure_kernel(b, pool, &b->cases->kernels[i], where, false)) return false;
+    return true;
+}
+
+/* ---- libraries -------------------------------------------------------------------------- */
+
+struct libraries {
+    struct qn_blas blas[MAX_LIBRARIES];
+    int n;
+};
+
+/* 0: go on without those that are not installed, said in a sentence; else an exit status. */
+static int open_libraries(const char *names, struct libraries *libraries) {
+    char copy[128], *rest = copy;
+    libraries->n = 0;
+    if (names == NULL) return EXIT_DONE;
+    snprintf(copy, sizeof copy, "%s", names);
+    for (char *name; (name = strsep(&rest, ",")) != NULL;) {
+        struct qn_error err;
+        if (libraries->n == MAX_LIBRARIES) break;
+        const enum qn_status status = qn_blas_open(name, &libraries->blas[libraries->n], &err);
+        if (status == QN_OK)
+            libraries->n++;
+        else
+            out_error("%s", err.message);
+        if (status == QN_BAD_ARGUMENT) return EXIT_WRONG_USAGE;
+    }
+    return EXIT_DONE;
+}
+
+static bool measure_library(struct kbench *b, const struct qn_blas *blas, int n_threads,
+                            enum qn_level where) {
+    const struct kbench_cases *const c = b->cases;
+    struct qn_kernels best;
+    qn_kernels_select(qn_cpu_bundles(), &best);
+    char name[32], isa[128];
+    snprintf(name, sizeof name, "%s F32", blas->name);
+    snprintf(isa, sizeof isa, "%s %s", blas->name, blas->detail);
+    for (int s = 0; s < c->n_shapes; s++)
+        for (int i = 0; i < c->n_m; i++) {
+            struct kbench_row row = {.op = "matmul",
+                                     .variant = "F32",
+                                     .function = blas->name,
+                                     .isa = isa,
+                                     .name = name,
+                                     .shape = {.m = c->m[i], .n = c->n[s], .k = c->k[s]},
+                                     .where = where,
+                                     .n_threads = n_threads};
+            struct qn_error err;
+            if (qn_blas_measure(blas, n_threads, &row.shape, where, &b->options, &row.result,
+                                &err) != QN_OK) {
+                out_error("%s", err.message);
+                return false;
+            }
+            print_row(b, &row, &b->ceilings->peak[best.isa][QN_PEAK_F32],
+                      &b->ceilings->read[row.result.where]);
+        }
+    return true;
+}
+
+/* The pool's pinning would hold the libraries' threads on one core: it is gone by now, and what it
+ * measured stays. */
+static bool measure_libraries(struct kbench *b, const struct libraries *libraries, int n_threads) {
+    for (int i = 0; i < libraries->n; i++)
+        for (int w = 0; w < QN_LEVEL_COUNT; w++)
+            if (b->cases->where[w] &&
+                !measure_library(b, &libraries->blas[i], n_threads, (enum qn_level)w))
+                return false;
+    return true;
+}
+
+/* ---- runs ------------------------------------------------------------------------------- */
+
+static bool measure_threads(struct kbench *b, const struct libraries *libraries, int n_threads) {
+    const struct qn_pool_options options = {.n_threads = n_threads, .pin = !b->args->no_pin};
+    struct qn_pool *pool;
+    struct qn_error err;
+    if (qn_pool_new(b->topology, &options, &pool, &err) != QN_OK) {
+        out_error("%s", err.message);
+        return false;
+    }
+    *b->ceilings = (struct ceilings){0};
+    bool done = true;
+    for (int w = 0; w < QN_LEVEL_COUNT && done; w++)
+        if (b->cases->where[w]) done = measure_level(b, pool, (enum qn_level)w);
+    if (libraries->n > 0) {
+        struct qn_kernels best;
+        qn_kernels_select(qn_cpu_bundles(), &best);
+        peak_of(b->ceilings, pool, best.isa, QN_PEAK_F32);
+        for (int i = 0; i < QN_LEVEL_COUNT; i++) read_of(b->ceilings, pool, (enum qn_level)i);
+    }
+    qn_pool_free(pool);
+    return done && measure_libraries(b, libraries, n_threads);
+}
+
+static int measure_all(struct kbench *b, const struct libraries *libraries) {
+    bool done = true;
+    for (int i = 0; i < b->args->n_threads.n && done; i++)
+        done = measure_threads(b, libraries, b->args->n_threads.values[i]);
+    if (done) kbench_print_end(&b->output);
+    if (b->n_skipped > 0) out_error("%d cases left out: %s", b->n_skipped, b->skipped);
+    if (b->n_wrong > 0)
+        out_error("%d result%s further from the reference than rounding explains", b->n_wrong,
+                  b->n_wrong == 1 ? " is" : "s are");
+    return done && b->n_wrong == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+static void list_kernels(const struct kbench_cases *cases) {
+    for (int i = 0; i < cases->n_kernels; i++)
+        printf("%-10s %-10s %-10s %s\n", qn_isa_name(cases->kernels[i].isa), cases->kernels[i].op,
+               cases->kernels[i].variant[0] ? cases->kernels[i].variant : "-",
+               cases->kernels[i].function);
+}
+
+static int run_kbench(const struct kbench_args *args, const struct kbench_cases *cases) {
+    struct libraries libraries;
+    const int opened = open_libraries(args->against, &libraries);
+    if (opened != EXIT_DONE) return opened;
+    if (cases->n_kernels + cases->n_plugins + libraries.n == 0) {
+        out_error("no kernel is like '%s' (see --list)", args->filter ? args->filter : "*");
+        return EXIT_FAILED;
+    }
+    struct qn_topology topology;
+    struct qn_error err;
+    struct ceilings *const ceilings = malloc(sizeof *ceilings);
+    if (ceilings == NULL || qn_topology_read(NULL, &topology, &err) != QN_OK) {
+        out_error("no memory");
+        free(ceilings);
+        return EXIT_FAILED;
+    }
+    struct qn_counters counters;
+    struct kbench b = {.args = args,
+                       .cases = cases,
+                       .topology = &topology,
+                       .options = {.n_samples = args->samples,
+                                   .max_seconds = (double)args->seconds,
+                                   .counters = qn_counters_open(&counters) > 0},
+                       .output = {.form = args->output},
+                       .ceilings = ceilings};
+    if (!b.options.counters)
+        fprintf(stderr, "quern: no hardware counters here: %s\n", strerror(counters.reason));
+    qn_counters_close(&counters);
+    const int status = measure_all(&b, &libraries);
+    qn_topology_free(&topology);
+    free(ceilings);
+    return status;
+}
+
+int command_kbench(int argc, char **argv) {
+    struct kbench_args args = {.rows = "1,512",
+                               .heads = "8x4x64",
+                               .where = "l2,memory",
+                               .isa = "best",
+                               .n_threads = {{1}, 1},
+                               .context = {{512}, 1},
+                               .output = "md",
+                               .seconds = 0.1f,
+                               .samples = 30};
+    const struct option_group groups[] = {
+        OPTION_GROUP("Kernels", kernel_options, &args),
+        OPTION_GROUP("Shapes", shape_options, &args),
+        OPTION_GROUP("Running", run_options, &args),
+    };
+    const struct command command = {
+        .name = "kbench",
+        .arguments = "[options]",
+        .summary = "measure and check kernels one by one",
+        .description =
+            "Each row: the median time of a call with half its 95 % confidence interval, GOP/s and "
+            "GB/s with their parts of what this machine reaches on the same threads, and the "
+            "largest error against the double-precision reference. Times are of the processor, so "
+            "that other programs count little, without barriers. Exit status 1 if a result is "
+            "wrong.",
+        .groups = groups,
+        .n_groups = COUNT(groups)};
+    const enum args_result parsed = args_parse(&command, argc, argv);
+    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    struct kbench_cases cases;
+    int status = kbench_cases_read(&args, &cases);
+    if (status != EXIT_DONE) return status;
+    if (args.list)
+        list_kernels(&cases);
+    else
+        status = run_kbench(&args, &cases);
+    kbench_cases_free(&cases);
+    return status;
+}

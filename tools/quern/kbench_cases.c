@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading lists of shapes, rows, levels and instruction sets, and choosing kernels.
+ */
+#include "kbench_cases.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "forecast.h"
+#include "output.h"
+
+enum { MAX_SIZE = 1 << 24, WORD = 256 };
+
+/* Calls take for each word between commas until it returns false; the word is terminated. */
+typedef bool word_taker(void *context, const char *word);
+
+static bool each_word(const char *list, word_taker *take, void *context) {
+    for (;;) {
+        char word[WORD];
+        const size_t size = strcspn(list, ",");
+        if (size >= sizeof word) return false;
+        memcpy(word, list, size);
+        word[size] = '\0';
+        if (!take(context, word)) return false;
+        if (list[size] == '\0') return true;
+        list += size + 1;
+    }
+}
+
+/* ---- shapes ---- */
+
+static bool add_shape(struct kbench_cases *c, int n, int k) {
+    for (int i = 0; i < c->n_shapes; i++)
+        if (c->n[i] == n && c->k[i] == k) return true;
+    if (c->n_shapes == KBENCH_MAX_SHAPES) return false;
+    c->n[c->n_shapes] = n;
+    c->k[c->n_shapes++] = k;
+    return true;
+}
+
+static bool take_shape(void *context, const char *word) {
+    int n, k, used = 0;
+    return sscanf(word, "%dx%d%n", &n, &k, &used) == 2 && word[used] == '\0' && n > 0 && k > 0 &&
+           n <= MAX_SIZE && k <= MAX_SIZE && add_shape(context, n, k);
+}
+
+/* Distinct [n][k] of a model's matrices, and its heads. */
+static int shapes_from(const char *path, struct kbench_cases *c) {
+    const struct model_args model_args = {.path = path};
+    const struct session_args session_args = session_args_default();
+    struct forecast forecast;
+    const int status = forecast_open(&model_args, &session_args, &forecast);
+    if (status != EXIT_DONE) return status;
+    if (!forecast.has_spec) {
+        out_error("%s", forecast.err.message);
+        forecast_close(&forecast);
+        return EXIT_FAILED;
+    }
+    const struct qn_spec *const spec = &forecast.spec;
+    for (size_t i = 0; i < spec->n_weights; i++)
+        if (spec->weights[i].n_parts > 0 && spec->weights[i].tile_size > 0 &&
+            !add_shape(c, spec->weights[i].n, spec->weights[i].k))
+            out_error("%s: more than %d shapes; the rest is left out", path, KBENCH_MAX_SHAPES);
+    c->heads = spec->hparams.n_kv_heads;
+    c->g = spec->hparams.n_heads / spec->hparams.n_kv_heads;
+    c->d = spec->hparams.head_size;
+    forecast_close(&forecast);
+    return EXIT_DONE;
+}
+
+/* "8", "1..512" (doubling, and the end), "4..32+4" */
+static bool take_rows(void *context, const char *word) {
+    struct kbench_cases *const c = context;
+    int first, last, step = 0, used = 0;
+    if (sscanf(word, "%d..%d+%d%n", &first, &last, &step, &used) != 3 &&
+        sscanf(word, "%d..%d%n", &first, &last, &used) != 2) {
+        if (sscanf(word, "%d%n", &first, &used) != 1) return false;
+        last = first;
+    }
+    if (word[used] != '\0' || first < 1 || last < first || last > MAX_SIZE || step < 0)
+        return false;
+    for (int m = first;;) {
+        if (c->n_m == KBENCH_MAX_ROWS) return false;
+        c->m[c->n_m++] = m;
+        if (m == last) return true;
+        m = step > 0 ? m + step : 2 * m;
+        if (m > last && step > 0) return true;
+        if (m > last) m = last;
+    }
+}
+
+static bool take_level(void *context, const char *word) {
+    static const char *const names[QN_LEVEL_COUNT] = {"l2", "l3", "memory"};
+    struct kbench_cases *const c = context;
+    for (int i = 0; i < QN_LEVEL_COUNT; i++)
+        if (strcmp(word, names[i]) == 0) return c->where[i] = true;
+    return false;
+}
+
+static bool take_heads(const char *text, struct kbench_cases *c) {
+    int used = 0;
+    return sscanf(text, "%dx%dx%d%n", &c->heads, &c->g, &c->d, &used) == 3 && text[used] == '\0' &&
+           c->heads > 0 && c->g > 0 && c->d > 0 && c->heads <= 4096 && c->g <= 4096;
+}
+
+/* ---- kernels ---- */
+
+struct isa_list {
+    uint32_t bundles;
+    bool best; /* those that the engine would choose on this machine */
+};
+
+static bool take_isa(void *context, const char *word) {
+    struct isa_list *const list = context;
+    enum qn_isa isa;
+    if (strcmp(word, "best") == 0) return list->best = true;
+    if (strcmp(word, "all") == 0) {
+        list->bundles |= qn_cpu_bundles();
+        return true;
+    }
+    if (!qn_isa_parse(word, &isa)) {
+        out_error("option --isa: unknown instruction set '%s'", word);
+        return false;
+    }
+    if (!(qn_cpu_bundles() >> isa & 1)) {
+        out_error("option --isa: this processor does not have %s", word);
+        return false;
+    }
+    list->bundles |= 1u << isa;
+    return true;
+}
+
+/* The filter is a pattern of the operation, "op/variant" or the function. */
+static bool matches(const char *filter, const struct qn_lab_kernel *kernel) {
+    char name[WORD];
+    if (filter == NULL) return true;
+    snprintf(name, sizeof name, "%s/%s", kernel->op, kernel->variant);
+    return fnmatch(filter, kernel->op, 0) == 0 || fnmatch(filter, name, 0) == 0 ||
+           fnmatch(filter, kernel->function, 0) == 0;
+}
+
+/* No later entry of the same slot is among those that the machine can run. */
+static bool is_best(const struct qn_kernel_entry *entries, size_t n, size_t i, uint32_t bundles) {
+    if (!(bundles >> entries[i].isa & 1)) return false;
+    for (size_t j = i + 1; j < n; j++)
+        if (entries[j].variant == entries[i].variant && bundles >> entries[j].isa & 1 &&
+            strcmp(entries[j].op, entries[i].op) == 0)
+            return false;
+    return true;
+}
+
+static int choose_kernels(const struct kbench_args *args, struct kbench_cases *c) {
+    struct isa_list list = {.bundles = 0};
+    if (!each_word(args->isa, take_isa, &list)) return EXIT_WRONG_USAGE;
+    struct qn_kernels best;
+    qn_kernels_select(qn_cpu_bundles(), &best);
+    size_t n;
+    const struct qn_kernel_entry *const entries = qn_kernel_list(&n);
+    c->kernels = calloc(n, sizeof *c->kernels);
+    if (c->kernels == NULL) {
+        out_error("no memory");
+        return EXIT_FAILED;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!(list.bundles >> entries[i].isa & 1) &&
+            !(list.best && is_best(entries, n, i, best.bundles)))
+            continue;
+        const struct qn_lab_kernel kernel = qn_lab_kernel_of(&entries[i]);
+        if (matches(args->filter, &kernel) && qn_lab_knows(kernel.op))
+            c->kernels[c->n_kernels++] = kernel;
+    }
+    return EXIT_DONE;
+}
+
+static bool take_plugin(void *context, const char *word) {
+    struct kbench_cases *const c = context;
+    struct qn_error err;
+    if (c->n_plugins == KBENCH_MAX_PLUGINS) {
+        out_error("option --plugin: more than %d", KBENCH_MAX_PLUGINS);
+        return false;
+    }
+    if (qn_plugin_open(word, &c->plugins[c->n_plugins], &err) != QN_OK) {
+        out_error("%s", err.message);
+        return false;
+    }
+    c->n_plugins++;
+    return true;
+}
+
+/* ---- all ---- */
+
+static int wrong(const char *option, const char *form, const char *found) {
+    out_error("option %s needs %s, found '%s'", option, form, found);
+    return EXIT_WRONG_USAGE;
+}
+
+static int read_lists(const struct kbench_args *args, struct kbench_cases *c) {
+    if (!each_word(args->rows, take_rows, c))
+        return wrong("-M", "numbers and ranges, as 1,4 or 1..512 or 8..64+8", args->rows);
+    if (!each_word(args->where, take_level, c))
+        return wrong("--where", "some of l2, l3, memory", args->where);
+    if (!take_heads(args->heads, c))
+        return wrong("--heads", "KV heads x group x head size, as 8x4x64", args->heads);
+    if (args->shapes_from != NULL) {
+        const int status = shapes_from(args->shapes_from, c);
+        if (status != EXIT_DONE) return status;
+    }
+    const char *const shapes =
+        args->shapes != NULL || args->shapes_from != NULL ? args->shapes : "1024x1024,5632x2048";
+    if (shapes != NULL && !each_word(shapes, take_shape, c))
+        return wrong("--shape", "shapes of weights, as 1536x576,4864x896", shapes);
+    return EXIT_DONE;
+}
+
+int kbench_cases_read(const struct kbench_args *args, struct kbench_cases *cases) {
+    *cases = (struct kbench_cases){.n_kernels = 0};
+    int status = read_lists(args, cases);
+    if (status == EXIT_DONE) status = choose_kernels(args, cases);
+    if (status == EXIT_DONE && args->plugins != NULL &&
+        !each_word(args->plugins, take_plugin, cases))
+        status = EXIT_FAILED;
+    if (status != EXIT_DONE) kbench_cases_free(cases);
+    return status;
+}
+
+void kbench_cases_free(struct kbench_cases *cases) {
+    for (int i = 0; i < cases->n_plugins; i++) qn_plugin_close(&cases->plugins[i]);
+    free(cases->kernels);
+    cases->kernels = NULL;
+    cases->n_plugins = 0;
+}
