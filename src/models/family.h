@@ -41,6 +41,9 @@ struct qn_family {
     enum qn_rope gguf_pairs;        /* rope_pairs in GGUF files, whose rows may be permuted */
     int ff_multiple;    /* n_ff / n_embd where the file leaves n_ff out; 0: it may not */
     bool norm_plus_one; /* Hugging Face files hold norm weights less 1 */
+    /* GGUF files do not tell by what scores are scaled. It is the head size, but width / heads in
+     * the model of this many layers; 0: in none. */
+    int gguf_scale_layers;
     int n_rules;
     const struct qn_rule *rules; /* [n_rules] */
 };

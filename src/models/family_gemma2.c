@@ -41,6 +41,7 @@ const struct qn_family qn_family_gemma2 = {
                  .window_pattern = 2},
     .gguf_pairs = QN_ROPE_HALVES,
     .norm_plus_one = true,
+    .gguf_scale_layers = 46, /* 27B */
     .n_rules = sizeof rules / sizeof *rules,
     .rules = rules,
 };

@@ -49,6 +49,7 @@ const struct qn_family qn_family_gemma3 = {
                  .rope = {{.base = 1e6f}, {.base = 1e4f}}},
     .gguf_pairs = QN_ROPE_HALVES,
     .norm_plus_one = true,
+    .gguf_scale_layers = 62, /* 27B */
     .n_rules = sizeof rules / sizeof *rules,
     .rules = rules,
 };

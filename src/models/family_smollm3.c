@@ -38,7 +38,7 @@ const struct qn_family qn_family_smollm3 = {
                  .activation = QN_ACTIVATION_SILU,
                  .tied = true,
                  .nope_interval = 4},
-    .gguf_pairs = QN_ROPE_HALVES,
+    .gguf_pairs = QN_ROPE_ADJACENT, /* converted like Llama */
     .n_rules = sizeof rules / sizeof *rules,
     .rules = rules,
 };

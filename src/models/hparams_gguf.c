@@ -49,6 +49,7 @@ static const struct float_rule {
     {"rope.scaling.attn_factor", FIELD(rope[QN_ROPE_GLOBAL].attn_factor), 1e-3f, 1e3f},
     {"rope.scaling.yarn_beta_fast", FIELD(rope[QN_ROPE_GLOBAL].beta_fast), 1e-6f, 1e6f},
     {"rope.scaling.yarn_beta_slow", FIELD(rope[QN_ROPE_GLOBAL].beta_slow), 1e-6f, 1e6f},
+    {"attention.scale", FIELD(attn_scale), 1e-6f, 1e3f},
     {"attn_logit_softcapping", FIELD(attn_softcap), 0, 1e6f},
     {"final_logit_softcapping", FIELD(final_softcap), 0, 1e6f},
 };
@@ -138,6 +139,11 @@ static void combine_attn_factor(struct qn_rope_params *rope) {
         rope->attn_factor *= (float)(0.1 * log(rope->factor) + 1);
 }
 
+static void set_attn_scale(const struct qn_family *family, struct qn_hparams *h) {
+    if (h->attn_scale == 0 && h->n_layers == family->gguf_scale_layers)
+        h->attn_scale = 1 / sqrtf((float)h->n_embd / (float)h->n_heads);
+}
+
 static enum qn_status read_structure(const struct qn_gguf *gguf, const char *family,
                                      struct qn_hparams *hparams, struct qn_error *err) {
     bool norm_before = !hparams->post_norm;
@@ -163,6 +169,7 @@ enum qn_status qn_hparams_from_gguf(const struct qn_gguf *gguf, const struct qn_
     QN_TRY(read_norm_eps(gguf, family, hparams, err));
     QN_TRY(read_scaling(gguf, family->name, rope, err));
     combine_attn_factor(rope);
+    set_attn_scale(family, hparams);
     QN_TRY(qn_hparams_check(family, hparams, err));
     qn_hparams_set_layers(hparams);
     return QN_OK;
