@@ -26,7 +26,7 @@ static void unescape(char *text) {
 static void generate(struct quern_model *model, const char *prompt, char *text, size_t capacity) {
     struct quern_session *const session = new_session(model, 0, 1, NULL);
     struct quern_model_info info;
-    struct quern_text_stream stream = {0};
+    struct quern_text_stream stream = {.started = true}; /* it continues the prompt */
     int32_t ids[MAX_IDS], next;
     size_t n, used = 0;
     quern_model_info(model, &info);
