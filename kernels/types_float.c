@@ -23,16 +23,6 @@ static uint32_t load_u32(const uint8_t *p) {
     return (uint32_t)load_u16(p) | (uint32_t)load_u16(p + 2) << 16;
 }
 
-static void f32_block(const uint8_t *src, float *dst) {
-    memcpy(dst, src, 4);
-}
-static void f16_block(const uint8_t *src, float *dst) {
-    *dst = load_half(src);
-}
-static void bf16_block(const uint8_t *src, float *dst) {
-    *dst = qn_bfloat_to_float(load_u16(src));
-}
-
 /* d f16; int8 [32] */
 static void q8_0_block(const uint8_t *src, float *dst) {
     const float d = load_half(src);
@@ -175,20 +165,43 @@ static void iq4_xs_block(const uint8_t *src, float *dst) {
     }
 }
 
+/* Types of single elements, a row at a time. Halves as integers, so that compilers use vectors:
+ * shifted into a float's place they have the right significand and an exponent that is 112 too low,
+ * and the product by 2^112 sets it right, for subnormals too. The largest exponent of all means
+ * infinities and NaNs in either. */
+static void f16_row(const uint8_t *src, float *dst, size_t k) {
+    for (size_t i = 0; i < k; i++) {
+        const uint32_t half = load_u16(src + 2 * i), sign = (half & 0x8000) << 16;
+        const uint32_t shifted = (half & 0x7fff) << 13;
+        const uint32_t finite = qn_float_bits(qn_float_from_bits(shifted) * 0x1p112f);
+        dst[i] = qn_float_from_bits(sign | (shifted >= 0x0f800000 ? shifted | 0x7f800000 : finite));
+    }
+}
+
+static void bf16_row(const uint8_t *src, float *dst, size_t k) {
+    for (size_t i = 0; i < k; i++) dst[i] = qn_bfloat_to_float(load_u16(src + 2 * i));
+}
+
 void qn_type_to_float(enum qn_type type, const void *src, float *dst, size_t k) {
     static void (*const block_fns[QN_TYPE_COUNT])(const uint8_t *src, float *dst) = {
-        [QN_TYPE_F32] = f32_block,       [QN_TYPE_F16] = f16_block,
-        [QN_TYPE_BF16] = bf16_block,     [QN_TYPE_Q8_0] = q8_0_block,
-        [QN_TYPE_Q4_0] = q4_0_block,     [QN_TYPE_Q4_1] = q4_1_block,
-        [QN_TYPE_Q5_0] = q5_0_block,     [QN_TYPE_Q5_1] = q5_1_block,
-        [QN_TYPE_Q2_K] = q2_k_block,     [QN_TYPE_Q3_K] = q3_k_block,
-        [QN_TYPE_Q4_K] = q4_k_block,     [QN_TYPE_Q5_K] = q5_k_block,
-        [QN_TYPE_Q6_K] = q6_k_block,     [QN_TYPE_IQ4_NL] = iq4_nl_block,
-        [QN_TYPE_IQ4_XS] = iq4_xs_block,
+        [QN_TYPE_Q8_0] = q8_0_block,     [QN_TYPE_Q4_0] = q4_0_block,
+        [QN_TYPE_Q4_1] = q4_1_block,     [QN_TYPE_Q5_0] = q5_0_block,
+        [QN_TYPE_Q5_1] = q5_1_block,     [QN_TYPE_Q2_K] = q2_k_block,
+        [QN_TYPE_Q3_K] = q3_k_block,     [QN_TYPE_Q4_K] = q4_k_block,
+        [QN_TYPE_Q5_K] = q5_k_block,     [QN_TYPE_Q6_K] = q6_k_block,
+        [QN_TYPE_IQ4_NL] = iq4_nl_block, [QN_TYPE_IQ4_XS] = iq4_xs_block,
     };
     const size_t block = (size_t)qn_type_infos[type].block;
     const size_t size = (size_t)qn_type_infos[type].block_size;
     assert(k % block == 0);
     const uint8_t *p = src;
+    if (type == QN_TYPE_F32) {
+        memcpy(dst, src, k * sizeof *dst);
+        return;
+    }
+    if (type == QN_TYPE_F16 || type == QN_TYPE_BF16) {
+        (type == QN_TYPE_F16 ? f16_row : bf16_row)(src, dst, k);
+        return;
+    }
     for (size_t i = 0; i < k; i += block, p += size) block_fns[type](p, dst + i);
 }

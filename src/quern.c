@@ -98,6 +98,7 @@ static enum qn_status open_model(const char *path, const struct quern_model_opti
     struct qn_model_options inner = {.n_threads = options->n_threads,
                                      .pin = !options->no_pin,
                                      .huge_pages = !options->no_huge_pages,
+                                     .quantize = options->quantize,
                                      .progress = options->progress,
                                      .progress_context = options->progress_context};
     QN_TRY(choose_bundles(options->isa, &inner.bundles, err));

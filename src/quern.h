@@ -53,6 +53,9 @@ struct quern_model_options { /* all zero: defaults */
     const char *isa;         /* NULL: QUERN_ISA from the environment, else the best; "avx2", ... */
     bool no_pin;             /* do not bind workers to cores */
     bool no_huge_pages;
+    /* Matrices stored as floats become this type while they load: "q4_k", any type that files can
+     * have. Quantized ones stay as they are. NULL: all as stored. */
+    const char *quantize;
     bool vocab_only; /* read the tokenizer and no weights; sessions cannot be made */
     /* Called while weights load with the part done, 0 to 1; return false to stop. May be NULL. */
     bool (*progress)(void *context, double done);

@@ -197,6 +197,21 @@ def a_split_model_opens_by_any_part(program: Program):
 
 
 @case
+def float_models_are_quantized(program: Program):
+    floats, kept = program.model("llama-f32"), program.model("llama-q5_1")
+    for command in ["plan", "inspect"]:
+        told = program.succeeds(command, floats, "--quantize", "q4_1").stdout
+        assert b"Q4_1" in told, told
+        assert b"Q4_1" not in program.succeeds(command, floats).stdout
+        assert b"Q4_1" not in program.succeeds(command, kept, "--quantize", "q4_1").stdout
+        program.fails(2, ["q9_9", "Q4_1"], command, floats, "--quantize", "q9_9")
+    hashes = {hash_of(program.succeeds("run", floats, "--ids", IDS, "-n", "2", *more))
+              for more in [[], ["--quantize", "q8_0"], ["--quantize", "Q4_1"]]}
+    assert len(hashes) == 3, hashes
+    program.fails(2, ["q9_9", "Q4_1"], "run", floats, "--ids", IDS, "--quantize", "q9_9")
+
+
+@case
 def short_names_are_looked_up(program: Program):
     program.fails(1, ["smollm2", "tools/quickstart", program.environment["HOME"]], "run", "smollm2",
                   "hi")
@@ -341,7 +356,7 @@ def a_full_disk_is_told(program: Program):
             done = subprocess.run([program.path, *arguments], stdin=subprocess.DEVNULL,
                                   stdout=full, stderr=subprocess.PIPE, env=program.environment)
         assert done.returncode == 1, arguments
-        assert done.stderr.count(b"\n") == 1 and b"No space left" in done.stderr, done.stderr
+        assert done.stderr.count(b"\n") == 1 and b"cannot write" in done.stderr, done.stderr
     program.fails(1, ["/dev/full", "No space left"], "logits", model, "--ids", IDS, "-o",
                   "/dev/full")
 

@@ -36,7 +36,8 @@ static enum qn_status check_rope_factors(const struct qn_model *model, struct qn
 static enum qn_status open_whole(struct qn_model *model, const struct qn_model_options *options,
                                  struct qn_error *err) {
     qn_kernels_select(options->bundles, &model->kernels);
-    QN_TRY(qn_spec_read(model->checkpoint, model->kernels.tile_rows, &model->spec, err));
+    QN_TRY(qn_spec_read(model->checkpoint, model->kernels.tile_rows, options->quantize,
+                        &model->spec, err));
     QN_TRY(qn_vocab_read(model->checkpoint, &model->tokenizer, err));
     if ((int)qn_tokenizer_n_tokens(model->tokenizer) > model->spec.hparams.n_vocab)
         return qn_fail(err, QN_BAD_FILE,

@@ -16,6 +16,7 @@ struct qn_model_options {
     int n_threads;    /* 0: the topology's default */
     uint32_t bundles; /* kernels to choose from, see qn_kernels_select */
     bool pin, huge_pages;
+    const char *quantize;                         /* NULL: weights as stored (models/quantize.h) */
     bool (*progress)(void *context, double done); /* false stops; may be NULL */
     void *progress_context;
 };

@@ -9,6 +9,7 @@
 #include "kernels/pack.h"
 #include "models/hparams_read.h"
 #include "models/locate.h"
+#include "models/quantize.h"
 
 enum { ALIGNMENT = 64, N_LAYER_ROLES = QN_ROLE_COUNT - QN_ROLE_LAYER };
 
@@ -111,6 +112,7 @@ static enum qn_status place_rule(struct qn_spec *spec, const char *prefix,
                                  .n_parts = info->per_expert ? spec->hparams.n_experts : 1,
                                  .sources = sources,
                                  .type = sources[0].tensor->type};
+    weight->type = qn_quantize_type(spec->quantize, rule->role, weight->type, weight->k);
     spec->n_sources += (size_t)weight->n_parts;
     spec->n_params += (uint64_t)weight->n * (uint64_t)weight->k * (uint64_t)weight->n_parts;
     return info->by_row ? QN_OK : place_packed(spec, weight, info->n == QN_DIM_ONE, end, err);
@@ -122,6 +124,7 @@ static enum qn_status tie_head(struct qn_spec *spec, size_t *end, struct qn_erro
     spec->tied = head->n_parts == 0;
     if (!spec->tied) return QN_OK;
     *head = spec->weights[QN_ROLE_TOKEN_EMBD];
+    head->type = qn_quantize_type(spec->quantize, QN_ROLE_OUTPUT, head->type, head->k);
     return place_packed(spec, head, false, end, err);
 }
 
@@ -227,8 +230,9 @@ static enum qn_status read_spec(struct qn_spec *spec, struct qn_error *err) {
 }
 
 enum qn_status qn_spec_read(const struct qn_checkpoint *checkpoint, int tile_rows,
-                            struct qn_spec *spec, struct qn_error *err) {
+                            const char *quantize, struct qn_spec *spec, struct qn_error *err) {
     *spec = (struct qn_spec){.checkpoint = checkpoint, .tile_rows = tile_rows};
+    QN_TRY(qn_quantize_parse(quantize, &spec->quantize, err));
     const enum qn_status status = read_spec(spec, err);
     if (status != QN_OK) qn_spec_free(spec);
     return status;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/pack.h"
+#include "kernels/quantize.h"
 
 /* A thread gives back the pages of what it has packed in pieces of this many bytes, so that loading
  * peaks at the packed weights and a little more. Tensors that several weights share, or that are
@@ -17,11 +18,23 @@ struct load {
     struct qn_model *model;
     bool (*progress)(void *context, double done);
     void *context;
-    char *scratch; /* [threads][scratch_size]: rows of a tile, gathered */
-    size_t scratch_size;
+    char *scratch; /* [threads][scratch_size], each a struct room */
+    size_t gathered_size, quantized_size, scratch_size;
     size_t total; /* packed bytes of all matrices */
     atomic_bool stop;
 };
+
+/* One thread's scratch memory: the rows of a tile gathered, then quantized, and one as floats. */
+struct room {
+    char *gathered, *quantized;
+    float *row;
+};
+
+static struct room room_of(const struct load *load, int thread) {
+    char *const start = load->scratch + (size_t)thread * load->scratch_size;
+    char *const quantized = start + load->gathered_size;
+    return (struct room){start, quantized, (float *)(void *)(quantized + load->quantized_size)};
+}
 
 /* ---- matrices --------------------------------------------------------------------------- */
 
@@ -34,20 +47,41 @@ static int row_at(const struct qn_source *source, int row) {
     return source->first + row / source->group * source->stride + row % source->group;
 }
 
+/* The n rows of a tile that lie row_size apart at src, of the source's type. */
+static void pack_tile(const struct qn_model *model, const struct qn_weight *weight,
+                      const struct qn_source *source, const char *src, size_t row_size, int n,
+                      const struct room *room, char *packed) {
+    const enum qn_type stored = source->tensor->type;
+    const size_t k = (size_t)weight->k;
+    if (weight->type != stored) {
+        const size_t quantized_size = qn_type_row_size(weight->type, k);
+        for (int row = 0; row < n; row++) {
+            qn_type_to_float(stored, src + (size_t)row * row_size, room->row, k);
+            qn_quantize_row(weight->type, room->row, k,
+                            room->quantized + (size_t)row * quantized_size);
+        }
+        src = room->quantized;
+        row_size = quantized_size;
+    }
+    qn_pack_rows(weight->type, model->spec.tile_rows, weight->k, src, row_size, n, 0, n, packed);
+}
+
 /* Tiles [first, end) straight from the file. */
 static void pack_contiguous(const struct qn_model *model, const struct qn_weight *weight,
-                            const struct qn_source *source, int first, int end, char *packed) {
+                            const struct qn_source *source, int first, int end,
+                            const struct room *room, char *packed) {
     const int rows = model->spec.tile_rows;
     const size_t row_size = qn_type_row_size(source->tensor->type, (size_t)weight->k);
     const char *const data = (const char *)source->tensor->data + (size_t)source->first * row_size;
-    int piece = (int)(PIECE_SIZE / (row_size * (size_t)rows)) + 1;
-    for (int tile = first; tile < end; tile += piece) {
-        const int to = tile + piece < end ? tile + piece : end;
-        const int n0 = tile * rows, n1 = to * rows < weight->n ? to * rows : weight->n;
-        qn_pack_rows(weight->type, rows, weight->k, data, row_size, weight->n, n0, n1,
-                     packed + (size_t)tile * weight->tile_size);
-        qn_checkpoint_release(model->checkpoint, data + (size_t)n0 * row_size,
-                              (size_t)(n1 - n0) * row_size);
+    int done = first; /* before this tile, pages are given back */
+    for (int tile = first; tile < end; tile++) {
+        const int n0 = tile * rows, n1 = n0 + rows < weight->n ? n0 + rows : weight->n;
+        pack_tile(model, weight, source, data + (size_t)n0 * row_size, row_size, n1 - n0, room,
+                  packed + (size_t)tile * weight->tile_size);
+        const size_t size = (size_t)(n1 - done * rows) * row_size;
+        if (size < PIECE_SIZE && tile + 1 < end) continue;
+        qn_checkpoint_release(model->checkpoint, data + (size_t)(done * rows) * row_size, size);
+        done = tile + 1;
     }
 }
 
@@ -73,19 +107,19 @@ static void gather_rows(const struct qn_source *source, size_t row_size, int n0,
 
 /* Tiles [first, end), the rows of each gathered first. */
 static void pack_gathered(const struct qn_model *model, const struct qn_weight *weight,
-                          const struct qn_source *source, int first, int end, char *scratch,
-                          char *packed) {
+                          const struct qn_source *source, int first, int end,
+                          const struct room *room, char *packed) {
     const int tile_rows = model->spec.tile_rows;
     const size_t row_size = qn_type_row_size(source->tensor->type, (size_t)weight->k);
     for (int tile = first; tile < end; tile++) {
         const int n0 = tile * tile_rows;
         const int n1 = n0 + tile_rows < weight->n ? n0 + tile_rows : weight->n;
         if (source->transposed)
-            gather_columns(weight, source, n0, n1, scratch);
+            gather_columns(weight, source, n0, n1, room->gathered);
         else
-            gather_rows(source, row_size, n0, n1, scratch);
-        qn_pack_rows(weight->type, tile_rows, weight->k, scratch, row_size, n1 - n0, 0, n1 - n0,
-                     packed + (size_t)tile * weight->tile_size);
+            gather_rows(source, row_size, n0, n1, room->gathered);
+        pack_tile(model, weight, source, room->gathered, row_size, n1 - n0, room,
+                  packed + (size_t)tile * weight->tile_size);
     }
 }
 
@@ -99,11 +133,11 @@ static void load_matrix(const struct load *load, const struct qn_weight *weight,
               end = qn_share(n_tiles, thread + 1, n_threads);
     char *const packed = model->arena.data + weight->offset + (size_t)part * weight->part_size;
     if (first == end) return;
+    const struct room room = room_of(load, thread);
     if (is_contiguous(weight, source))
-        pack_contiguous(model, weight, source, first, end, packed);
+        pack_contiguous(model, weight, source, first, end, &room, packed);
     else
-        pack_gathered(model, weight, source, first, end,
-                      load->scratch + (size_t)thread * load->scratch_size, packed);
+        pack_gathered(model, weight, source, first, end, &room, packed);
 }
 
 /* ---- vectors ---------------------------------------------------------------------------- */
@@ -161,17 +195,28 @@ static void load_share(void *context, int thread) {
     }
 }
 
-/* Room for the rows of a tile of the longest matrix. */
+static void grow(size_t *size, size_t to) {
+    to = (to + 63) / 64 * 64;
+    if (to > *size) *size = to;
+}
+
+/* Room for a tile of the largest matrix. */
 static enum qn_status allocate(struct load *load, struct qn_error *err) {
     const struct qn_spec *const spec = &load->model->spec;
+    size_t row_size = 0;
     for (size_t i = 0; i < spec->n_weights; i++) {
         const struct qn_weight *const weight = &spec->weights[i];
         if (!weight->tile_size) continue;
-        const size_t size = qn_type_row_size(weight->sources->tensor->type, (size_t)weight->k) *
-                            (size_t)spec->tile_rows;
-        if (size > load->scratch_size) load->scratch_size = (size + 63) / 64 * 64;
+        const enum qn_type stored = weight->sources->tensor->type;
+        const size_t k = (size_t)weight->k, rows = (size_t)spec->tile_rows;
+        grow(&load->gathered_size, qn_type_row_size(stored, k) * rows);
+        if (weight->type != stored) {
+            grow(&load->quantized_size, qn_type_row_size(weight->type, k) * rows);
+            grow(&row_size, k * sizeof(float));
+        }
         load->total += weight->part_size * (size_t)weight->n_parts;
     }
+    load->scratch_size = load->gathered_size + load->quantized_size + row_size;
     load->scratch = calloc((size_t)qn_pool_n_threads(load->model->pool), load->scratch_size);
     return load->scratch ? QN_OK : qn_fail(err, QN_NO_MEMORY, "no memory to load weights");
 }

@@ -50,7 +50,8 @@ static enum qn_status make_limits(const struct model_args *model_args,
 
 static enum qn_status make_plan(const struct model_args *model_args,
                                 const struct session_args *session_args, struct forecast *f) {
-    QN_TRY(qn_spec_read(f->checkpoint, f->kernels.tile_rows, &f->spec, &f->err));
+    QN_TRY(
+        qn_spec_read(f->checkpoint, f->kernels.tile_rows, model_args->quantize, &f->spec, &f->err));
     f->has_spec = true;
     struct qn_limits limits;
     QN_TRY(make_limits(model_args, session_args, &f->spec.hparams, &limits, &f->err));
@@ -60,7 +61,8 @@ static enum qn_status make_plan(const struct model_args *model_args,
 int forecast_open(const struct model_args *model_args, const struct session_args *session_args,
                   struct forecast *out) {
     *out = (struct forecast){.path = NULL};
-    if (!choose_kernels(model_args, &out->kernels)) return EXIT_WRONG_USAGE;
+    if (!loader_check(model_args) || !choose_kernels(model_args, &out->kernels))
+        return EXIT_WRONG_USAGE;
     int status;
     out->path = loader_find(model_args->path, &status);
     if (out->path == NULL) return status;

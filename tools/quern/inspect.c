@@ -197,6 +197,26 @@ static json_t *tokenizer_of(const struct qn_checkpoint *checkpoint) {
     return result;
 }
 
+/* Matrices and bytes by the type that they are packed as. */
+static json_t *packed_of(const struct qn_spec *spec) {
+    struct {
+        size_t n, bytes;
+    } totals[QN_TYPE_COUNT] = {{0, 0}};
+    for (size_t i = 0; i < spec->n_weights; i++) {
+        const struct qn_weight *const weight = &spec->weights[i];
+        if (!weight->tile_size) continue;
+        totals[weight->type].n += (size_t)weight->n_parts;
+        totals[weight->type].bytes += weight->part_size * (size_t)weight->n_parts;
+    }
+    json_t *packed = json_object();
+    for (int t = 0; t < QN_TYPE_COUNT; t++)
+        if (totals[t].n > 0)
+            json_object_set_new(packed, qn_type_infos[t].name,
+                                json_pack("{s:I, s:I}", "matrices", (json_int_t)totals[t].n,
+                                          "bytes", (json_int_t)totals[t].bytes));
+    return packed;
+}
+
 static json_t *engine_of(const struct forecast *forecast) {
     json_t *engine = json_pack("{s:b, s:o}", "supported", forecast->err.status == QN_OK,
                                "tokenizer", tokenizer_of(forecast->checkpoint));
@@ -216,6 +236,7 @@ static json_t *engine_of(const struct forecast *forecast) {
         (json_int_t)spec->decode_size, "context", forecast->plan.limits.n_ctx, "kv_cache_bytes",
         (json_int_t)layout->kv_size, "buffer_bytes", (json_int_t)(layout->total - layout->kv_size),
         "unused_tensors", (json_int_t)spec->n_unused);
+    json_object_set_new(details, "packed", packed_of(spec));
     json_object_update(engine, details);
     json_decref(details);
     return engine;
@@ -273,7 +294,7 @@ int command_inspect(int argc, char **argv) {
         OPTION_GROUP(NULL, context_options, &session_args),
         OPTION_GROUP(NULL, thread_options, &model_args),
         OPTION_GROUP(NULL, cache_options, &session_args),
-        {NULL, model_options, 2, &model_args}, /* -m, --isa */
+        {NULL, model_options, 3, &model_args}, /* -m, --isa, --quantize */
     };
     const struct positional positionals[] = {{"MODEL", &model_args.path}};
     const struct command command = {

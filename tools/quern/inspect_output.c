@@ -193,6 +193,8 @@ static void print_tokenizer(const json_t *tokenizer) {
 static void print_engine(const json_t *engine) {
     printf("\nEngine:\n");
     const bool supported = is_true(engine, "supported");
+    const char *type;
+    json_t *packed;
     if (supported)
         printf("  architecture      %s, %lld layers, width %lld, %lld heads on %lld, kernels %s\n",
                text_of(engine, "architecture"), number_of(engine, "layers"),
@@ -203,6 +205,11 @@ static void print_engine(const json_t *engine) {
     print_tokenizer(json_object_get(engine, "tokenizer"));
     if (!supported) return;
     printf("  packed weights    %10.2f MiB\n", mebibytes_of(engine, "packed_weight_bytes"));
+    json_object_foreach(json_object_get(engine, "packed"), type, packed) {
+        printf("    %-6s          %10.2f MiB in %lld matri%s\n", type,
+               mebibytes_of(packed, "bytes"), number_of(packed, "matrices"),
+               number_of(packed, "matrices") == 1 ? "x" : "ces");
+    }
     printf("  KV cache          %10.2f MiB for %lld positions\n",
            mebibytes_of(engine, "kv_cache_bytes"), number_of(engine, "context"));
     printf("  work buffers      %10.2f MiB\n", mebibytes_of(engine, "buffer_bytes"));

@@ -12,6 +12,7 @@
 
 #include "interrupt.h"
 #include "kernels/kernels.h"
+#include "models/quantize.h"
 #include "output.h"
 
 static const struct {
@@ -96,16 +97,25 @@ static void progress_clear(const struct progress *progress) {
     if (progress->shown) fprintf(stderr, "\r\033[K");
 }
 
+bool loader_check(const struct model_args *args) {
+    enum qn_isa isa;
+    enum qn_type type;
+    struct qn_error err;
+    if (args->isa != NULL && !qn_isa_parse(args->isa, &isa)) {
+        out_error("unknown instruction set '%s' (see --isa in the help)", args->isa);
+        return false;
+    }
+    if (qn_quantize_parse(args->quantize, &type, &err) == QN_OK) return true;
+    out_error("--quantize: %s", err.message);
+    return false;
+}
+
 /* ---- opening ---------------------------------------------------------------------------- */
 
 int loader_try(const struct model_args *args, bool vocab_only, struct quern_model **out,
                struct quern_error *err) {
-    enum qn_isa isa;
     *err = (struct quern_error){.message = ""};
-    if (args->isa != NULL && !qn_isa_parse(args->isa, &isa)) {
-        out_error("unknown instruction set '%s' (see --isa in the help)", args->isa);
-        return EXIT_WRONG_USAGE;
-    }
+    if (!loader_check(args)) return EXIT_WRONG_USAGE;
     int status;
     char *path = loader_find(args->path, &status);
     if (path == NULL) return status;
@@ -116,6 +126,7 @@ int loader_try(const struct model_args *args, bool vocab_only, struct quern_mode
                                                 .isa = args->isa,
                                                 .no_pin = args->no_pin,
                                                 .no_huge_pages = args->no_huge_pages,
+                                                .quantize = args->quantize,
                                                 .vocab_only = vocab_only,
                                                 .progress = progress_show,
                                                 .progress_context = &progress};

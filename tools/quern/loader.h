@@ -11,6 +11,10 @@
  * file of the name wins over a short name. *status is the exit status then. */
 char *loader_find(const char *name, int *status);
 
+/* Whether the arguments name an instruction set and a type that there are; else a sentence is
+ * printed, and the usage was wrong. */
+bool loader_check(const struct model_args *args);
+
 /* Opens the model of the arguments, or its vocabulary alone. EXIT_DONE; EXIT_INTERRUPTED after
  * Ctrl-C; or, with the sentence printed, another exit status. */
 int loader_open(const struct model_args *args, bool vocab_only, struct quern_model **out);

@@ -9,12 +9,16 @@
 #include <sys/random.h>
 #include <time.h>
 
-const struct option model_options[4] = {
+const struct option model_options[5] = {
     {"-m, --model", OPTION_TEXT, "MODEL", 0, 0, offsetof(struct model_args, path), false, true,
      "the model, in place of the argument"},
     {"--isa", OPTION_TEXT, "NAME", 0, 0, offsetof(struct model_args, isa), false, true,
      "use kernels of this instruction set and no better one: ref, avx2, avxvnni, avx512, "
      "avx512vnni, avx512bf16, amxint8, neon, dotprod, i8mm (the best that the machine has)"},
+    {"--quantize", OPTION_TEXT, "TYPE", 0, 0, offsetof(struct model_args, quantize), false, true,
+     "make matrices that are stored as floats this type while they load, others stay as they are: "
+     "f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs; "
+     "the head becomes q6_k at least"},
     {"--no-pin", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_pin), false, true,
      "let threads move between cores"},
     {"--no-huge-pages", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_huge_pages), false,

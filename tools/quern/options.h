@@ -16,7 +16,8 @@ enum { MAX_THREADS = 256, MAX_CONTEXT = 1 << 24, MAX_UBATCH = 1 << 16 };
 struct model_args {
     const char *path;
     const char *isa;
-    int n_threads; /* 0: the engine's choice */
+    const char *quantize; /* NULL: weights as stored */
+    int n_threads;        /* 0: the engine's choice */
     bool no_pin, no_huge_pages;
 };
 
@@ -31,7 +32,7 @@ struct sampling_args {
     struct seed seed;
 };
 
-extern const struct option model_options[4];
+extern const struct option model_options[5];
 extern const struct option thread_options[1];
 extern const struct option context_options[1];
 extern const struct option batch_options[2];

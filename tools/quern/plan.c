@@ -53,7 +53,7 @@ int command_plan(int argc, char **argv) {
         OPTION_GROUP(NULL, thread_options, &model_args),
         {NULL, batch_options + 1, 1, &session_args}, /* -b: nothing of the plan depends on it */
         OPTION_GROUP(NULL, cache_options, &session_args),
-        {NULL, model_options, 2, &model_args}, /* -m, --isa: nothing is pinned here */
+        {NULL, model_options, 3, &model_args}, /* -m, --isa, --quantize: nothing is pinned here */
     };
     const struct positional positionals[] = {{"MODEL", &model_args.path}};
     const struct command command = {

@@ -249,7 +249,7 @@ int command_verify(int argc, char **argv) {
         OPTION_GROUP("Options", verify_options, &args),
         OPTION_GROUP("Speed and memory", thread_options, &model_args),
         {NULL, cache_options, 1, &session_args}, /* one type for K and V */
-        {NULL, model_options + 1, 3, &model_args},
+        {NULL, model_options + 1, 4, &model_args},
     };
     const struct command command = {.name = "verify",
                                     .arguments = "[options] MODEL...",
