@@ -7,9 +7,13 @@ usage: cli_verify.py PROGRAM FOLDER-OF-MODELS
 
 import json
 import math
+import shutil
 import sys
+import zipfile
+from array import array
 from pathlib import Path
 
+import safetensors_file
 from cli_harness import Program, case, main
 
 
@@ -164,6 +168,227 @@ def a_file_that_does_not_open_is_a_failed_check(program: Program):
     assert status == 1
     assert check_of(found["models"][0], "weights", "opens")["verdict"] == "fail"
     assert set(verdicts(found["models"][1]).values()) == {"pass"}
+
+
+# ---- sabotage: each is planted in a copy of a right model, and must be named ------------------
+
+
+def data(program: Program) -> Path:
+    return program.models.parent
+
+
+def copy_of(program: Program, name: str) -> Path:
+    copy = Path(program.scratch) / name
+    shutil.copytree(data(program) / "hf" / name, copy, copy_function=shutil.copyfile)
+    return copy
+
+
+def spoilt(program: Program, spoil) -> Path:
+    """A copy of qwen2 (2 layers; 6 query heads on 2 KV heads of 6), its tensors gone through
+    spoil."""
+    copy = copy_of(program, "qwen2")
+    path = copy / "model.safetensors"
+    tensors = safetensors_file.read(path)
+    spoil(tensors)
+    safetensors_file.write(path, tensors)
+    return copy
+
+
+def edit_json(path: Path, change) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def compared(program: Program, name: str, model: Path) -> tuple[int, dict]:
+    """Exit status and the one model of a report of all stages."""
+    status, found = report(program, "--ref", data(program) / "reference" / name, model)
+    return status, found["models"][0]
+
+
+def diverges(program: Program, name: str, model: Path, where: str, words: list[str]) -> None:
+    """The reference stage fails, names the tensor and says the words."""
+    status, found = compared(program, name, model)
+    assert status == 1
+    tensors = check_of(found, "reference", "tensors")
+    assert tensors["verdict"] == "fail"
+    stage = next(s for s in found["stages"] if s["stage"] == "reference")
+    assert stage["diverges"] == where, tensors["detail"]
+    for word in words:
+        assert word in tensors["detail"], f"no '{word}' in: {tensors['detail']}"
+
+
+LAYERS = [f"model.layers.{i}." for i in range(2)]
+
+
+@case
+def right_models_agree_with_their_reference(program: Program):
+    for name in ["qwen2", "opt"]:
+        status, found = report(program, "--stage", "weights,cache,attention,reference", "--ref",
+                               data(program) / "reference" / name, data(program) / "hf" / name)
+        assert status == 0, found
+        stage = found["models"][0]["stages"][-1]
+        assert [c["verdict"] for c in stage["checks"]] == ["pass"] * 4, stage["checks"]
+        assert max(t["max_error"] for t in stage["compared"]) < 1e-3
+        assert all(p["same_top"] and p["kl"] < 1e-4 for p in stage["positions"])
+
+
+@case
+def a_copy_as_it_is_passes(program: Program):
+    copy = spoilt(program, lambda tensors: None)
+    _, found = compared(program, "qwen2", copy)
+    assert verdicts(found)["reference"] == "pass" and verdicts(found)["weights"] == "pass"
+
+
+@case
+def a_missing_tensor_is_named(program: Program):
+    copy = spoilt(program, lambda t: t.pop("model.layers.1.mlp.up_proj.weight"))
+    status, found = compared(program, "qwen2", copy)
+    detail = check_of(found, "weights", "opens")["detail"]
+    assert status == 1 and "model.layers.1.mlp.up_proj.weight" in detail and "missing" in detail
+
+
+@case
+def a_wrong_shape_is_named(program: Program):
+    def spoil(tensors):
+        tensor = tensors["model.layers.0.mlp.down_proj.weight"]
+        tensor.shape = tensor.shape[::-1]
+
+    status, found = compared(program, "qwen2", spoilt(program, spoil))
+    detail = check_of(found, "weights", "opens")["detail"]
+    assert status == 1 and "model.layers.0.mlp.down_proj.weight" in detail and "shape" in detail
+
+
+@case
+def one_nan_is_named_with_its_place(program: Program):
+    def spoil(tensors):
+        tensors["model.layers.1.self_attn.o_proj.weight"].values[5 * 36 + 7] = math.nan
+
+    status, found = compared(program, "qwen2", spoilt(program, spoil))
+    finite = check_of(found, "weights", "finite")
+    assert status == 1 and finite["verdict"] == "fail"
+    for words in ["1 of ", "model.layers.1.self_attn.o_proj.weight", "row 5, column 7"]:
+        assert words in finite["detail"], finite["detail"]
+
+
+@case
+def a_layer_of_zeros_is_named(program: Program):
+    def spoil(tensors):
+        for name, tensor in tensors.items():
+            if name.startswith(LAYERS[1]):
+                tensor.values = array("f", bytes(4 * len(tensor.values)))
+
+    copy = spoilt(program, spoil)
+    status, found = compared(program, "qwen2", copy)
+    zero = check_of(found, "weights", "zero")
+    assert status == 1 and zero["verdict"] == "fail" and "7 matrices" in zero["detail"]
+    assert "model.layers.1." in zero["detail"]
+    diverges(program, "qwen2", copy, "layers.1.attn_norm", ["all zero"])
+
+
+@case
+def a_tensor_that_is_read_by_nothing_and_a_copy_are_named(program: Program):
+    def spoil(tensors):
+        tensors["model.layers.1.mlp.up_proj.weight"] = tensors["model.layers.0.mlp.up_proj.weight"]
+        tensors["model.layers.1.surprise.weight"] = safetensors_file.Tensor([2], array("f", [1, 2]))
+
+    status, found = compared(program, "qwen2", spoilt(program, spoil))
+    assert status == 1
+    assert "model.layers.1.surprise.weight" in check_of(found, "weights", "unread")["detail"]
+    assert "model.layers.1.mlp.up_proj.weight" in check_of(found, "weights", "copies")["detail"]
+
+
+@case
+def swapped_keys_and_values_are_named(program: Program):
+    def spoil(tensors):
+        for kind in ["weight", "bias"]:
+            k, v = (f"{LAYERS[0]}self_attn.{x}_proj.{kind}" for x in "kv")
+            tensors[k], tensors[v] = tensors[v], tensors[k]
+
+    diverges(program, "qwen2", spoilt(program, spoil), "layers.0.k",
+             ["layers.0.v", "the other way round", "layers.0.q, layers.0.q_rope agree"])
+
+
+def beside(n_heads: int, size: int) -> list[int]:
+    """Rows in the order of rotated pairs beside each other, from pairs half a head apart."""
+    return [h * size + i // 2 + i % 2 * (size // 2) for h in range(n_heads) for i in range(size)]
+
+
+@case
+def wrong_rotary_pairing_is_named(program: Program):
+    def spoil(tensors):
+        for layer in LAYERS:
+            for kind in ["weight", "bias"]:
+                tensors[f"{layer}self_attn.q_proj.{kind}"].reorder(beside(6, 6))
+                tensors[f"{layer}self_attn.k_proj.{kind}"].reorder(beside(2, 6))
+
+    diverges(program, "qwen2", spoilt(program, spoil), "layers.0.q",
+             ["pairing", "layers.0.v", "agree"])
+
+
+@case
+def wrong_heads_of_keys_and_values_are_named(program: Program):
+    def spoil(tensors):
+        swapped = [6 + i for i in range(6)] + list(range(6))
+        for layer in LAYERS:
+            for kind in ["k_proj.weight", "k_proj.bias", "v_proj.weight", "v_proj.bias"]:
+                tensors[f"{layer}self_attn.{kind}"].reorder(swapped)
+
+    diverges(program, "qwen2", spoilt(program, spoil), "layers.0.k",
+             ["KV heads", "are ours 1, 0", "layers.0.q, layers.0.q_rope agree"])
+
+
+@case
+def a_wrong_rope_theta_is_named_with_the_right_one(program: Program):
+    copy = copy_of(program, "qwen2")
+    edit_json(copy / "config.json", lambda config: config.update(rope_theta=10000.0))
+    diverges(program, "qwen2", copy, "layers.0.q_rope", ["rope_theta 10000", "1e+06", "layers.0.k"])
+
+
+@case
+def a_wrong_position_offset_is_named(program: Program):
+    """The rows of OPT's learned positions moved up by one: each position gets that of the next."""
+    copy = copy_of(program, "opt")
+    path = copy / "pytorch_model.bin"
+    with zipfile.ZipFile(path) as source:
+        entries = [(info, source.read(info)) for info in source.infolist()]
+    row = 48 * 4
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
+        for info, content in entries:
+            if info.filename.endswith("/data/0"):
+                assert len(content) == (192 + 2) * row
+                content = content[row:] + content[:row]
+            target.writestr(info.filename, content)
+    diverges(program, "opt", copy, "embed", ["learned positions are off by 1"])
+
+
+@case
+def a_missing_merge_is_named_by_its_text(program: Program):
+    copy = copy_of(program, "qwen2")
+    edit_json(copy / "tokenizer.json", lambda value: value["model"]["merges"].pop(3))
+    status, found = compared(program, "qwen2", copy)
+    check = check_of(found, "reference", "tokenizer")
+    assert status == 1 and check["verdict"] == "fail"
+    assert "strings have other ids" in check["detail"] and "the reference's" in check["detail"]
+    assert check_of(found, "reference", "tensors")["verdict"] == "pass"
+
+
+@case
+def a_reference_of_another_model_is_refused(program: Program):
+    reference = data(program) / "reference" / "opt"
+    _, found = report(program, "--stage", "reference", "--ref", reference,
+                      data(program) / "hf" / "qwen2")
+    assert "another model" in check_of(found["models"][0], "reference", "runs")["detail"]
+    _, found = report(program, "--stage", "reference", "--ref", program.scratch,
+                      data(program) / "hf" / "qwen2")
+    assert "manifest.json" in check_of(found["models"][0], "reference", "runs")["detail"]
+    program.fails(2, ["one model"], "verify", "--ref", reference, *[data(program) / "hf/qwen2"] * 2)
+    spoilt_reference = Path(program.scratch) / "reference"
+    shutil.copytree(data(program) / "reference" / "qwen2", spoilt_reference)
+    (spoilt_reference / "layers.0.k.npy").write_bytes(b"\x93NUMPY\x01\x00\xff\xff")
+    _, found = report(program, "--stage", "reference", "--ref", spoilt_reference,
+                      data(program) / "hf" / "qwen2")
+    assert "layers.0.k.npy" in check_of(found["models"][0], "reference", "runs")["detail"]
 
 
 if __name__ == "__main__":

@@ -36,9 +36,10 @@ STRINGS = PROMPTS + [
 ]
 
 # Names of the same module in different families.
-LAYERS = ["model.layers", "transformer.h", "gpt_neox.layers", "model.decoder.layers"]
+LAYERS = ["model.layers", "transformer.h", "gpt_neox.layers", "model.decoder.layers",
+          "model.language_model.layers"]
 FINAL_NORM = ["model.norm", "transformer.ln_f", "gpt_neox.final_layer_norm",
-              "model.decoder.final_layer_norm"]
+              "model.decoder.final_layer_norm", "model.language_model.norm"]
 ATTENTION = ["self_attn", "attn", "attention"]
 PROJECTION = ["o_proj", "out_proj", "c_proj", "dense"]
 FUSED = ["c_attn", "query_key_value", "qkv_proj"]

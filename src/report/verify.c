@@ -14,6 +14,7 @@ const struct qn_verify_stage qn_verify_stages[QN_VERIFY_STAGES] = {
     {"attention", "weights of every head sum to 1, see the past alone and are those of a softmax",
      qn_verify_attention},
     {"output", "answers to prompts are confident and do not loop", qn_verify_output},
+    {"reference", "ids, tensors and logits are those of another engine", qn_verify_reference},
 };
 
 const struct qn_verify_prompt qn_verify_prompts[3] = {

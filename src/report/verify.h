@@ -64,7 +64,7 @@ struct qn_verify_stage {
     enum qn_status (*run)(struct qn_verify *v, struct qn_error *err);
 };
 
-enum { QN_VERIFY_STAGES = 4 };
+enum { QN_VERIFY_STAGES = 5 };
 extern const struct qn_verify_stage qn_verify_stages[QN_VERIFY_STAGES];
 
 /* Runs one stage; a new reference, NULL without memory. */
@@ -83,6 +83,7 @@ enum qn_status qn_verify_weights(struct qn_verify *v, struct qn_error *err);
 enum qn_status qn_verify_cache(struct qn_verify *v, struct qn_error *err);
 enum qn_status qn_verify_attention(struct qn_verify *v, struct qn_error *err);
 enum qn_status qn_verify_output(struct qn_verify *v, struct qn_error *err);
+enum qn_status qn_verify_reference(struct qn_verify *v, struct qn_error *err);
 
 /* Adds a check; a verdict of fail becomes the stage's. */
 void qn_verify_check(struct qn_verify *v, const char *check, enum qn_verdict verdict,

@@ -19,7 +19,7 @@
 enum { MAX_MODELS = 64 };
 
 struct verify_args {
-    const char *stages, *prompts, *html, *heads;
+    const char *stages, *prompts, *html, *heads, *reference;
     int n_tokens, n_predict;
     bool json;
     const char *models[MAX_MODELS];
@@ -37,6 +37,8 @@ static const struct option verify_options[] = {
      false, "tokens of each answer"},
     {"--tokens", OPTION_INT, "N", 3, 65536, offsetof(struct verify_args, n_tokens), false, false,
      "tokens that the cache and attention stages evaluate"},
+    {"--ref", OPTION_TEXT, "FOLDER", 0, 0, offsetof(struct verify_args, reference), false, true,
+     "compare with what tools/reference.py wrote of the same model; for one model"},
     {"--html", OPTION_TEXT, "FILE", 0, 0, offsetof(struct verify_args, html), false, true,
      "write a page of the results, with heat maps of attention"},
     {"--heads", OPTION_TEXT, "L.H,...", 0, 0, offsetof(struct verify_args, heads), false, true,
@@ -83,6 +85,12 @@ static void describe(const struct quern_model *model, json_t *out) {
     json_decref(more);
 }
 
+/* Without a reference there is nothing to say of one, unless the stage is asked for. */
+static bool has_input(const struct qn_verify_stage *stage,
+                      const struct qn_verify_options *options) {
+    return stage->run != qn_verify_reference || options->reference != NULL;
+}
+
 /* EXIT_DONE when every stage passed. */
 static int verify_model(const struct model_args *model_args, const struct verify_args *args,
                         const struct qn_verify_options *options, json_t *out) {
@@ -98,7 +106,8 @@ static int verify_model(const struct model_args *model_args, const struct verify
     describe(model, out);
     if (!args->json) verify_print_model(out);
     for (int s = 0; s < QN_VERIFY_STAGES; s++)
-        if (is_chosen(args->stages, qn_verify_stages[s].name))
+        if (is_chosen(args->stages, qn_verify_stages[s].name) &&
+            (args->stages != NULL || has_input(&qn_verify_stages[s], options)))
             add_stage(out, qn_verify_run(&qn_verify_stages[s], qn_model_of(model), options), args,
                       &ok);
     quern_model_close(model);
@@ -203,11 +212,17 @@ static int run_verify(const struct model_args *model_args, const struct session_
                                         .n_predict = args->n_predict,
                                         .n_prompts = COUNT(qn_verify_prompts),
                                         .prompts = qn_verify_prompts,
+                                        .reference = args->reference,
                                         .draw = args->html != NULL,
                                         .progress = show_progress};
     struct verify_prompts prompts = {.n = 0};
     int wrong = check_stages(args->stages);
     if (wrong == EXIT_DONE) wrong = parse_heads(args->heads, &options);
+    if (wrong == EXIT_DONE && args->reference != NULL && args->models[1] != NULL) {
+        out_error("--ref is the reference of one model, %s and %s were given", args->models[0],
+                  args->models[1]);
+        wrong = EXIT_WRONG_USAGE;
+    }
     if (wrong != EXIT_DONE) return wrong;
     if (!qn_kv_parse(session_args->kv_type_k, &options.kv)) return EXIT_WRONG_USAGE;
     if (args->prompts != NULL) {
@@ -236,7 +251,14 @@ static const char description[] =
     "output: greedy answers to three prompts. They pass when the mean log probability of the "
     "chosen tokens is at least -ln(V)/4 for a vocabulary of V, that of the prompts' own tokens at "
     "least -3 ln(V)/4, and none ends in a loop of one or two tokens that is half of it: untrained "
-    "models stay below all three.";
+    "models stay below all three.\n"
+    "reference (--ref): ids of strings, every tensor of a forward pass in order, logits and greedy "
+    "answers against transformers in float32; the first tensor that is off by more than rounding "
+    "explains is named, with what still agrees and a guess at the reason. Allowed, in deviations "
+    "of the tensor: for float32 weights 1e-3 for every element; for others a root mean square of "
+    "twice what rounding inputs costs, to BF16 (F16 and BF16 weights: 0.0023 sqrt(n)) or to int8 "
+    "(quantized: 0.026 sqrt(n)), where a tensor depends on n products. Of the logits, of all but "
+    "quantized weights, a mean KL of 1e-4, and of F16 and BF16 an error of 3e-2.";
 
 int command_verify(int argc, char **argv) {
     struct model_args model_args = {.path = NULL};
