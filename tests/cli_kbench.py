@@ -15,7 +15,7 @@ from cli_harness import Program, case, main
 
 QUICK = ["--seconds", "0.005", "-r", "3", "--where", "l2"]
 OPERATIONS = {"matmul", "matvec", "prepare", "norm", "softmax", "rope", "activation", "attention",
-              "kv_store", "add", "softcap"}
+              "kv_store", "add", "add_scaled", "softcap"}
 
 
 def measure(program: Program, *arguments) -> list[dict]:

@@ -61,6 +61,9 @@ static void no_activation(const float *g, const float *u, int n, float *y) {
 static void no_add(const float *x, int n, float *y) {
     (void)x, (void)n, (void)y;
 }
+static void no_add_scaled(float scale, const float *x, int n, float *y) {
+    (void)scale, (void)x, (void)n, (void)y;
+}
 static void no_softcap(float cap, int n, float *x) {
     (void)cap, (void)n, (void)x;
 }
@@ -82,6 +85,7 @@ static void disable(struct qn_lab_kernel *kernel) {
     if (strcmp(kernel->op, "rope") == 0) t->rope[slot] = no_rope;
     if (strcmp(kernel->op, "activation") == 0) t->activation[slot] = no_activation;
     if (strcmp(kernel->op, "add") == 0) t->add[slot] = no_add;
+    if (strcmp(kernel->op, "add_scaled") == 0) t->add_scaled[slot] = no_add_scaled;
     if (strcmp(kernel->op, "softcap") == 0) t->softcap[slot] = no_softcap;
     if (strcmp(kernel->op, "kv_store") == 0) t->kv_store[slot] = no_store;
     if (strcmp(kernel->op, "attention") == 0) t->attention[slot] = no_attention;

@@ -70,7 +70,7 @@ Test(machine, a_rate_counts_its_runs) {
     struct qn_error err;
     for (int isa = 0; isa < QN_ISA_COUNT; isa++)
         if (!(qn_cpu_bundles() >> isa & 1))
-            cr_assert_eq(qn_machine_measure(pool, (enum qn_isa)isa, &limits, &err), QN_BAD_ARGUMENT,
+            cr_assert_eq(qn_machine_measure(pool, 1u << isa, &limits, &err), QN_BAD_ARGUMENT,
                          "%s is not here", qn_isa_name((enum qn_isa)isa));
     qn_pool_free(pool);
     qn_topology_free(&topology);
@@ -103,7 +103,7 @@ Test(machine, figures_come_back_for_their_key_alone) {
     char folder[128];
     make_folder(folder, sizeof folder);
     struct qn_machine_key key = {
-        .cpu = "A \"CPU\"/<x>", .microcode = "0x1", .isa = QN_ISA_AVX2, .n_threads = 4};
+        .cpu = "A \"CPU\"/<x>", .microcode = "0x1", .bundles = 6, .n_threads = 4};
     const struct qn_machine_figures put = make_figures();
     struct qn_machine_figures got;
     cr_assert_not(qn_machine_cache_read(folder, &key, &got), "nothing yet");
@@ -115,7 +115,7 @@ Test(machine, figures_come_back_for_their_key_alone) {
     cr_assert_eq(got.all.read[QN_LEVEL_MEMORY].n_clean, 15);
     cr_assert_eq(got.all.n_threads, 4);
     struct qn_machine_key other = key;
-    other.isa = QN_ISA_AVX512;
+    other.bundles = 14;
     cr_assert_not(qn_machine_cache_read(folder, &other, &got));
     other = key;
     strcpy(other.microcode, "0x2");
@@ -129,7 +129,7 @@ Test(machine, figures_come_back_for_their_key_alone) {
 Test(machine, a_cache_that_is_not_ours_is_passed_over) {
     char folder[128], command[320];
     make_folder(folder, sizeof folder);
-    const struct qn_machine_key key = {.cpu = "c", .isa = QN_ISA_AVX2, .n_threads = 1};
+    const struct qn_machine_key key = {.cpu = "c", .bundles = 6, .n_threads = 1};
     const struct qn_machine_figures put = make_figures();
     struct qn_machine_figures got;
     cr_assert_eq(qn_machine_cache_write(folder, &key, &put, NULL), QN_OK);

@@ -30,7 +30,7 @@ enum { QN_DOCTOR_FINDINGS = 64 };
 struct qn_doctor_options {
     const char *root;         /* stands before /proc and /sys; "" for this machine */
     const char *synthetic;    /* hwloc description in place of this machine, or NULL */
-    enum qn_isa isa;          /* measured and reported as chosen */
+    uint32_t bundles;         /* instruction sets that may be chosen */
     bool isa_forced;          /* it was asked for: a better one may be there */
     bool measure;             /* peaks and bandwidth */
     bool fresh;               /* do not take them from the cache */

@@ -141,6 +141,12 @@ static void row_add(const struct qn_lab_job *job, const struct qn_kernels *table
     table->add[0](in, job->shape.k, out);
 }
 
+static void row_add_scaled(const struct qn_lab_job *job, const struct qn_kernels *table, float *in,
+                           float *second, float *out) {
+    (void)second;
+    table->add_scaled[0](0.5f, in, job->shape.k, out);
+}
+
 static void row_softcap(const struct qn_lab_job *job, const struct qn_kernels *table, float *in,
                         float *second, float *out) {
     (void)in, (void)second;
@@ -161,6 +167,7 @@ ROW_OP(norm, 1, false, 1, true)
 ROW_OP(softmax, 1, true, 0, true)
 ROW_OP(activation, 2, false, 2, false)
 ROW_OP(add, 2, true, 1, false)
+ROW_OP(add_scaled, 2, true, 1, false)
 ROW_OP(rope, 1, true, 0, false)
 ROW_OP(softcap, 1, true, 0, false)
 
@@ -400,6 +407,7 @@ static const struct qn_lab_op row_ops[] = {
     {"softmax", plan_softmax, fill_rows, run_softmax, check_softmax},
     {"activation", plan_activation, fill_rows, run_activation, check_activation},
     {"add", plan_add, fill_rows, run_add, check_add},
+    {"add_scaled", plan_add_scaled, fill_rows, run_add_scaled, check_add_scaled},
     {"softcap", plan_softcap, fill_rows, run_softcap, check_softcap},
     {"rope", plan_rope, fill_rope, run_rope, check_rope},
     {"prepare", plan_prepare, fill_prepare, run_prepare, check_prepare},

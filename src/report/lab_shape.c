@@ -27,6 +27,7 @@ static const struct {
     {"softmax", USES_N},
     {"activation", USES_N},
     {"add", USES_K},
+    {"add_scaled", USES_K},
     {"softcap", USES_N},
     {"rope", USES_K | USES_D},
     {"kv_store", USES_HEADS | USES_D},

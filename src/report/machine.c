@@ -53,7 +53,7 @@ size_t qn_machine_footprint(const struct qn_caches *caches, enum qn_level level,
 /* ---- runs ---- */
 
 enum { MAX_RUNS = 400, ENOUGH_CLEAN = 15, FEW_CLEAN = 5 };
-static const double MAX_SECONDS = 0.5;
+static const double MAX_SECONDS = 0.25;
 static const double CLEAN_SHARE = 0.97; /* of the elapsed time, spent on the processor */
 static const double NOISE = 0.05;
 
@@ -150,9 +150,11 @@ static void run_peak(void *context, int thread) {
 }
 
 struct qn_rate qn_machine_measure_peak(struct qn_pool *pool, uint32_t bundles, enum qn_peak peak) {
-    /* 100 000 rounds of 12 steps at one or two steps a cycle: 0.2 to 0.4 ms at 3 GHz. */
-    struct peak_run run = {qn_peak_find(bundles & qn_cpu_bundles(), peak), 100000};
+    /* A run of 0.1 ms at the 2000 GOP/s of a tile unit, of 3 ms at the 60 of a small core. */
+    static const long run_ops = 200000000;
+    struct peak_run run = {qn_peak_find(bundles & qn_cpu_bundles(), peak), 0};
     if (!run.loop.run) return (struct qn_rate){0};
+    run.rounds = run_ops / run.loop.ops;
     return qn_machine_rate(pool, run_peak, &run, (double)run.rounds * run.loop.ops);
 }
 
@@ -216,16 +218,17 @@ static struct qn_rate merge(const struct qn_rate *a, const struct qn_rate *b) {
                             .n_clean = a->n_clean + b->n_clean};
 }
 
-enum qn_status qn_machine_measure(struct qn_pool *pool, enum qn_isa isa,
+enum qn_status qn_machine_measure(struct qn_pool *pool, uint32_t bundles,
                                   struct qn_machine_limits *limits, struct qn_error *err) {
-    *limits = (struct qn_machine_limits){.n_threads = qn_pool_n_threads(pool), .isa = isa};
-    if (!(qn_cpu_bundles() >> isa & 1))
-        return qn_fail(err, QN_BAD_ARGUMENT, "this processor does not have %s", qn_isa_name(isa));
+    *limits = (struct qn_machine_limits){.n_threads = qn_pool_n_threads(pool), .bundles = bundles};
+    const uint32_t missing = bundles & ~qn_cpu_bundles();
+    if (missing)
+        return qn_fail(err, QN_BAD_ARGUMENT, "this processor does not have %s",
+                       qn_isa_name((enum qn_isa)__builtin_ctz(missing)));
     for (int bout = 0; bout < 2; bout++) {
         for (int i = 0; i < QN_PEAK_COUNT; i++) {
             struct qn_rate *const peak = &limits->peak[i];
-            const struct qn_rate rate =
-                qn_machine_measure_peak(pool, qn_isa_mask(isa), (enum qn_peak)i);
+            const struct qn_rate rate = qn_machine_measure_peak(pool, bundles, (enum qn_peak)i);
             *peak = bout == 0 ? rate : merge(peak, &rate);
         }
         for (int i = 0; i < QN_LEVEL_COUNT; i++) {

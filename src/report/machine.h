@@ -38,16 +38,16 @@ bool qn_rate_is_noisy(const struct qn_rate *rate);
 
 struct qn_machine_limits {
     int n_threads;
-    enum qn_isa isa;
+    uint32_t bundles;                    /* instruction sets of the peaks */
     struct qn_rate read[QN_LEVEL_COUNT]; /* GB/s */
     struct qn_rate peak[QN_PEAK_COUNT];  /* GOP/s; a multiply-add is two. 0: no such instruction */
 };
 
-/* Measures what the instruction set and those below it reach on the pool's threads; some
+/* Measures what the instruction sets of the bundles reach on the pool's threads; some
  * seconds, most of them to write the memory that is read. Only sets of qn_cpu_bundles may be asked
  * for (QN_BAD_ARGUMENT); QN_NO_MEMORY.
  */
-enum qn_status qn_machine_measure(struct qn_pool *pool, enum qn_isa isa,
+enum qn_status qn_machine_measure(struct qn_pool *pool, uint32_t bundles,
                                   struct qn_machine_limits *limits, struct qn_error *err);
 
 /* The parts of it. */

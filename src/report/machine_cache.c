@@ -31,10 +31,13 @@ static void read_field(FILE *file, const char *name, char *out, size_t size) {
     }
 }
 
-void qn_machine_key_read(const char *root, enum qn_isa isa, int n_threads, int n_processors,
-                         struct qn_machine_key *key) {
-    *key = (struct qn_machine_key){
-        .cpu = "unknown", .isa = isa, .n_threads = n_threads, .n_processors = n_processors};
+void qn_machine_key_read(const char *root, const struct qn_kernels *kernels, int n_threads,
+                         int n_processors, struct qn_machine_key *key) {
+    *key = (struct qn_machine_key){.cpu = "unknown",
+                                   .isa = kernels->isa,
+                                   .bundles = kernels->bundles,
+                                   .n_threads = n_threads,
+                                   .n_processors = n_processors};
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/proc/cpuinfo", root);
     FILE *file = fopen(path, "re");
@@ -60,7 +63,7 @@ bool qn_machine_cache_folder(char *folder, size_t size) {
 static bool file_name(const char *folder, const struct qn_machine_key *key, char *path,
                       size_t size) {
     char text[256];
-    snprintf(text, sizeof text, "%s|%s|%s|%d|%d", key->cpu, key->microcode, qn_isa_name(key->isa),
+    snprintf(text, sizeof text, "%s|%s|%x|%d|%d", key->cpu, key->microcode, key->bundles,
              key->n_threads, key->n_processors);
     uint64_t hash = 0xcbf29ce484222325u;
     for (const char *c = text; *c; c++) hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
@@ -93,7 +96,7 @@ static json_t *limits_to_json(const struct qn_machine_limits *limits) {
 
 static bool limits_from_json(const json_t *object, const struct qn_machine_key *key, int n_threads,
                              struct qn_machine_limits *limits) {
-    *limits = (struct qn_machine_limits){.n_threads = n_threads, .isa = key->isa};
+    *limits = (struct qn_machine_limits){.n_threads = n_threads, .bundles = key->bundles};
     for (int i = 0; i < QN_LEVEL_COUNT; i++)
         if (!rate_from_json(json_object_get(object, qn_level_name((enum qn_level)i)),
                             &limits->read[i]))
@@ -106,8 +109,8 @@ static bool limits_from_json(const json_t *object, const struct qn_machine_key *
 }
 
 static json_t *to_json(const struct qn_machine_key *key, const struct qn_machine_figures *figures) {
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:o, s:o}", "cpu", key->cpu, "microcode",
-                     key->microcode, "isa", qn_isa_name(key->isa), "threads", key->n_threads,
+    return json_pack("{s:s, s:s, s:I, s:i, s:i, s:I, s:o, s:o}", "cpu", key->cpu, "microcode",
+                     key->microcode, "bundles", (json_int_t)key->bundles, "threads", key->n_threads,
                      "processors", key->n_processors, "measured_at",
                      (json_int_t)figures->measured_at, "one", limits_to_json(&figures->one), "all",
                      limits_to_json(&figures->all));
@@ -127,7 +130,8 @@ bool qn_machine_cache_read(const char *folder, const struct qn_machine_key *key,
     const json_t *const when = json_object_get(object, "measured_at");
     const bool ours =
         same_text(object, "cpu", key->cpu) && same_text(object, "microcode", key->microcode) &&
-        same_text(object, "isa", qn_isa_name(key->isa)) && json_is_integer(when) &&
+        json_integer_value(json_object_get(object, "bundles")) == key->bundles &&
+        json_is_integer(when) &&
         limits_from_json(json_object_get(object, "one"), key, 1, &figures->one) &&
         limits_from_json(json_object_get(object, "all"), key, key->n_threads, &figures->all);
     figures->measured_at = json_integer_value(when);
@@ -182,12 +186,13 @@ enum qn_status qn_machine_cache_write(const char *folder, const struct qn_machin
 
 /* ---- both ---- */
 
-static enum qn_status measure_on(const struct qn_topology *topology, int n_threads, enum qn_isa isa,
-                                 struct qn_machine_limits *limits, struct qn_error *err) {
+static enum qn_status measure_on(const struct qn_topology *topology, int n_threads,
+                                 uint32_t bundles, struct qn_machine_limits *limits,
+                                 struct qn_error *err) {
     const struct qn_pool_options options = {.n_threads = n_threads, .pin = true};
     struct qn_pool *pool;
     QN_TRY(qn_pool_new(topology, &options, &pool, err));
-    const enum qn_status status = qn_machine_measure(pool, isa, limits, err);
+    const enum qn_status status = qn_machine_measure(pool, bundles, limits, err);
     qn_pool_free(pool);
     return status;
 }
@@ -197,9 +202,9 @@ enum qn_status qn_machine_figures_get(const char *folder, bool fresh,
                                       const struct qn_topology *topology,
                                       struct qn_machine_figures *figures, struct qn_error *err) {
     if (folder && !fresh && qn_machine_cache_read(folder, key, figures)) return QN_OK;
-    QN_TRY(measure_on(topology, 1, key->isa, &figures->one, err));
+    QN_TRY(measure_on(topology, 1, key->bundles, &figures->one, err));
     if (key->n_threads > 1)
-        QN_TRY(measure_on(topology, key->n_threads, key->isa, &figures->all, err));
+        QN_TRY(measure_on(topology, key->n_threads, key->bundles, &figures->all, err));
     else
         figures->all = figures->one;
     figures->measured_at = (long long)time(NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Measured limits kept between runs: a JSON file for each processor, microcode, instruction set
- * and number of threads.
+ * Measured limits kept between runs: a JSON file for each processor, microcode, choice of
+ * instruction sets and number of threads.
  */
 #ifndef QN_REPORT_MACHINE_CACHE_H
 #define QN_REPORT_MACHINE_CACHE_H
@@ -12,14 +12,15 @@
 struct qn_machine_key {
     char cpu[96];       /* model name of /proc/cpuinfo, or "unknown" */
     char microcode[32]; /* or "" */
-    enum qn_isa isa;
+    enum qn_isa isa;    /* the highest */
+    uint32_t bundles;   /* instruction sets in use */
     int n_threads;
     int n_processors; /* that may be used: a container may have fewer */
 };
 
 /* root: stands before /proc/cpuinfo. */
-void qn_machine_key_read(const char *root, enum qn_isa isa, int n_threads, int n_processors,
-                         struct qn_machine_key *key);
+void qn_machine_key_read(const char *root, const struct qn_kernels *kernels, int n_threads,
+                         int n_processors, struct qn_machine_key *key);
 
 /* $XDG_CACHE_HOME/quern, or $HOME/.cache/quern; false where neither is set (absolute paths only, as
  * the XDG specification has it). */

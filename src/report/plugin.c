@@ -47,6 +47,8 @@ static bool place(const struct quern_kernel *user, int slot, struct qn_kernels *
         table->rope[slot] = user->run.rope;
     else if (strcmp(user->op, "activation") == 0)
         table->activation[slot] = user->run.activation;
+    else if (strcmp(user->op, "add_scaled") == 0)
+        table->add_scaled[slot] = user->run.add_scaled;
     else if (strcmp(user->op, "softcap") == 0)
         table->softcap[slot] = user->run.softcap;
     else if (strcmp(user->op, "add") == 0)

@@ -87,6 +87,8 @@ union quern_kernel_run {
     void (*activation)(const float *g, const float *u, int n, float *y);
     /* "add"; variant "": y += x */
     void (*add)(const float *x, int n, float *y);
+    /* "add_scaled"; variant "": y += scale * x */
+    void (*add_scaled)(float scale, const float *x, int n, float *y);
     /* "softcap"; variant "": x <- cap * tanh(x / cap) */
     void (*softcap)(float cap, int n, float *x);
 };

@@ -70,7 +70,9 @@ static void print_words(const char *text, int left) {
     putchar('\n');
 }
 
-static void print_finding(const struct qn_finding *f, bool colours) {
+/* `before` is the finding of the line above, whose command need not be said again, or NULL. */
+static void print_finding(const struct qn_finding *f, const struct qn_finding *before,
+                          bool colours) {
     static const struct {
         const char *word, *colour;
     } verdicts[] = {[QN_VERDICT_NONE] = {"-", "2"},
@@ -83,7 +85,7 @@ static void print_finding(const struct qn_finding *f, bool colours) {
         printf("  %-4s  ", word);
     printf("%-*s ", VALUE - LABEL - 1, f->label);
     print_words(f->value, VALUE);
-    if (!f->mend[0]) return;
+    if (!f->mend[0] || (before && strcmp(before->mend, f->mend) == 0)) return;
     /* A command stays whole, to be copied; a note after four blanks goes on its own line. */
     const char *const note = strstr(f->mend, "    (");
     printf("%*s$ %.*s\n", LABEL, "", note ? (int)(note - f->mend) : (int)strlen(f->mend), f->mend);
@@ -150,7 +152,7 @@ static void print_page(const struct qn_doctor *doctor) {
             else
                 printf("%s%s\n", i > 0 ? "\n" : "", section);
         }
-        print_finding(f, colours);
+        print_finding(f, i > 0 ? f - 1 : NULL, colours);
     }
     const int n = qn_doctor_n_warnings(doctor);
     if (n == 0)
@@ -261,17 +263,18 @@ static int draw(const struct qn_doctor *doctor, const char *path) {
 /* The set named by --isa or QUERN_ISA, else the best of the machine. */
 static bool choose_isa(const struct doctor_args *args, struct qn_doctor_options *options) {
     const char *name = args->isa != NULL ? args->isa : getenv("QUERN_ISA");
-    struct qn_kernels kernels;
-    qn_kernels_select(qn_cpu_default_bundles(), &kernels);
-    options->isa = kernels.isa;
-    qn_kernels_select(qn_cpu_bundles(), &kernels);
+    enum qn_isa isa;
+    options->bundles = qn_cpu_bundles();
     if (name == NULL || *name == '\0') return true;
     options->isa_forced = true;
-    if (!qn_isa_parse(name, &options->isa)) {
+    if (!qn_isa_parse(name, &isa)) {
         out_error("unknown instruction set '%s' (see --isa in 'quern run --help')", name);
         return false;
     }
-    if (kernels.bundles >> options->isa & 1) return true;
+    struct qn_kernels kernels;
+    qn_kernels_select(options->bundles, &kernels);
+    options->bundles = qn_isa_mask(isa);
+    if (kernels.bundles >> isa & 1) return true;
     out_error("this machine or build does not have %s", name);
     return false;
 }

@@ -232,7 +232,7 @@ static bool measure_library(struct kbench *b, const struct qn_blas *blas, int n_
                             enum qn_level where) {
     const struct kbench_cases *const c = b->cases;
     struct qn_kernels best;
-    qn_kernels_select(qn_cpu_bundles(), &best);
+    qn_kernels_select(kbench_bundles(), &best);
     char name[32], isa[128];
     snprintf(name, sizeof name, "%s F32", blas->name);
     snprintf(isa, sizeof isa, "%s %s", blas->name, blas->detail);
@@ -285,7 +285,7 @@ static bool measure_threads(struct kbench *b, const struct libraries *libraries,
         if (b->cases->where[w]) done = measure_level(b, pool, (enum qn_level)w);
     if (libraries->n > 0) {
         struct qn_kernels best;
-        qn_kernels_select(qn_cpu_bundles(), &best);
+        qn_kernels_select(kbench_bundles(), &best);
         peak_of(b->ceilings, pool, best.isa, QN_PEAK_F32);
         for (int i = 0; i < QN_LEVEL_COUNT; i++) read_of(b->ceilings, pool, (enum qn_level)i);
     }

@@ -108,6 +108,13 @@ static bool take_heads(const char *text, struct kbench_cases *c) {
 
 /* ---- kernels ---- */
 
+uint32_t kbench_bundles(void) {
+    const char *const name = getenv("QUERN_ISA");
+    enum qn_isa isa;
+    const bool forced = name != NULL && qn_isa_parse(name, &isa);
+    return qn_cpu_bundles() & (forced ? qn_isa_mask(isa) : UINT32_MAX);
+}
+
 struct isa_list {
     uint32_t bundles;
     bool best; /* those that the engine would choose on this machine */
@@ -156,7 +163,7 @@ static int choose_kernels(const struct kbench_args *args, struct kbench_cases *c
     struct isa_list list = {.bundles = 0};
     if (!each_word(args->isa, take_isa, &list)) return EXIT_WRONG_USAGE;
     struct qn_kernels best;
-    qn_kernels_select(qn_cpu_bundles(), &best);
+    qn_kernels_select(kbench_bundles(), &best);
     size_t n;
     const struct qn_kernel_entry *const entries = qn_kernel_list(&n);
     c->kernels = calloc(n, sizeof *c->kernels);
