@@ -128,14 +128,16 @@ Test(safetensors_bad, headers) {
         const char *fragment;
     } cases[] = {
         /* JSON */
-        {"", 8, QN_BAD_FILE, "header, byte 0: "},
+        {"", 8, QN_BAD_FILE, "its header does not begin with {"},
+        {" {}", 0, QN_BAD_FILE, "its header does not begin with {"},
         {"{" GOOD, 8, QN_BAD_FILE, "header, byte "},
         {"{" GOOD "} x", 8, QN_BAD_FILE, "end of file expected"},
-        {"[]", 0, QN_BAD_FILE, "the header is not a JSON object"},
-        {"7", 0, QN_BAD_FILE, "header, byte "},
+        {"[]", 0, QN_BAD_FILE, "its header does not begin with {"},
+        {"7", 0, QN_BAD_FILE, "its header does not begin with {"},
         {"{" GOOD "," GOOD "}", 8, QN_BAD_FILE, "duplicate object key"},
         {"{\"a\\u0000\":{}}", 0, QN_BAD_FILE, "\\u0000"},
-        {"{" GOOD ",\"__metadata__\":3}", 8, QN_BAD_FILE, "__metadata__ is not an object"},
+        {"{" GOOD ",\"__metadata__\":3}", 8, QN_BAD_FILE, "__metadata__ is not of strings"},
+        {"{" GOOD ",\"__metadata__\":{\"a\":\"b\",\"c\":3}}", 8, QN_BAD_FILE, "is not of strings"},
         /* members */
         {"{\"x\":[]}", 0, QN_BAD_FILE, "tensor 'x': is not described by an object"},
         {"{\"x\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, QN_BAD_FILE, "no string 'dtype'"},

@@ -116,8 +116,13 @@ static const struct qn_stored_tensor *find(const struct qn_folder *folder, const
     return found ? *found : NULL;
 }
 
-/* Lists the tensors of all files; of shards (names [n_files], index) those that the index gives to
- * the file which holds them. */
+/* Of shards, a tensor is the one in the file that the index gives it to. */
+static bool is_listed(const struct qn_shard_index *index, size_t file, const char *name) {
+    const char *const found = qn_shard_index_find(index, name);
+    return found && strcmp(found, index->files[file]) == 0;
+}
+
+/* Lists the tensors of all files; index is NULL unless they are shards. */
 static enum qn_status join_files(struct qn_folder *folder, const struct qn_shard_index *index,
                                  struct qn_error *err) {
     size_t n = 0;
@@ -130,10 +135,7 @@ static enum qn_status join_files(struct qn_folder *folder, const struct qn_shard
     for (size_t f = 0; f < folder->n_files; f++)
         for (size_t i = 0; i < folder->files[f].n_tensors; i++) {
             const struct qn_stored_tensor *const stored = &folder->files[f].tensors[i];
-            if (index) {
-                const char *const file = qn_shard_index_find(index, stored->tensor.name);
-                if (!file || strcmp(file, index->files[f]) != 0) continue;
-            }
+            if (index && !is_listed(index, f, stored->tensor.name)) continue;
             folder->by_name[folder->n_stored++] = stored;
             if (stored->left_out)
                 folder->left_out[folder->n_left_out++] = stored;
