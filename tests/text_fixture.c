@@ -144,6 +144,10 @@ struct text_expected text_ids_next(struct text_ids *ids) {
     return expected;
 }
 
+struct qn_text text_ids_blob(struct text_ids *ids) {
+    return blob(&ids->at);
+}
+
 uint32_t text_ids_hash(const int32_t *ids, size_t n) {
     uint32_t hash = 0x811C9DC5;
     for (size_t i = 0; i < n; i++) {

@@ -48,6 +48,8 @@ struct text_expected {
 };
 /* The caller frees ids. */
 struct text_expected text_ids_next(struct text_ids *ids);
+/* Text that stands behind ids; points into the file. */
+struct qn_text text_ids_blob(struct text_ids *ids);
 uint32_t text_ids_hash(const int32_t *ids, size_t n);
 
 #endif

@@ -10,7 +10,8 @@ usage: tools/fixtures_folders.py                        writes the folders
                          likewise for any folder with tokenizer.json
 
 In every folder expected.ids holds, for the strings of ../strings.bin with an even number below
-800: varint count and varint ids; special tokens are parsed where the number divides by four.
+800: varint count and varint ids; special tokens are parsed where the number divides by four. Behind
+those of strings below 200 stands the text that they decode to, special tokens included.
 """
 
 import ctypes
@@ -27,7 +28,7 @@ from tokenizers import processors, trainers
 import fixtures_text as text
 
 OUT = text.OUT / "hf"
-N_EXPECTED, STRIDE = 800, 2
+N_EXPECTED, STRIDE, N_DECODED = 800, 2, 200
 N_TOKENS = 420
 
 ALPHABET = pre_tokenizers.ByteLevel.alphabet()
@@ -257,11 +258,57 @@ def t5_map():
     return t5(True)
 
 
+# ---- folders without tokenizer.json -----------------------------------------------------------
+
+
+def opt():
+    """vocab.json, merges.txt, and a BOS that tokenizer_config.json asks for."""
+    made = byte_level_bpe([pre_tokenizers.ByteLevel(add_prefix_space=False)], ["</s>", "<pad>"])
+    model = json.loads(made.to_str())["model"]
+    vocab = {**model["vocab"], "</s>": made.token_to_id("</s>")}
+    settings = {"bos_token": "</s>", "eos_token": {"content": "</s>", "lstrip": False},
+                "unk_token": "</s>", "pad_token": "<pad>", "add_bos_token": True,
+                "tokenizer_class": "GPT2Tokenizer"}
+    return template(made, ["</s>"]), {
+        "vocab.json": json.dumps(vocab, ensure_ascii=False),
+        "merges.txt": "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in model["merges"]),
+        "added_tokens.json": json.dumps({"<pad>": made.token_to_id("<pad>")}),
+        "tokenizer_config.json": json.dumps(settings)}
+
+
+def model_bpe():
+    """tokenizer.model as transformers 5 reads it for Llama."""
+    model = sentencepiece_model("bpe", vocab_size=500, user_defined_symbols=["<think>", "<|im|>"])
+    made = character_bpe(None, pre_tokenizers.Metaspace(prepend_scheme="first", split=False),
+                         llama_decoder(True), model=model,
+                         added=[AddedToken(t, normalized=False) for t in ("<think>", "<|im|>")])
+    return made, {"tokenizer.model": model, "tokenizer_config.json": json.dumps(
+        {"add_bos_token": True, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})}
+
+
+def model_unigram():
+    """Likewise for Unigram models, which have a character map of their own and drop spaces."""
+    model = sentencepiece_model("unigram", normalization_rule_name="identity",
+                                remove_extra_whitespaces=True)
+    pieces = pieces_of(model)
+    made = Tokenizer(models.Unigram([(p.piece, p.score) for p in pieces], unk_id=0,
+                                    byte_fallback=True))
+    made.add_special_tokens([AddedToken(t, normalized=False, special=True)
+                             for t in ("<unk>", "<s>", "</s>")])
+    made.normalizer = normalizers.Sequence([normalizers.Strip(left=False, right=True),
+                                            normalizers.Replace(Regex(" {2,}"), SPACE)])
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    made.decoder = llama_decoder(True)
+    return made, {"tokenizer.model": model, "tokenizer_config.json": json.dumps(
+        {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})}
+
+
 KINDS = {
     "gpt2": gpt2, "gpt-neox": gpt_neox, "llama3": llama3, "qwen2": qwen2, "olmo2": olmo2,
     "smollm3": smollm3, "starcoder2": starcoder2, "deepseek": deepseek, "falcon": falcon,
     "tiktoken": tiktoken, "behaviours": behaviours, "llama2": llama2, "mistral": mistral,
     "phi3": phi3, "gemma": gemma, "unigram": unigram_bytes, "t5": t5, "t5-map": t5_map,
+    "opt": opt, "model-bpe": model_bpe, "model-unigram": model_unigram,
 }
 TOO_LARGE = {"t5-map"}  # for the repository: the map alone has 240 KB
 
@@ -273,10 +320,15 @@ def encode(made, string, special, around=False):
     return made.encode(string.decode("utf-8", "replace"), add_special_tokens=around).ids
 
 
-def write_folder(folder, made):
+def write_folder(folder, kind):
+    """Writes the files of a kind; returns the tokenizer that they stand for."""
+    made = kind()
+    made, files = made if isinstance(made, tuple) else (
+        made, {"tokenizer.json": made.to_str(pretty=False)})
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tokenizer.json").write_text(made.to_str(pretty=False), encoding="utf-8")
-    (folder / "config.json").write_text('{"model_type": "llama"}\n')
+    for name, data in {"config.json": '{"model_type": "llama"}\n', **files}.items():
+        (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    return made
 
 
 def write_expected(folder, made, strings):
@@ -284,6 +336,8 @@ def write_expected(folder, made, strings):
     for i in range(0, N_EXPECTED, STRIDE):
         ids = encode(made, strings[i], i % (2 * STRIDE) == 0)
         data += text.varint(len(ids)) + b"".join(map(text.varint, ids))
+        if i < N_DECODED:
+            data += text.blob(made.decode(ids, skip_special_tokens=False).encode())
     (folder / "expected.ids").write_bytes(data)
 
 
@@ -359,8 +413,30 @@ def compare(name, made, quern, n, seed=7):
     return differences
 
 
+def read_strings():
+    """The strings of ../strings.bin."""
+    data, at = (text.OUT / "strings.bin").read_bytes(), 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    strings = []
+    for _ in range(varint()):
+        size = varint()
+        strings.append(data[at : at + size])
+        at += size
+    return strings
+
+
 def main():
-    strings = text.make_strings(text.N_STRINGS, 1)
     if len(sys.argv) > 3 and sys.argv[1] == "--compare-folder":
         made = Tokenizer.from_file(sys.argv[3] + "/tokenizer.json")
         n = int(sys.argv[4]) if len(sys.argv) > 4 else 10000
@@ -369,16 +445,15 @@ def main():
         n = int(sys.argv[3]) if len(sys.argv) > 3 else 10000
         total = 0
         for name in sys.argv[4:] or KINDS:
-            made = KINDS[name]()
             with tempfile.TemporaryDirectory() as folder:
-                write_folder(Path(folder), made)
+                made = write_folder(Path(folder), KINDS[name])
                 total += compare(name, made, Quern(sys.argv[2], folder), n)
         return total > 0
+    strings = read_strings()
     for name, kind in KINDS.items():
         if name in TOO_LARGE:
             continue
-        made = kind()
-        write_folder(OUT / name, made)
+        made = write_folder(OUT / name, kind)
         write_expected(OUT / name, made, strings)
     return 0
 

@@ -253,7 +253,7 @@ def scalar(rng):
 def systematic():
     """Every short form in every case, every white space beside others, runs of all lengths."""
     for short in ("s", "t", "re", "ve", "m", "ll", "d", "\u017f", "x", "r", "v", "l"):
-        for form in {short, short.upper(), short.capitalize()}:
+        for form in sorted({short, short.upper(), short.capitalize()}):
             yield f"it'{form} a'{form}b '{form}"
     for a in SPACES + NEAR_SPACES:
         yield from (f"a{a}b", f"a {a}b", f"a{a} b{a}", f"{a}{a}\n{a}!{a}1")

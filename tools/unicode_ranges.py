@@ -16,6 +16,8 @@ UTF8PROC = ctypes.CDLL("libutf8proc.so.2")
 UTF8PROC.utf8proc_category_string.restype = ctypes.c_char_p
 UTF8PROC.utf8proc_NFC.restype = ctypes.c_void_p
 UTF8PROC.utf8proc_NFC.argtypes = [ctypes.c_char_p]
+UTF8PROC.utf8proc_NFKD.restype = ctypes.c_void_p
+UTF8PROC.utf8proc_NFKD.argtypes = [ctypes.c_char_p]
 LIBC = ctypes.CDLL(None)
 LIBC.free.argtypes = [ctypes.c_void_p]
 
@@ -53,8 +55,8 @@ def isolated(splitter):
     return found
 
 
-def utf8proc_nfc(text):
-    pointer = UTF8PROC.utf8proc_NFC(text.encode())
+def utf8proc_nfc(text, form=UTF8PROC.utf8proc_NFC):
+    pointer = form(text.encode())
     result = ctypes.string_at(pointer).decode()
     LIBC.free(pointer)
     return result
@@ -75,6 +77,31 @@ def composition_differs():
         if nfc("가" + chr(c)) != utf8proc_nfc("가" + chr(c)):
             found.add(c)
     return found
+
+
+def decomposition_differs():
+    """Characters that utf8proc decomposes and the tokenizers' older tables do not."""
+    nfkd = normalizers.NFKD().normalize_str
+    return {c for c in POINTS if nfkd(chr(c)) != utf8proc_nfc(chr(c), UTF8PROC.utf8proc_NFKD)}
+
+
+def kept_marks():
+    """Marks that StripAccents leaves."""
+    strip = normalizers.StripAccents().normalize_str
+    return {c for c in matched(r"\p{M}") if strip(chr(c)) != ""}
+
+
+def once_marks():
+    strip = normalizers.StripAccents().normalize_str
+    return {c for c in set(POINTS) - matched(r"\p{M}") if strip(chr(c)) == ""}
+
+
+def lower_differs():
+    """Characters whose lower case utf8proc does not know: (character, lower case)."""
+    lower = normalizers.Lowercase().normalize_str
+    pairs = [(c, lower(chr(c))) for c in POINTS]
+    return [(c, ord(low)) for c, low in pairs
+            if len(low) == 1 and ord(low) != UTF8PROC.utf8proc_tolower(c)]
 
 
 def ranges(points):
@@ -103,9 +130,8 @@ def main():
             " * written by tools/unicode_ranges.py.\n */\n"
             "#ifndef QN_TEXT_UNICODE_RANGES_H\n#define QN_TEXT_UNICODE_RANGES_H\n\n"
             '#include "text/unicode.h"\n\n'
-            "struct class_range {\n    int32_t first, last;\n    uint16_t class;\n};\n\n"
             "/* Characters that utf8proc leaves unassigned, with their classes. */\n"
-            "static const struct class_range newer_characters[] = {\n"
+            "static const struct qn_class_range newer_characters[] = {\n"
         )
         newer = []
         for name, regex, categories in CLASSES:
@@ -132,6 +158,26 @@ def main():
         table(file, "nfc_barriers", composition_differs(),
               "Characters that the tokenizers' NFC (Unicode 9) neither moves nor composes, while\n"
               "   utf8proc does; and U+11A7, which utf8proc 2.8 swallows.")
+        table(file, "compatibility_barriers", decomposition_differs(),
+              "Characters that utf8proc decomposes for NFKC and NFKD, the tokenizers do not.")
+        table(file, "kept_marks", kept_marks(), "Marks that StripAccents leaves.")
+        table(file, "once_marks", once_marks(), "What StripAccents still calls marks.")
+        file.write("\n/* Lower cases that utf8proc does not know. */\n"
+                   "static const int32_t newer_lower[][2] = {\n")
+        for c, low in lower_differs():
+            file.write(f"    {{0x{c:04X}, 0x{low:04X}}},\n")
+        file.write("};\n")
+        # Python 3.11 and PCRE2 10.42 both have Unicode 14.
+        assert unicodedata.unidata_version == "14.0.0"
+        file.write("\n/* Characters that PCRE2 10.42 leaves unassigned, with their classes. */\n"
+                   "static const struct qn_class_range after_pcre2[] = {\n")
+        later = []
+        for name, regex, _ in CLASSES:
+            later += [(first, last, name) for first, last in
+                      ranges({c for c in matched(regex) if unicodedata.category(chr(c)) == "Cn"})]
+        for first, last, name in sorted(later):
+            file.write(f"    {{0x{first:04X}, 0x{last:04X}, {name}}},\n")
+        file.write("};\n")
         file.write("\n#endif\n")
 
 

@@ -26,9 +26,9 @@ static enum qn_status strip_accents(const char *text, size_t size, struct qn_byt
                                     struct qn_error *err) {
     size_t length;
     for (size_t at = 0; at < size; at += length) {
-        if ((qn_unicode_class_at(text + at, &length) & QN_CHAR_MARK) == 0) {
-            QN_TRY(qn_bytes_append(out, text + at, length, err));
-        }
+        const int32_t codepoint = qn_utf8_read(text + at, &length);
+        if (codepoint >= 0x80 && qn_unicode_is_accent(codepoint)) continue;
+        QN_TRY(qn_bytes_append(out, text + at, length, err));
     }
     return QN_OK;
 }

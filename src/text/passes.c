@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "text/charsmap.h"
 
 static enum qn_status copy_texts(struct qn_pass *pass, struct qn_error *err) {
     struct qn_text *const texts[] = {&pass->step.pattern, &pass->step.content};
@@ -37,6 +38,7 @@ static enum qn_status make_pass(struct qn_pass *pass, struct qn_error *err) {
             (struct qn_cut){.next = qn_cut_runs, .members = step->class, .max_run = runs ? 0 : 1};
         pass->cut = &pass->own;
     }
+    if (step->kind == QN_TEXT_CHARSMAP) return qn_charsmap_check(step->content, err);
     if (!step->regex) return QN_OK;
     if (step->kind == QN_TEXT_SPLIT && is_isolated(step)) {
         pass->cut = qn_cut_find(step->pattern, step->behavior == QN_BEHAVIOR_REMOVED);

@@ -4,6 +4,7 @@
  */
 #include "text/regex.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +22,9 @@ enum { PATTERN_MAX = 1 << 16 }; /* real ones have up to some 2 KB */
 
 /* ---- translation --------------------------------------------------------------------------- */
 
-/* PCRE2's own \s has U+180E and its \w lacks marks, so classes are spelled out. */
-#define WORD_MEMBERS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+/* PCRE2's own \s has U+180E and its \w lacks marks, so classes are spelled out. Oniguruma's words
+ * have the superscripts and fractions of Latin-1, but no others. */
+#define WORD_MEMBERS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
 #define WORD         "[" WORD_MEMBERS "]"
 #define SPACE        "\\p{White_Space}"
 #define NOT_SPACE    "\\P{White_Space}"
@@ -43,7 +45,18 @@ static const struct escape {
     {'H', NULL, "[^0-9a-fA-F]"},
 };
 /* Letters whose escapes mean the same in both. */
-static const char same_escapes[] = "pPxtnrfaeAzZvRX";
+static const char same_escapes[] = "xtnrfaeAzZvRX";
+
+/* Properties of which PCRE2's tables lack the youngest characters, and our classes for those. */
+static const struct property {
+    const char *name;
+    unsigned class;
+} properties[] = {
+    {"L", QN_CHAR_LETTER}, {"Alphabetic", QN_CHAR_LETTER}, {"Lu", QN_CHAR_UPPER},
+    {"Ll", QN_CHAR_LOWER}, {"Lo", QN_CHAR_UNCASED},        {"M", QN_CHAR_MARK},
+    {"N", QN_CHAR_NUMBER}, {"Nd", QN_CHAR_NUMBER},         {"P", QN_CHAR_PUNCTUATION},
+    {"S", QN_CHAR_SYMBOL},
+};
 
 struct translation {
     const char *at, *end;
@@ -67,6 +80,64 @@ static bool is_one_of(char c, const char *set) {
     return c != '\0' && strchr(set, c) != NULL;
 }
 
+static enum qn_status put_younger(struct translation *t, unsigned class, struct qn_error *err) {
+    size_t n;
+    const struct qn_class_range *ranges = qn_unicode_after_pcre2(&n);
+    for (size_t i = 0; i < n; i++) {
+        if ((ranges[i].class & class) == 0) continue;
+        char text[32];
+        const int size = snprintf(text, sizeof text, "\\x{%X}-\\x{%X}", (unsigned)ranges[i].first,
+                                  (unsigned)ranges[i].last);
+        QN_TRY(put(t, text, (size_t)size, err));
+    }
+    return QN_OK;
+}
+
+static unsigned class_of(struct qn_text name) {
+    for (size_t i = 0; i < sizeof properties / sizeof *properties; i++) {
+        if (strlen(properties[i].name) == name.size &&
+            memcmp(properties[i].name, name.data, name.size) == 0) {
+            return properties[i].class;
+        }
+    }
+    return 0;
+}
+
+/* \p{Name} and \P{Name}, at the letter p. A negated one within a class stays as it is. */
+static enum qn_status translate_property(struct translation *t, struct qn_error *err) {
+    const bool negated = *t->at == 'P';
+    const char *name = t->at + 1;
+    const char *close =
+        name < t->end && *name == '{' ? memchr(name, '}', (size_t)(t->end - name)) : NULL;
+    if (close == NULL) return refuse("\\p without a name in braces", err);
+    const struct qn_text text = {name + 1, (size_t)(close - name - 1)};
+    const unsigned class = t->inside && negated ? 0 : class_of(text);
+    t->at = close + 1;
+    if (class == 0) {
+        QN_TRY(put(t, "\\", 1, err));
+        return put(t, name - 1, (size_t)(close + 2 - name), err);
+    }
+    if (!t->inside) QN_TRY(put(t, negated ? "[^" : "[", negated ? 2 : 1, err));
+    QN_TRY(put(t, "\\p", 2, err));
+    QN_TRY(put(t, name, (size_t)(close + 1 - name), err));
+    QN_TRY(put_younger(t, class, err));
+    return t->inside ? QN_OK : put(t, "]", 1, err);
+}
+
+static enum qn_status translate(struct translation *t, struct qn_error *err);
+
+/* Translates what an escape stands for, which has no such escapes itself. */
+static enum qn_status put_translated(struct translation *t, const char *text,
+                                     struct qn_error *err) {
+    const struct translation outer = *t;
+    t->at = text;
+    t->end = text + strlen(text);
+    const enum qn_status status = translate(t, err);
+    t->at = outer.at;
+    t->end = outer.end;
+    return status;
+}
+
 /* t->at stands behind the backslash. */
 static enum qn_status translate_escape(struct translation *t, struct qn_error *err) {
     if (t->at == t->end) return refuse("a backslash at its end", err);
@@ -76,8 +147,9 @@ static enum qn_status translate_escape(struct translation *t, struct qn_error *e
         const char *text = t->inside ? escapes[i].inside : escapes[i].outside;
         if (text == NULL) return refuse("a negated escape in a character class", err);
         t->at++;
-        return put(t, text, strlen(text), err);
+        return put_translated(t, text, err);
     }
+    if (c == 'p' || c == 'P') return translate_property(t, err);
     if (c == 'u' && t->end - t->at >= 5) { /* \uHHHH */
         QN_TRY(put(t, "\\x{", 3, err));
         QN_TRY(put(t, t->at + 1, 4, err));

@@ -2,8 +2,7 @@
  *
  * Regular expressions of vocabularies' own, over PCRE2. They are written for Oniguruma, which
  * Hugging Face's tokenizers use, so they are translated first; what means something else in PCRE2
- * and cannot be translated is refused. Characters assigned after Unicode 14 have no properties
- * here.
+ * and cannot be translated is refused.
  */
 #ifndef QN_TEXT_REGEX_H
 #define QN_TEXT_REGEX_H

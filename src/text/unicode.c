@@ -85,7 +85,7 @@ bool qn_unicode_in(const struct qn_range *ranges, size_t n, int32_t codepoint) {
     return low < n && codepoint >= ranges[low].first;
 }
 
-static const struct class_range *newer_character(int32_t codepoint) {
+static const struct qn_class_range *newer_character(int32_t codepoint) {
     size_t low = 0, high = LENGTH(newer_characters);
     while (low < high) {
         const size_t middle = (low + high) / 2;
@@ -106,7 +106,7 @@ unsigned qn_unicode_class(int32_t codepoint) {
     if (class & QN_CHAR_LETTER) return class;
     if (codepoint == 0x85) return QN_CHAR_SPACE; /* the one control character beyond ASCII */
     if (category == UTF8PROC_CATEGORY_CN) {
-        const struct class_range *newer = newer_character(codepoint);
+        const struct qn_class_range *newer = newer_character(codepoint);
         if (newer != NULL) class = newer->class;
         if (class & QN_CHAR_NUMBER) class |= QN_CHAR_DIGIT;
         if (qn_unicode_in(newer_digits, LENGTH(newer_digits), codepoint)) class |= QN_CHAR_DIGIT;
@@ -182,7 +182,11 @@ static bool points_reserve(struct points *points, size_t more) {
     return true;
 }
 
-static bool is_barrier(int32_t codepoint) {
+static bool is_barrier(const struct form *form, int32_t codepoint) {
+    if ((form->options & UTF8PROC_COMPAT) != 0 &&
+        qn_unicode_in(compatibility_barriers, LENGTH(compatibility_barriers), codepoint)) {
+        return true;
+    }
     return qn_unicode_in(nfc_barriers, LENGTH(nfc_barriers), codepoint) ||
            newer_character(codepoint) != NULL;
 }
@@ -268,7 +272,7 @@ static enum qn_status normalize(const struct form *form, const char *text, size_
             }
         }
         const int32_t codepoint = qn_utf8_read(text + at, &length);
-        if (codepoint >= FIRST_COMPOSING && is_barrier(codepoint)) {
+        if (codepoint >= FIRST_COMPOSING && is_barrier(form, codepoint)) {
             QN_TRY(flush(form, points, out, err));
             QN_TRY(qn_bytes_append(out, text + at, length, err));
             continue;
@@ -319,19 +323,40 @@ bool qn_unicode_is_word(int32_t codepoint) {
            qn_unicode_in(others, LENGTH(others), codepoint);
 }
 
+bool qn_unicode_is_accent(int32_t codepoint) {
+    return (qn_unicode_class(codepoint) & QN_CHAR_MARK) != 0
+               ? !qn_unicode_in(kept_marks, LENGTH(kept_marks), codepoint)
+               : qn_unicode_in(once_marks, LENGTH(once_marks), codepoint);
+}
+
+const struct qn_class_range *qn_unicode_after_pcre2(size_t *n) {
+    *n = LENGTH(after_pcre2);
+    return after_pcre2;
+}
+
 size_t qn_unicode_lower(int32_t codepoint, int32_t *out) {
     out[0] = utf8proc_tolower(codepoint);
+    for (size_t i = 0; codepoint >= newer_lower[0][0] && i < LENGTH(newer_lower); i++) {
+        if (newer_lower[i][0] == codepoint) out[0] = newer_lower[i][1];
+    }
     if (codepoint != 0x130) return 1; /* the one whose lower case is two characters */
     out[0] = 'i';
     out[1] = 0x307;
     return 2;
 }
 
+/* A character that utf8proc knows to break alike: marks that are new to it are marks. */
+static int32_t breaks_like(int32_t codepoint) {
+    if (utf8proc_category(codepoint) != UTF8PROC_CATEGORY_CN) return codepoint;
+    const struct qn_class_range *newer = newer_character(codepoint);
+    return newer != NULL && (newer->class & QN_CHAR_MARK) != 0 ? 0x300 : codepoint;
+}
+
 size_t qn_unicode_grapheme_end(const char *text, size_t at, size_t size) {
     size_t length;
-    int32_t state = 0, last = qn_utf8_read(text + at, &length);
+    int32_t state = 0, last = breaks_like(qn_utf8_read(text + at, &length));
     for (at += length; at < size; at += length) {
-        const int32_t next = qn_utf8_read(text + at, &length);
+        const int32_t next = breaks_like(qn_utf8_read(text + at, &length));
         if (utf8proc_grapheme_break_stateful(last, next, &state)) break;
         last = next;
     }

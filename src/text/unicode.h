@@ -72,6 +72,14 @@ enum qn_status qn_unicode_normalize(enum qn_form form, const char *text, size_t 
 
 /* Letters, marks, decimal digits, connectors, joiners: \w of Rust's regular expressions. */
 bool qn_unicode_is_word(int32_t codepoint);
+/* Marks that StripAccents drops; codepoint >= 0x80. */
+bool qn_unicode_is_accent(int32_t codepoint);
+/* Inclusive ranges of characters that are younger than PCRE2's tables, with their class bits. */
+struct qn_class_range {
+    int32_t first, last;
+    uint16_t class;
+};
+const struct qn_class_range *qn_unicode_after_pcre2(size_t *n);
 /* Writes the lower case of a character into out[2]; returns how many characters it has. */
 size_t qn_unicode_lower(int32_t codepoint, int32_t *out);
 /* Where the grapheme cluster at text[at], at < size, ends. */

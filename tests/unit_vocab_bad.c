@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Tokenizer files that lie: each gives one sentence that names what is wrong, and none does harm.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "models/vocab_hf.h"
+
+static char folder[64];
+
+static void make_folder(void) {
+    strcpy(folder, "/tmp/quern_vocab_XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+}
+
+static void path_of(const char *name, char path[128]) {
+    snprintf(path, 128, "%s/%s", folder, name);
+}
+
+static void write_file(const char *name, const void *data, size_t size) {
+    char path[128];
+    path_of(name, path);
+    FILE *file = fopen(path, "wb");
+    cr_assert_not_null(file);
+    cr_assert_eq(fwrite(data, 1, size, file), size);
+    fclose(file);
+}
+
+static void remove_folder(void) {
+    static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt",
+                                        "tokenizer.model", "tokenizer_config.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[128];
+        path_of(names[i], path);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
+static void expect_refusal(enum qn_status expected, const char *sentence) {
+    struct qn_tokenizer *tokenizer = NULL;
+    struct qn_error err = {0};
+    const enum qn_status status = qn_vocab_hf_read(folder, NULL, &tokenizer, &err);
+    cr_expect_eq(status, expected, "status %d with \"%s\", expected \"%s\"", (int)status,
+                 err.message, sentence);
+    cr_expect(strstr(err.message, sentence) != NULL, "\"%s\" does not say \"%s\"", err.message,
+              sentence);
+    cr_expect_null(tokenizer);
+    qn_tokenizer_free(tokenizer);
+}
+
+TestSuite(vocab_bad, .init = make_folder, .fini = remove_folder);
+
+/* ---- tokenizer.json ------------------------------------------------------------------------- */
+
+/* Members of a tokenizer.json that works; each test replaces one. */
+#define VOCAB   "{\"a\":0,\"b\":1,\"ab\":2,\"<0x41>\":3,\"<s>\":4}"
+#define MODEL   "{\"type\":\"BPE\",\"vocab\":" VOCAB ",\"merges\":[\"a b\"]}"
+#define DECODER "{\"type\":\"ByteLevel\"}"
+#define LEVEL   "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}"
+
+struct parts {
+    const char *model, *added, *normalizer, *splitter, *processor, *decoder;
+};
+
+static void write_json(struct parts parts) {
+    char *text = NULL;
+    const char *const model = parts.model ? parts.model : MODEL;
+    const char *const nothing = "null";
+    const int size = asprintf(
+        &text,
+        "{\"model\":%s,\"added_tokens\":%s,\"normalizer\":%s,\"pre_tokenizer\":%s,"
+        "\"post_processor\":%s,\"decoder\":%s}",
+        model, parts.added ? parts.added : "[]", parts.normalizer ? parts.normalizer : nothing,
+        parts.splitter ? parts.splitter : LEVEL, parts.processor ? parts.processor : nothing,
+        parts.decoder ? parts.decoder : DECODER);
+    cr_assert_gt(size, 0);
+    write_file("tokenizer.json", text, (size_t)size);
+    free(text);
+}
+
+Test(vocab_bad, json_that_works_is_read) {
+    write_json((struct parts){0});
+    struct qn_tokenizer *tokenizer = NULL;
+    struct qn_error err = {0};
+    cr_assert_eq(qn_vocab_hf_read(folder, NULL, &tokenizer, &err), QN_OK, "%s", err.message);
+    struct qn_ids ids = {0};
+    cr_assert_eq(qn_tokenizer_encode(tokenizer, "aab", 3, 0, &ids, NULL), QN_OK);
+    cr_expect(ids.n == 2 && ids.data[0] == 0 && ids.data[1] == 2);
+    qn_ids_free(&ids);
+    qn_tokenizer_free(tokenizer);
+}
+
+#define BPE(vocab, merges) "{\"type\":\"BPE\",\"vocab\":" vocab ",\"merges\":" merges "}"
+
+static const struct bad_json {
+    struct parts parts;
+    enum qn_status status;
+    const char *sentence;
+} bad_json[] = {
+    {{.model = "[]"}, QN_BAD_FILE, "model is not an object"},
+    {{.model = "{\"type\":\"WordPiece\",\"vocab\":{}}"}, QN_UNSUPPORTED, "model 'WordPiece'"},
+    {{.model = BPE("[]", "[]")}, QN_BAD_FILE, "model.vocab is not an object"},
+    {{.model = BPE("{\"a\":\"b\"}", "[]")}, QN_BAD_FILE, "no integer"},
+    {{.model = BPE("{\"a\":-1}", "[]")}, QN_BAD_FILE, "has id -1"},
+    {{.model = BPE("{\"a\":4000000}", "[]")}, QN_BAD_FILE, "has id 4000000"},
+    {{.model = BPE("{\"a\":1e99}", "[]")}, QN_BAD_FILE, "no integer"},
+    {{.model = BPE("{\"a\":99999999999999999999}", "[]")}, QN_BAD_FILE, "tokenizer.json"},
+    {{.model = BPE("{\"a\":0,\"b\":0}", "[]")}, QN_BAD_FILE, "both have id 0"},
+    {{.model = BPE("{\"a\":0,\"a\":1}", "[]")}, QN_BAD_FILE, "duplicate"},
+    {{.model = BPE("{}", "[]")}, QN_BAD_FILE, "0 tokens"},
+    {{.model = BPE("{\"a\":0}", "{}")}, QN_BAD_FILE, "model.merges is not an array"},
+    {{.model = BPE("{\"a\":0}", "[\"a\"]")}, QN_BAD_FILE, "expected two tokens"},
+    {{.model = BPE("{\"a\":0}", "[\"a a a\"]")}, QN_BAD_FILE, "expected two tokens"},
+    {{.model = BPE("{\"a\":0}", "[[\"a\"]]")}, QN_BAD_FILE, "expected two tokens"},
+    {{.model = BPE("{\"a\":0}", "[7]")}, QN_BAD_FILE, "expected two tokens"},
+    {{.model = BPE("{\"a\":0}", "[[\"a\",\"a\"]]")}, QN_BAD_FILE, "does not exist"},
+    {{.model = BPE("{\"a\":0,\"aa\":1}", "[[\"a\",\"c\"]]")}, QN_BAD_FILE, "does not exist"},
+    {{.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.5}"},
+     QN_UNSUPPORTED,
+     "dropout"},
+    {{.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"?\"}"},
+     QN_BAD_FILE,
+     "unk_token"},
+    {{.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_suffix\":\"_\"}"},
+     QN_UNSUPPORTED,
+     "end_of_word_suffix"},
+    {{.model = "{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}"}, QN_BAD_FILE, "model.vocab[0]"},
+    {{.model = "{\"type\":\"Unigram\",\"vocab\":[[\"a\",0]],\"unk_id\":1}"}, QN_BAD_FILE, "unk_id"},
+    {{.added = "{}"}, QN_BAD_FILE, "added_tokens"},
+    {{.added = "[{}]"}, QN_BAD_FILE, "no id"},
+    {{.added = "[{\"id\":9}]"}, QN_BAD_FILE, "no content"},
+    {{.added = "[{\"id\":1,\"content\":\"x\"}]"}, QN_BAD_FILE, "both have id 1"},
+    {{.added = "[{\"id\":9,\"content\":\"x\",\"special\":3}]"}, QN_BAD_FILE, "special"},
+    {{.normalizer = "{}"}, QN_BAD_FILE, "normalizer has no type"},
+    {{.normalizer = "{\"type\":\"Nmt\"}"}, QN_UNSUPPORTED, "normalizer 'Nmt'"},
+    {{.normalizer = "{\"type\":\"Sequence\"}"}, QN_BAD_FILE, "list of normalizers"},
+    {{.normalizer = "{\"type\":\"Replace\",\"content\":\"\"}"}, QN_BAD_FILE, "pattern"},
+    {{.normalizer = "{\"type\":\"Prepend\"}"}, QN_BAD_FILE, "'prepend'"},
+    {{.normalizer = "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"!\"}"},
+     QN_BAD_FILE,
+     "base64"},
+    {{.normalizer = "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAA\"}"},
+     QN_BAD_FILE,
+     "character map"},
+    {{.splitter = "{\"type\":\"UnicodeScripts\"}"}, QN_UNSUPPORTED, "'UnicodeScripts'"},
+    {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"}}"},
+     QN_UNSUPPORTED,
+     "cannot be compiled"},
+    {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a&&b]\"}}"},
+     QN_UNSUPPORTED,
+     "intersection"},
+    {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\\"}}"},
+     QN_UNSUPPORTED,
+     "backslash"},
+    {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"x\"}"},
+     QN_UNSUPPORTED,
+     "behavior 'x'"},
+    {{.splitter = "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"x\"}"},
+     QN_UNSUPPORTED,
+     "prepend_scheme 'x'"},
+    {{.processor = "{\"type\":\"X\"}"}, QN_UNSUPPORTED, "post_processor 'X'"},
+    {{.processor = "{\"type\":\"TemplateProcessing\",\"single\":[]}"}, QN_BAD_FILE, "no place"},
+    {{.processor =
+          "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}],"
+          "\"special_tokens\":{\"x\":{\"ids\":[77]}}}"},
+     QN_BAD_FILE,
+     "no token's"},
+    {{.processor =
+          "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}]}"},
+     QN_BAD_FILE,
+     "without ids"},
+    {{.decoder = "null"}, QN_UNSUPPORTED, "no decoder"},
+    {{.decoder = "{\"type\":\"WordPiece\"}"}, QN_UNSUPPORTED, "decoder 'WordPiece'"},
+    {{.decoder = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"bb\"}"},
+     QN_UNSUPPORTED,
+     "longer"},
+};
+
+Test(vocab_bad, json_that_lies_is_refused) {
+    for (size_t i = 0; i < sizeof bad_json / sizeof *bad_json; i++) {
+        write_json(bad_json[i].parts);
+        expect_refusal(bad_json[i].status, bad_json[i].sentence);
+    }
+    write_file("tokenizer.json", "{", 1);
+    expect_refusal(QN_BAD_FILE, "tokenizer.json");
+    write_file("tokenizer.json", "[]", 2);
+    expect_refusal(QN_BAD_FILE, "expected a JSON object");
+}
+
+/* Sequences within sequences. */
+Test(vocab_bad, json_that_nests_deeply_is_refused) {
+    enum { DEPTH = 500 };
+    char *text = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+    for (int i = 0; i < DEPTH; i++) fputs("{\"type\":\"Sequence\",\"normalizers\":[", stream);
+    fputs("{\"type\":\"NFC\"}", stream);
+    for (int i = 0; i < DEPTH; i++) fputs("]}", stream);
+    fclose(stream);
+    write_json((struct parts){.normalizer = text});
+    free(text);
+    expect_refusal(QN_BAD_FILE, "Sequence");
+}
+
+/* A pattern that would take for ever ends with a sentence. */
+Test(vocab_bad, pattern_without_end_is_stopped, .timeout = 60) {
+    write_json((struct parts){
+        .splitter =
+            "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+)+$\"},\"behavior\":\"Isolated\"}",
+        .model = BPE("{\"a\":0,\"b\":1}", "[]")});
+    struct qn_tokenizer *tokenizer = NULL;
+    struct qn_error err = {0};
+    cr_assert_eq(qn_vocab_hf_read(folder, NULL, &tokenizer, &err), QN_OK, "%s", err.message);
+    char text[4096];
+    memset(text, 'a', sizeof text - 1);
+    text[sizeof text - 1] = 'b';
+    struct qn_ids ids = {0};
+    cr_expect_eq(qn_tokenizer_encode(tokenizer, text, sizeof text, 0, &ids, &err), QN_UNSUPPORTED);
+    cr_expect(strstr(err.message, "takes too long") != NULL, "%s", err.message);
+    qn_ids_free(&ids);
+    qn_tokenizer_free(tokenizer);
+}
+
+/* ---- vocab.json and merges.txt -------------------------------------------------------------- */
+
+static void write_merges(const char *vocab, const char *merges) {
+    write_file("vocab.json", vocab, strlen(vocab));
+    write_file("merges.txt", merges, strlen(merges));
+}
+
+Test(vocab_bad, merges_that_lie_are_refused) {
+    write_merges("{\"a\":\"0\"}", "a a\n");
+    expect_refusal(QN_BAD_FILE, "no integer");
+    write_merges("{\"a\":0}", "aa\n");
+    expect_refusal(QN_BAD_FILE, "the line \"aa\" is no merge");
+    write_merges("{\"a\":0}", "a a a\n");
+    expect_refusal(QN_BAD_FILE, "is no merge");
+    write_merges("{\"a\":0}", "#version: 0.2\na a");
+    expect_refusal(QN_BAD_FILE, "does not exist");
+    char path[128];
+    path_of("merges.txt", path);
+    unlink(path);
+    expect_refusal(QN_NOT_FOUND, "merges.txt");
+    static const char settings[] = "{\"tokenizer_class\":\"MarianTokenizer\"}";
+    write_merges("{\"a\":0,\"aa\":1}", "a a");
+    write_file("tokenizer_config.json", settings, sizeof settings - 1);
+    expect_refusal(QN_UNSUPPORTED, "'MarianTokenizer'");
+}
+
+Test(vocab_bad, folder_without_tokenizer_is_refused) {
+    expect_refusal(QN_NOT_FOUND, "holds no tokenizer.json");
+}
+
+/* ---- tokenizer.model ------------------------------------------------------------------------ */
+
+static char *read_model(size_t *size) {
+    FILE *file = fopen(TEST_DATA "/text/hf/model-bpe/tokenizer.model", "rb");
+    cr_assert_not_null(file);
+    char *data = malloc(1 << 20);
+    *size = fread(data, 1, 1 << 20, file);
+    fclose(file);
+    return data;
+}
+
+/* Reads what is there and, if it is taken for a tokenizer, uses it. */
+static bool try_folder(void) {
+    struct qn_tokenizer *tokenizer = NULL;
+    struct qn_error err = {0};
+    const enum qn_status status = qn_vocab_hf_read(folder, NULL, &tokenizer, &err);
+    if (status != QN_OK) {
+        cr_expect_null(tokenizer);
+        cr_expect_neq(err.message[0], '\0');
+        return false;
+    }
+    struct qn_ids ids = {0};
+    static const char text[] = "The cat <s> \xC3\xA9 \xF0\x9F\x98\x80 aaaa  42\n\n<think>";
+    (void)qn_tokenizer_encode(tokenizer, text, sizeof text - 1, QN_ENCODE_SPECIAL, &ids, &err);
+    for (size_t i = 0; i < ids.n; i++) {
+        cr_assert_lt((uint32_t)ids.data[i], qn_tokenizer_n_tokens(tokenizer));
+        (void)qn_tokenizer_piece(tokenizer, ids.data[i], true);
+    }
+    qn_ids_free(&ids);
+    qn_tokenizer_free(tokenizer);
+    return true;
+}
+
+static uint32_t random_next(uint32_t *state) {
+    *state = *state * 1664525 + 1013904223;
+    return *state >> 8;
+}
+
+Test(vocab_bad, models_cut_short_or_spoilt_do_no_harm, .timeout = 120) {
+    size_t size;
+    char *const data = read_model(&size);
+    uint32_t state = 1;
+    size_t n_read = 0;
+    for (int round = 0; round < 400; round++) {
+        write_file("tokenizer.model", data, 1 + random_next(&state) % size);
+        n_read += try_folder();
+    }
+    cr_expect_lt(n_read, 100, "%zu of 400 cut models were read", n_read);
+    char *const spoilt = malloc(size);
+    for (int round = 0; round < 400; round++) {
+        memcpy(spoilt, data, size);
+        for (uint32_t k = 0; k <= random_next(&state) % 8; k++)
+            spoilt[random_next(&state) % size] = (char)random_next(&state);
+        write_file("tokenizer.model", spoilt, size);
+        try_folder();
+    }
+    free(spoilt);
+    free(data);
+    static const char varint[] = "\x0A\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01";
+    write_file("tokenizer.model", varint, sizeof varint - 1);
+    expect_refusal(QN_BAD_FILE, "no SentencePiece model");
+}
+
+/* ---- spoilt at random ----------------------------------------------------------------------- */
+
+Test(vocab_bad, spoilt_json_does_no_harm, .timeout = 240) {
+    static const char *const kinds[] = {"gemma", "behaviours", "unigram", "t5", "phi3"};
+    uint32_t state = 3;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/text/hf/%s/tokenizer.json", TEST_DATA, kinds[k]);
+        FILE *file = fopen(path, "rb");
+        cr_assert_not_null(file);
+        char *const data = malloc(1 << 20), *const spoilt = malloc(1 << 20);
+        const size_t size = fread(data, 1, 1 << 20, file);
+        fclose(file);
+        size_t n_read = 0;
+        for (int round = 0; round < 100; round++) {
+            memcpy(spoilt, data, size);
+            for (uint32_t n = 0; n <= random_next(&state) % 3; n++) {
+                /* Printable, so that much of it stays JSON; near the start stands what is not
+                 * vocabulary. */
+                const size_t range = random_next(&state) % 2 ? size : size < 3000 ? size : 3000;
+                spoilt[random_next(&state) % range] = (char)(32 + random_next(&state) % 95);
+            }
+            write_file("tokenizer.json", spoilt, size);
+            n_read += try_folder();
+        }
+        cr_expect_gt(n_read, 0, "%s: %zu of 100 were read", kinds[k], n_read);
+        free(data);
+        free(spoilt);
+    }
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Tokenizers of Hugging Face folders: the ids and the text that Hugging Face's libraries give, for
+ * every kind of folder; and what stands beside the vocabulary.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/vocab_hf.h"
+#include "text_fixture.h"
+
+static struct qn_tokenizer *read_folder(const char *folder, const json_t *config) {
+    struct qn_tokenizer *tokenizer;
+    struct qn_error err = {0};
+    cr_assert_eq(qn_vocab_hf_read(folder, config, &tokenizer, &err), QN_OK, "%s", err.message);
+    return tokenizer;
+}
+
+static char *decode(const struct qn_tokenizer *tokenizer, const struct qn_ids *ids, size_t *size) {
+    char *text = NULL, part[4096];
+    FILE *stream = open_memstream(&text, size);
+    struct qn_decoder decoder = {0};
+    for (size_t i = 0; i <= ids->n; i++) {
+        const size_t n =
+            i < ids->n ? qn_decoder_next(&decoder, tokenizer, ids->data[i], true, part, sizeof part)
+                       : qn_decoder_finish(&decoder, part, sizeof part);
+        fwrite(part, 1, n, stream);
+    }
+    fclose(stream);
+    return text;
+}
+
+/* Of bytes that make no character, their decoder may make more than one U+FFFD. */
+static bool same_text(const struct qn_tokenizer *tokenizer, const struct qn_ids *ids,
+                      struct qn_text expected) {
+    if (memmem(expected.data, expected.size, "\xEF\xBF\xBD", 3) != NULL) return true;
+    size_t size;
+    char *text = decode(tokenizer, ids, &size);
+    const bool same = size == expected.size && memcmp(text, expected.data, size) == 0;
+    if (!same) fprintf(stderr, "\"%s\" for \"%.*s\"\n", text, (int)expected.size, expected.data);
+    free(text);
+    return same;
+}
+
+enum { N_EXPECTED = 800, STRIDE = 2, N_DECODED = 200 }; /* as in tools/fixtures_folders.py */
+
+static void check_kind(const char *kind) {
+    char folder[512], file[64];
+    snprintf(folder, sizeof folder, "%s/text/hf/%s", TEST_DATA, kind);
+    snprintf(file, sizeof file, "hf/%s/expected", kind);
+    struct qn_tokenizer *tokenizer = read_folder(folder, NULL);
+    struct text_strings strings;
+    text_strings_read(TEST_DATA, &strings);
+    struct text_ids golden;
+    text_ids_open(TEST_DATA, file, &golden);
+    size_t n_wrong = 0, n_wrong_text = 0;
+    for (size_t i = 0; i < N_EXPECTED; i += STRIDE) {
+        const struct text_expected expected = text_ids_next(&golden);
+        struct qn_ids ids = {0};
+        struct qn_error err = {0};
+        const struct qn_text s = strings.strings[i];
+        cr_assert_eq(qn_tokenizer_encode(tokenizer, s.data, s.size,
+                                         i % (2 * STRIDE) == 0 ? QN_ENCODE_SPECIAL : 0, &ids, &err),
+                     QN_OK, "%s", err.message);
+        n_wrong += ids.n != expected.n ||
+                   (ids.n > 0 && memcmp(ids.data, expected.ids, ids.n * sizeof *ids.data) != 0);
+        if (i < N_DECODED) n_wrong_text += !same_text(tokenizer, &ids, text_ids_blob(&golden));
+        free(expected.ids);
+        qn_ids_free(&ids);
+    }
+    cr_expect_eq(n_wrong, 0, "%s: the ids of %zu strings differ", kind, n_wrong);
+    cr_expect_eq(n_wrong_text, 0, "%s: %zu texts differ", kind, n_wrong_text);
+    text_ids_close(&golden);
+    text_strings_free(&strings);
+    qn_tokenizer_free(tokenizer);
+}
+
+#define KIND(name, folder)                                                                         \
+    Test(vocab_hf, name) {                                                                         \
+        check_kind(folder);                                                                        \
+    }
+KIND(gpt2, "gpt2")
+KIND(gpt_neox, "gpt-neox")
+KIND(llama3, "llama3")
+KIND(qwen2, "qwen2")
+KIND(olmo2, "olmo2")
+KIND(smollm3, "smollm3")
+KIND(starcoder2, "starcoder2")
+KIND(deepseek, "deepseek")
+KIND(falcon, "falcon")
+KIND(tiktoken, "tiktoken")
+KIND(behaviours, "behaviours")
+KIND(llama2, "llama2")
+KIND(mistral, "mistral")
+KIND(phi3, "phi3")
+KIND(gemma, "gemma")
+KIND(unigram, "unigram")
+KIND(t5, "t5")
+KIND(vocab_and_merges, "opt")
+KIND(sentencepiece_bpe, "model-bpe")
+KIND(sentencepiece_unigram, "model-unigram")
+
+/* ---- what stands beside a vocabulary -------------------------------------------------------- */
+
+static void expect_around(const char *kind, const char *first, const char *last) {
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s/text/hf/%s", TEST_DATA, kind);
+    struct qn_tokenizer *tokenizer = read_folder(folder, NULL);
+    struct qn_ids ids = {0};
+    cr_assert_eq(qn_tokenizer_encode(tokenizer, "a", 1, QN_ENCODE_BOS, &ids, NULL), QN_OK);
+    cr_assert_gt(ids.n, 0);
+    const struct qn_vocab *vocab = qn_tokenizer_vocab(tokenizer);
+    const struct qn_text begin = vocab->tokens[ids.data[0]],
+                         end = vocab->tokens[ids.data[ids.n - 1]];
+    if (first != NULL) cr_expect(memcmp(begin.data, first, strlen(first)) == 0, "%s", kind);
+    if (last != NULL) cr_expect(memcmp(end.data, last, strlen(last)) == 0, "%s", kind);
+    if (first == NULL && last == NULL) cr_expect_eq(ids.n, 1, "%s", kind);
+    qn_ids_free(&ids);
+    qn_tokenizer_free(tokenizer);
+}
+
+Test(vocab_hf, puts_tokens_around_a_text) {
+    expect_around("gpt2", NULL, NULL);
+    expect_around("llama3", "<|begin_of_text|>", NULL);
+    expect_around("opt", "</s>", NULL);
+    expect_around("model-bpe", "<s>", NULL);
+    expect_around("unigram", "<s>", "</s>");
+    expect_around("t5", NULL, "</s>");
+}
+
+Test(vocab_hf, every_end_of_the_config_ends_an_answer) {
+    json_t *config = json_pack("{s:[i,i]}", "eos_token_id", 40, 50);
+    struct qn_tokenizer *tokenizer = read_folder(TEST_DATA "/text/hf/gpt2", config);
+    json_decref(config);
+    cr_expect(qn_tokenizer_is_end(tokenizer, 40));
+    cr_expect(qn_tokenizer_is_end(tokenizer, 50));
+    cr_expect_not(qn_tokenizer_is_end(tokenizer, 41));
+    qn_tokenizer_free(tokenizer);
+}
+
+Test(vocab_hf, gives_the_chat_template) {
+    struct qn_tokenizer *tokenizer = read_folder(TEST_DATA "/hf/qwen2", NULL);
+    const char *text = qn_tokenizer_chat_template(tokenizer);
+    cr_assert(text != NULL && strstr(text, "<|im_start|>") != NULL);
+    qn_tokenizer_free(tokenizer);
+    tokenizer = read_folder(TEST_DATA "/text/hf/gpt2", NULL);
+    cr_expect_null(qn_tokenizer_chat_template(tokenizer));
+    qn_tokenizer_free(tokenizer);
+}
