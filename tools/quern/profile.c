@@ -9,6 +9,8 @@
 #include "commands.h"
 #include "loader.h"
 #include "output.h"
+#include "profile_commands.h"
+#include "profile_roofline.h"
 #include "profile_run.h"
 #include "profile_text.h"
 #include "run/access.h"
@@ -16,7 +18,7 @@
 struct profile_args {
     int n_prompt, n_gen, repeats;
     const char *prompt;
-    bool json;
+    bool json, roofline;
 };
 
 #define PROFILE(field) offsetof(struct profile_args, field)
@@ -33,6 +35,8 @@ static const struct option profile_options[] = {
 };
 
 static const struct option form_options[] = {
+    {"--roofline", OPTION_FLAG, NULL, 0, 0, PROFILE(roofline), false, true,
+     "also hold each operation against the bandwidth and peaks measured on this machine"},
     {"--json", OPTION_FLAG, NULL, 0, 0, PROFILE(json), false, true,
      "everything, each step in each pass, as JSON: what 'profile diff' reads"},
 };
@@ -65,12 +69,22 @@ static int print_json(const struct qn_profile *profile, const struct qn_profile_
     return EXIT_DONE;
 }
 
+static int print_text(const struct qn_profile *profile, const struct qn_profile_about *about,
+                      const struct qn_roof *roof) {
+    const int status = profile_print(profile, &about->model);
+    return status == EXIT_DONE && roof != NULL ? profile_print_roofline(profile, roof) : status;
+}
+
 static int report(struct profile_run *run, const struct profile_args *args,
                   const struct qn_profile_about *about) {
+    struct qn_roof roof;
     struct qn_profile profile;
-    int status = profile_run_record(run, &profile);
+    int status = EXIT_DONE;
+    if (args->roofline) status = profile_measure(qn_model_of(run->model), &about->host, &roof);
+    if (status == EXIT_DONE) status = profile_run_record(run, &profile);
     if (status != EXIT_DONE) return status;
-    status = args->json ? print_json(&profile, about) : profile_print(&profile, &about->model);
+    status = args->json ? print_json(&profile, about)
+                        : print_text(&profile, about, args->roofline ? &roof : NULL);
     qn_profile_free(&profile);
     return status;
 }
@@ -95,6 +109,7 @@ static int load_and_report(const struct profile_args *args, const struct model_a
 }
 
 int command_profile(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "diff") == 0) return command_profile_diff(argc - 1, argv + 1);
     struct model_args model_args = {.path = NULL};
     struct session_args session_args = session_args_default();
     struct profile_args args = {.n_prompt = 512, .n_gen = 64, .repeats = 5};
@@ -113,7 +128,8 @@ int command_profile(int argc, char **argv) {
         .summary = "where the time goes, by layer and operation",
         .description = "Evaluates a prompt, decodes tokens after it as run does, and tells what "
                        "each layer, module and step took, how long threads waited for each other, "
-                       "and what sampling and text cost.",
+                       "and what sampling and text cost.\n"
+                       "'quern profile diff A.json B.json' compares two of them.",
         .groups = groups,
         .n_groups = COUNT(groups),
         .positionals = positionals,

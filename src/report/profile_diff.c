@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Aligns two profiles by layer and operation.
+ */
+#include "report/profile_diff.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of all resampling: the same two files give the same report. */
+enum { SEED = 20090401 };
+
+static enum qn_status no_memory(struct qn_error *err) {
+    return qn_fail(err, QN_NO_MEMORY, "no memory for the comparison");
+}
+
+/* ---- can they be compared? -------------------------------------------------------------- */
+
+static enum qn_status check_form(const json_t *profile, const char *which, struct qn_error *err) {
+    const json_t *const form = json_object_get(profile, "quern_profile");
+    if (!json_is_integer(form) || !json_is_array(json_object_get(profile, "steps")) ||
+        !json_is_array(json_object_get(profile, "phases")))
+        return qn_fail(err, QN_BAD_FILE, "%s is not what quern profile --json writes", which);
+    if (json_integer_value(form) != QN_PROFILE_FORM)
+        return qn_fail(err, QN_BAD_FILE, "%s has form %lld; this program reads form %d", which,
+                       (long long)json_integer_value(form), QN_PROFILE_FORM);
+    return QN_OK;
+}
+
+static void value_text(const json_t *value, char *text, size_t size) {
+    if (json_is_string(value))
+        snprintf(text, size, "%.60s", json_string_value(value));
+    else if (json_is_integer(value))
+        snprintf(text, size, "%lld", (long long)json_integer_value(value));
+    else
+        snprintf(text, size, "nothing");
+}
+
+static const struct difference {
+    const char *object, *member, *what;
+    bool refuses;
+} differences[] = {
+    {"host", "processor", "another processor", true},
+    {"host", "microcode", "another microcode", true},
+    {"host", "processors", "another number of processors", true},
+    {"model", "layers", "a model of another shape: layers", true},
+    {"model", "width", "a model of another shape: width", true},
+    {"model", "mlp_width", "a model of another shape: width of the MLP", true},
+    {"model", "vocabulary", "a model of another shape: vocabulary", true},
+    {"run", "prompt", "another prompt: tokens", true},
+    {"run", "decoded", "another number of decoded tokens", true},
+    {"run", "ubatch", "another ubatch", true},
+    {"model", "file", "file", false},
+    {"model", "type", "weights", false},
+    {"host", "isa", "instruction set", false},
+    {"host", "threads", "threads", false},
+    {"run", "kv", "cache type", false},
+    {"run", "repetitions", "repetitions", false},
+};
+
+static void note_differences(const json_t *a, const json_t *b, struct qn_profile_diff *diff) {
+    for (size_t i = 0; i < sizeof differences / sizeof *differences; i++) {
+        const struct difference *const d = &differences[i];
+        const json_t *const x = json_object_get(json_object_get(a, d->object), d->member);
+        const json_t *const y = json_object_get(json_object_get(b, d->object), d->member);
+        char left[64], right[64];
+        if (json_equal(x, y)) continue;
+        value_text(x, left, sizeof left);
+        value_text(y, right, sizeof right);
+        if (d->refuses && !diff->refusal[0])
+            snprintf(diff->refusal, sizeof diff->refusal, "%s: %s and %s", d->what, left, right);
+        else if (!d->refuses && diff->n_notes < QN_DIFF_NOTES)
+            snprintf(diff->notes[diff->n_notes++], sizeof *diff->notes, "%s: %s and %s", d->what,
+                     left, right);
+    }
+}
+
+/* ---- samples ---------------------------------------------------------------------------- */
+
+struct samples {
+    double *values; /* [n] */
+    size_t n;
+};
+
+static const json_t *phase_of(const json_t *profile, enum qn_phase phase) {
+    size_t i;
+    const json_t *item;
+    json_array_foreach(json_object_get(profile, "phases"), i, item) {
+        const char *const name = json_string_value(json_object_get(item, "phase"));
+        if (name && strcmp(name, qn_phase_name(phase)) == 0) return item;
+    }
+    return NULL;
+}
+
+static bool is_step(const json_t *step, enum qn_phase phase, const char *name, int layer) {
+    const char *const in = json_string_value(json_object_get(step, "phase"));
+    const char *const named = json_string_value(json_object_get(step, "name"));
+    return in && named && strcmp(in, qn_phase_name(phase)) == 0 && strcmp(named, name) == 0 &&
+           (layer < 0 || json_integer_value(json_object_get(step, "layer")) == layer);
+}
+
+/* Adds an array of numbers, element by element. */
+static bool add_samples(const json_t *array, struct samples *samples) {
+    const size_t n = json_array_size(array);
+    if (samples->n == 0) {
+        samples->values = calloc(n + 1, sizeof *samples->values);
+        if (!samples->values) return false;
+        samples->n = n;
+    }
+    for (size_t i = 0; i < n && i < samples->n; i++)
+        samples->values[i] += json_number_value(json_array_get(array, i));
+    return true;
+}
+
+/* What an operation took in each pass in which it was done. layer -1: in all layers. */
+static bool step_samples(const json_t *profile, enum qn_phase phase, const char *name, int layer,
+                         struct samples *samples) {
+    size_t i, kept = 0;
+    const json_t *step;
+    *samples = (struct samples){.n = 0};
+    json_array_foreach(json_object_get(profile, "steps"), i, step) {
+        if (is_step(step, phase, name, layer) &&
+            !add_samples(json_object_get(step, "samples_ns"), samples)) {
+            free(samples->values);
+            return false;
+        }
+    }
+    for (i = 0; i < samples->n; i++)
+        if (samples->values[i] > 0) samples->values[kept++] = samples->values[i];
+    samples->n = kept;
+    return true;
+}
+
+/* ---- rows ------------------------------------------------------------------------------- */
+
+static enum qn_status compare_row(const json_t *a, const json_t *b, enum qn_phase phase,
+                                  double confidence, double least, struct qn_diff_row *row,
+                                  struct qn_error *err) {
+    struct samples x, y = {0};
+    if (!step_samples(a, phase, row->name, row->layer, &x)) return no_memory(err);
+    enum qn_status status = QN_OK;
+    if (!step_samples(b, phase, row->name, row->layer, &y)) {
+        y.values = NULL;
+        status = no_memory(err);
+    }
+    row->only_a = y.n == 0;
+    row->only_b = x.n == 0;
+    /* What only one has took no time at all in the other. */
+    double zero = 0;
+    if (status == QN_OK && (x.n || y.n))
+        status = qn_compare_medians(x.n ? x.values : &zero, x.n ? x.n : 1, y.n ? y.values : &zero,
+                                    y.n ? y.n : 1, confidence, SEED, &row->times, err);
+    row->differs = qn_differ(&row->times) && fabs(row->times.b - row->times.a) >= least;
+    free(x.values);
+    free(y.values);
+    return status;
+}
+
+static bool has_row(const struct qn_diff_phase *phase, const char *name) {
+    for (int i = 0; i < phase->n_rows; i++)
+        if (strcmp(phase->rows[i].name, name) == 0) return true;
+    return false;
+}
+
+/* The names of both profiles' operations, in the order of the plan. */
+static enum qn_status find_names(const json_t *profile, enum qn_phase phase,
+                                 struct qn_diff_phase *out, struct qn_error *err) {
+    size_t i;
+    const json_t *step;
+    json_array_foreach(json_object_get(profile, "steps"), i, step) {
+        const char *const name = json_string_value(json_object_get(step, "name"));
+        if (!name || has_row(out, name) || !is_step(step, phase, name, -1)) continue;
+        struct qn_diff_row *const rows =
+            realloc(out->rows, (size_t)(out->n_rows + 1) * sizeof *rows);
+        if (!rows) return no_memory(err);
+        out->rows = rows;
+        rows[out->n_rows] = (struct qn_diff_row){.layer = -1};
+        snprintf(rows[out->n_rows++].name, sizeof rows->name, "%s", name);
+    }
+    return QN_OK;
+}
+
+static double change_of(const struct qn_diff_row *row) {
+    return row->times.b - row->times.a;
+}
+
+static int compare_changes(const void *a, const void *b) {
+    const double x = fabs(change_of(a)), y = fabs(change_of(b));
+    return (x < y) - (x > y);
+}
+
+double qn_diff_part(const struct qn_diff_phase *phase, const struct qn_diff_row *row) {
+    const double all = phase->whole.b - phase->whole.a;
+    return all != 0 ? change_of(row) / all : 0;
+}
+
+/* ---- single layers ---------------------------------------------------------------------- */
+
+static double median_ns(const json_t *step) {
+    return json_number_value(json_object_get(json_object_get(step, "wall_ns"), "p50"));
+}
+
+static const json_t *find_step(const json_t *profile, enum qn_phase phase, const char *name,
+                               int layer) {
+    size_t i;
+    const json_t *step;
+    json_array_foreach(json_object_get(profile, "steps"), i, step) {
+        if (is_step(step, phase, name, layer)) return step;
+    }
+    return NULL;
+}
+
+/* Keeps the largest changes, sorted. */
+static void keep_cell(struct qn_diff_phase *out, const struct qn_diff_row *cell) {
+    int place = out->n_cells;
+    while (place > 0 && fabs(change_of(&out->cells[place - 1])) < fabs(change_of(cell))) place--;
+    if (place == QN_DIFF_CELLS) return;
+    const int end = out->n_cells < QN_DIFF_CELLS ? out->n_cells++ : QN_DIFF_CELLS - 1;
+    memmove(&out->cells[place + 1], &out->cells[place], (size_t)(end - place) * sizeof *cell);
+    out->cells[place] = *cell;
+}
+
+static enum qn_status find_cells(const json_t *a, const json_t *b, enum qn_phase phase,
+                                 double least, struct qn_diff_phase *out, struct qn_error *err) {
+    size_t i;
+    const json_t *step;
+    json_array_foreach(json_object_get(a, "steps"), i, step) {
+        const char *const name = json_string_value(json_object_get(step, "name"));
+        const int layer = (int)json_integer_value(json_object_get(step, "layer"));
+        if (!name || layer < 0 || !is_step(step, phase, name, layer)) continue;
+        const json_t *const other = find_step(b, phase, name, layer);
+        if (!other) continue;
+        struct qn_diff_row cell = {.layer = layer,
+                                   .times = {.a = median_ns(step), .b = median_ns(other)}};
+        snprintf(cell.name, sizeof cell.name, "%s", name);
+        keep_cell(out, &cell);
+    }
+    const double confidence = 1 - 0.05 / QN_DIFF_CELLS;
+    for (int c = 0; c < out->n_cells; c++)
+        QN_TRY(compare_row(a, b, phase, confidence, least, &out->cells[c], err));
+    return QN_OK;
+}
+
+/* ---- the whole -------------------------------------------------------------------------- */
+
+static enum qn_status compare_phase(const json_t *a, const json_t *b, enum qn_phase phase,
+                                    double floor, struct qn_diff_phase *out, struct qn_error *err) {
+    struct samples x = {0}, y = {0};
+    const json_t *const in_a = json_object_get(phase_of(a, phase), "samples_ns");
+    const json_t *const in_b = json_object_get(phase_of(b, phase), "samples_ns");
+    if (json_array_size(in_a) == 0 || json_array_size(in_b) == 0) return QN_OK;
+    out->present = true;
+    enum qn_status status = add_samples(in_a, &x) && add_samples(in_b, &y) ? QN_OK : no_memory(err);
+    if (status == QN_OK)
+        status = qn_compare_medians(x.values, x.n, y.values, y.n, 0.95, SEED, &out->whole, err);
+    free(x.values);
+    free(y.values);
+    QN_TRY(status);
+    out->differs = qn_differ(&out->whole) && out->whole.a > 0 &&
+                   fabs(out->whole.b / out->whole.a - 1) >= floor;
+    const double least = floor * out->whole.a;
+    QN_TRY(find_names(a, phase, out, err));
+    QN_TRY(find_names(b, phase, out, err));
+    for (int i = 0; i < out->n_rows; i++)
+        QN_TRY(compare_row(a, b, phase, 1 - 0.05 / out->n_rows, least, &out->rows[i], err));
+    if (out->n_rows > 0) qsort(out->rows, (size_t)out->n_rows, sizeof *out->rows, compare_changes);
+    return find_cells(a, b, phase, least, out, err);
+}
+
+enum qn_status qn_profile_diff(const json_t *a, const json_t *b, double floor,
+                               struct qn_profile_diff *diff, struct qn_error *err) {
+    *diff = (struct qn_profile_diff){.refusal = ""};
+    QN_TRY(check_form(a, "the first file", err));
+    QN_TRY(check_form(b, "the second file", err));
+    note_differences(a, b, diff);
+    for (int phase = 0; phase < QN_PHASE_COUNT; phase++) {
+        const enum qn_status status =
+            compare_phase(a, b, (enum qn_phase)phase, floor, &diff->phases[phase], err);
+        if (status == QN_OK) continue;
+        qn_profile_diff_free(diff);
+        return status;
+    }
+    return QN_OK;
+}
+
+void qn_profile_diff_free(struct qn_profile_diff *diff) {
+    for (int phase = 0; phase < QN_PHASE_COUNT; phase++) {
+        free(diff->phases[phase].rows);
+        diff->phases[phase] = (struct qn_diff_phase){.present = false};
+    }
+}

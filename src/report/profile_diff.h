@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What changed between two profiles, and which operations explain it.
+ */
+#ifndef QN_REPORT_PROFILE_DIFF_H
+#define QN_REPORT_PROFILE_DIFF_H
+
+#include "report/profile.h"
+
+enum { QN_DIFF_NOTES = 12, QN_DIFF_CELLS = 5 };
+
+/* An operation, in all layers (layer -1) or in one. Times in ns of a pass. */
+struct qn_diff_row {
+    char name[32];
+    int layer;
+    struct qn_comparison times;
+    bool differs; /* after as many comparisons as there are operations (Bonferroni), by as much as
+                     the floor is of a whole pass */
+    bool only_a, only_b;
+};
+
+struct qn_diff_phase {
+    bool present;               /* in both */
+    struct qn_comparison whole; /* of a pass; confidence 95 % */
+    bool differs;               /* by more than the floor, beyond the interval */
+    int n_rows, n_cells;
+    struct qn_diff_row *rows;                /* [n_rows] largest change first; free() */
+    struct qn_diff_row cells[QN_DIFF_CELLS]; /* the same in single layers */
+};
+
+struct qn_profile_diff {
+    char refusal[256]; /* why they are not comparable, "" when they are */
+    int n_notes;
+    char notes[QN_DIFF_NOTES][160]; /* what else than the code differs */
+    struct qn_diff_phase phases[QN_PHASE_COUNT];
+};
+
+/* a, b: what qn_profile_json writes. `floor`: the least change of a whole pass that counts (0.02:
+ * 2 %), for what no single run can see: where memory happened to lie. Where they are not comparable
+ * the refusal says so; the comparison is made all the same if the shapes allow it.
+ * Errors: QN_BAD_FILE (not a profile, or of another form), QN_NO_MEMORY. */
+enum qn_status qn_profile_diff(const json_t *a, const json_t *b, double floor,
+                               struct qn_profile_diff *diff, struct qn_error *err);
+void qn_profile_diff_free(struct qn_profile_diff *diff); /* idempotent */
+
+/* Part of the phase's change that the row explains; 0 when nothing changed. */
+double qn_diff_part(const struct qn_diff_phase *phase, const struct qn_diff_row *row);
+
+#endif

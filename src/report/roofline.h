@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What steps reach of what this machine was measured to do: Williams, Waterman and Patterson,
+ * "Roofline", CACM 52 (2009). A step cannot take less than its bytes at the bandwidth, nor less
+ * than its operations at the peak.
+ */
+#ifndef QN_REPORT_ROOFLINE_H
+#define QN_REPORT_ROOFLINE_H
+
+#include "report/profile.h"
+
+struct qn_roof {
+    struct qn_machine_limits limits; /* measured with as many threads as run */
+    enum qn_level weights;           /* where the weights of a token come from */
+    bool noisy;                      /* a figure that is used cannot be trusted */
+};
+
+/* The model's weights come from the L3 where those that a token reads fit into it. */
+struct qn_roof qn_roof_of(const struct qn_machine_limits *limits, size_t decode_size);
+
+enum qn_bound { QN_BOUND_MEMORY, QN_BOUND_COMPUTE, QN_BOUND_SYNC };
+const char *qn_bound_name(enum qn_bound bound); /* "memory", "compute", "sync" */
+
+struct qn_roofline {
+    double ns;        /* median of a pass */
+    double intensity; /* operations a byte */
+    double gb_s, gop_s;
+    double least_ns;     /* by bytes or operations, whichever takes longer */
+    enum qn_bound bound; /* sync: threads wait for longer than that */
+    double part;         /* least_ns / ns: how much of the roof is reached */
+    enum qn_level level; /* that its bytes are held against */
+};
+struct qn_roofline qn_roofline_of(const struct qn_profile *profile, const struct qn_roof *roof,
+                                  const struct qn_table *table, int row);
+
+/* A whole pass of the phase at the roof, ns: the least that its steps take. */
+enum qn_status qn_roofline_pass(const struct qn_profile *profile, const struct qn_roof *roof,
+                                enum qn_phase phase, double *least_ns, struct qn_error *err);
+
+#endif

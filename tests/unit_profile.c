@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Profiles: costs against the model's own sizes, sums, statistics, and that a kernel made slow is
+ * found.
+ */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/profile_diff.h"
+#include "run/access.h"
+#include "run/random.h"
+
+enum { N_PROMPT = 24 };
+
+/* ---- a profile of a tiny model ---------------------------------------------------------- */
+
+struct fixture {
+    struct quern_model *model;
+    struct quern_session *session;
+    struct qn_profile profile;
+};
+
+static void open_fixture(struct fixture *f, const char *file, int n_threads) {
+    struct quern_error err = {QUERN_OK, ""};
+    char path[512];
+    snprintf(path, sizeof path, "%s/models/%s", TEST_DATA, file);
+    const struct quern_model_options model_options = {.n_threads = n_threads};
+    const struct quern_session_options session_options = {.n_ctx = 128};
+    cr_assert_eq(quern_model_open(path, &model_options, &f->model, &err), QUERN_OK, "%s",
+                 err.message);
+    cr_assert_eq(quern_session_new(f->model, &session_options, &f->session, &err), QUERN_OK, "%s",
+                 err.message);
+}
+
+static void close_fixture(struct fixture *f) {
+    qn_profile_free(&f->profile);
+    quern_session_free(f->session);
+    quern_model_close(f->model);
+}
+
+/* A prompt, and so many tokens one by one. */
+static void run_profile(struct fixture *f, int n_decode) {
+    struct qn_error err = {QN_OK, ""};
+    struct quern_error failure;
+    int32_t tokens[N_PROMPT];
+    for (int i = 0; i < N_PROMPT; i++) tokens[i] = 3 + 5 * i;
+    cr_assert_eq(qn_profile_start(qn_session_of(f->session), (size_t)n_decode + 1,
+                                  (size_t)n_decode + 1, &f->profile, &err),
+                 QN_OK, "%s", err.message);
+    quern_session_truncate(f->session, 0, 0);
+    for (int i = 0; i <= n_decode; i++) {
+        const uint64_t start = qn_clock_ns();
+        const struct quern_batch batch = {.n = i == 0 ? N_PROMPT : 1, .tokens = tokens};
+        cr_assert_eq(quern_session_eval(f->session, &batch, &failure), QUERN_OK);
+        qn_profile_token(&f->profile, start, qn_clock_ns(), i == 0);
+    }
+    cr_assert_eq(qn_profile_finish(&f->profile, &err), QN_OK, "%s", err.message);
+}
+
+static struct qn_table table_of(const struct fixture *f, enum qn_phase phase, enum qn_by by) {
+    struct qn_table table;
+    struct qn_error err;
+    cr_assert_eq(qn_profile_table(&f->profile, phase, by, &table, &err), QN_OK);
+    return table;
+}
+
+/* ---- costs and sums --------------------------------------------------------------------- */
+
+/* Weights that steps say they read are those that the model says a token reads; operations are two
+ * for each weight and token, and for attention four for each head, component and position. */
+Test(profile, costs_are_the_models) {
+    struct fixture f = {NULL};
+    open_fixture(&f, "llama-f32.gguf", 1);
+    run_profile(&f, 3);
+    const struct qn_spec *const spec = &qn_model_of(f.model)->spec;
+    struct qn_table names = table_of(&f, QN_PHASE_DECODE, QN_BY_STEP);
+    double weights = 0, attention = 0;
+    for (int r = 0; r < names.n; r++) {
+        const struct qn_row *const row = &names.rows[r];
+        const struct qn_step *const step = &f.profile.session->plan.steps[row->step];
+        const double flops = row->group.cost.flops / 3, bytes = row->group.cost.bytes / 3;
+        if (step->op == QN_OP_MATMUL) {
+            weights += flops / 2;
+            cr_assert_geq(bytes, (double)step->bytes);
+        }
+        if (step->op == QN_OP_ATTENTION) attention += flops;
+    }
+    /* All weights are floats: packed bytes of rows that fill their tiles. */
+    cr_assert_float_eq(weights * sizeof(float), (double)spec->decode_size,
+                       0.001 * (double)spec->decode_size);
+    const struct qn_hparams *const hp = &spec->hparams;
+    const double positions = (N_PROMPT + 1 + N_PROMPT + 2 + N_PROMPT + 3) / 3.0;
+    cr_assert_float_eq(attention, 4.0 * hp->n_layers * hp->n_heads * hp->head_size * positions,
+                       1e-6 * attention);
+    qn_table_free(&names);
+    close_fixture(&f);
+}
+
+/* However steps are grouped, the same time is told. */
+Test(profile, groups_agree) {
+    struct fixture f = {NULL};
+    open_fixture(&f, "qwen2-mixed.gguf", 2);
+    run_profile(&f, 12);
+    for (int phase = 0; phase < QN_PHASE_COUNT; phase++) {
+        struct qn_phase_times times;
+        struct qn_error err;
+        cr_assert_eq(qn_profile_phase(&f.profile, (enum qn_phase)phase, &times, &err), QN_OK);
+        cr_assert_eq(times.n_passes, phase == QN_PHASE_DECODE ? 12 : 1);
+        for (int by = QN_BY_PHASE; by <= QN_BY_STEP; by++) {
+            struct qn_table table = table_of(&f, (enum qn_phase)phase, (enum qn_by)by);
+            double sum = 0;
+            for (int r = 0; r < table.n; r++) sum += table.rows[r].group.wall.sum;
+            cr_assert_float_eq(1e-9 * sum, times.steps, 1e-9);
+            qn_table_free(&table);
+        }
+    }
+    close_fixture(&f);
+}
+
+/* ---- statistics ------------------------------------------------------------------------- */
+
+Test(statistics, quantiles) {
+    const double sorted[5] = {1, 2, 4, 8, 16};
+    cr_assert_eq(qn_quantile(sorted, 5, 0), 1);
+    cr_assert_eq(qn_quantile(sorted, 5, 0.5), 4);
+    cr_assert_eq(qn_quantile(sorted, 5, 1), 16);
+    cr_assert_float_eq(qn_quantile(sorted, 5, 0.875), 12, 1e-12);
+    cr_assert_eq(qn_quantile(sorted, 0, 0.5), 0);
+}
+
+/* Times as a machine gives them: a floor, a tail, and disturbances that last for some samples. */
+static void make_samples(uint64_t seed, double scale, double *samples, int n) {
+    struct qn_random random;
+    double disturbed = 0;
+    qn_random_seed(&random, seed);
+    for (int i = 0; i < n; i++) {
+        if (qn_random_unit(&random) < 0.05) disturbed = 0.3 * qn_random_unit(&random);
+        disturbed *= 0.8;
+        const double tail = -0.03 * log(1 - qn_random_unit(&random));
+        samples[i] = scale * (1 + tail + disturbed);
+    }
+}
+
+enum { SAMPLES = 300, PAIRS = 200 };
+
+static int count_differences(double scale) {
+    static double a[SAMPLES], b[SAMPLES];
+    struct qn_comparison c;
+    struct qn_error err;
+    int n = 0;
+    for (uint64_t pair = 0; pair < PAIRS; pair++) {
+        make_samples(2 * pair, 1000, a, SAMPLES);
+        make_samples(2 * pair + 1, 1000 * scale, b, SAMPLES);
+        cr_assert_eq(qn_compare_medians(a, SAMPLES, b, SAMPLES, 0.95, pair, &c, &err), QN_OK);
+        n += qn_differ(&c);
+    }
+    return n;
+}
+
+/* An interval of 95 % errs once in twenty: 10 of 200 on average, more than 22 in fewer than one of
+ * 5000 runs (binomial). Seeds are fixed, so this is one run. */
+Test(statistics, equals_do_not_differ) {
+    cr_assert_leq(count_differences(1), 22, "%d", count_differences(1));
+}
+
+/* The tail alone spreads the median by 0.03 / sqrt(300) = 0.2 % of the scale; disturbances hold a
+ * quarter of the samples, some five at a time, and spread it to 1 %. A tenth is far outside. */
+Test(statistics, a_tenth_is_found) {
+    cr_assert_eq(count_differences(1.1), PAIRS);
+    cr_assert_eq(count_differences(0.9), PAIRS);
+}
+
+Test(statistics, few_samples_must_lie_apart) {
+    const double a[4] = {10, 11, 12, 13}, b[4] = {13.5, 14, 15, 16}, c[4] = {12.5, 14, 15, 16};
+    struct qn_comparison result;
+    struct qn_error err;
+    cr_assert_eq(qn_compare_medians(a, 4, b, 4, 0.95, 1, &result, &err), QN_OK);
+    cr_assert(qn_differ(&result));
+    cr_assert_eq(qn_compare_medians(a, 4, c, 4, 0.95, 1, &result, &err), QN_OK);
+    cr_assert_not(qn_differ(&result));
+    cr_assert_eq(qn_compare_medians(a, 0, c, 4, 0.95, 1, &result, &err), QN_BAD_ARGUMENT);
+}
+
+/* ---- a kernel made slow ----------------------------------------------------------------- */
+
+/* Kernels are a table of functions in the model: the test's own take their places, so the engine
+ * has nothing for it. Each does the work of the real one, then burns time. */
+static struct qn_kernels real;
+
+static void burn(void) {
+    const uint64_t until = qn_clock_ns() + 30 * 1000;
+    while (qn_clock_ns() < until) {
+    }
+}
+
+static void slow_attention(const struct qn_attention *a) {
+    real.attention[QN_KV_F16](a);
+    burn();
+}
+static void slow_activation(const float *g, const float *u, int n, float *y) {
+    real.activation[QN_ACTIVATION_SILU](g, u, n, y);
+    burn();
+}
+static void slow_head(const struct qn_matmul *a) { /* no other product has so many rows */
+    real.matvec[QN_PACK_F16](a);
+    if (a->n1 - a->n0 > 300) burn();
+}
+
+static json_t *json_of(struct fixture *f) {
+    struct qn_profile_about about = {.file = "tiny.gguf", .kv = "f16", .n_prompt = N_PROMPT};
+    quern_model_info(f->model, &about.model);
+    json_t *const json = qn_profile_json(&f->profile, &about);
+    cr_assert_not_null(json);
+    return json;
+}
+
+static json_t *profile_with(void plant(struct qn_kernels *kernels)) {
+    struct fixture f = {NULL};
+    open_fixture(&f, "llama-f16.gguf", 1);
+    struct qn_kernels *const kernels = &qn_model_of(f.model)->kernels;
+    real = *kernels;
+    if (plant) plant(kernels);
+    run_profile(&f, 60);
+    json_t *const json = json_of(&f);
+    close_fixture(&f);
+    return json;
+}
+
+static void plant_attention(struct qn_kernels *k) {
+    k->attention[QN_KV_F16] = slow_attention;
+}
+static void plant_activation(struct qn_kernels *k) {
+    k->activation[QN_ACTIVATION_SILU] = slow_activation;
+}
+static void plant_head(struct qn_kernels *k) {
+    k->matvec[QN_PACK_F16] = slow_head;
+}
+
+static const struct {
+    void (*plant)(struct qn_kernels *kernels);
+    const char *found;
+} plants[] = {{plant_attention, "attention"}, {plant_activation, "gate_up"}, {plant_head, "head"}};
+
+Test(diff, finds_what_was_made_slow) {
+    json_t *const before = profile_with(NULL);
+    for (size_t i = 0; i < sizeof plants / sizeof *plants; i++) {
+        json_t *const after = profile_with(plants[i].plant);
+        struct qn_profile_diff diff;
+        struct qn_error err = {QN_OK, ""};
+        cr_assert_eq(qn_profile_diff(before, after, 0.02, &diff, &err), QN_OK, "%s", err.message);
+        const struct qn_diff_phase *const decode = &diff.phases[QN_PHASE_DECODE];
+        cr_assert_str_eq(diff.refusal, "");
+        cr_assert(decode->present && decode->differs && decode->whole.b > decode->whole.a);
+        cr_assert_str_eq(decode->rows[0].name, plants[i].found);
+        cr_assert(decode->rows[0].differs);
+        cr_assert_gt(qn_diff_part(decode, &decode->rows[0]), 0.5);
+        qn_profile_diff_free(&diff);
+        json_decref(after);
+    }
+    json_decref(before);
+}
+
+/* ---- what can be compared --------------------------------------------------------------- */
+
+static json_t *synthetic(void) {
+    return json_pack(
+        "{s:i, s:{s:s, s:s, s:i, s:s, s:i}, s:{s:s, s:s, s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, "
+        "s:i, s:s}, s:[{s:s, s:[i, i, i, i, i]}], s:[{s:s, s:s, s:i, s:{s:i}, s:[i, i, i, i, i]}]}",
+        "quern_profile", QN_PROFILE_FORM, "host", "processor", "P", "microcode", "1", "processors",
+        4, "isa", "avx2", "threads", 2, "model", "file", "f", "type", "Q4_0", "layers", 2, "width",
+        64, "mlp_width", 128, "vocabulary", 99, "run", "prompt", 8, "decoded", 5, "ubatch", 512,
+        "repetitions", 1, "kv", "f16", "phases", "phase", "decode", "samples_ns", 10, 11, 12, 13,
+        14, "steps", "phase", "decode", "name", "down", "layer", 0, "wall_ns", "p50", 12,
+        "samples_ns", 10, 11, 12, 13, 14);
+}
+
+static struct qn_profile_diff diff_with(const char *object, const char *member, json_t *value) {
+    struct qn_profile_diff diff;
+    struct qn_error err = {QN_OK, ""};
+    json_t *const a = synthetic(), *const b = synthetic();
+    cr_assert_not_null(a);
+    json_object_set_new(object ? json_object_get(b, object) : b, member, value);
+    cr_assert_eq(qn_profile_diff(a, b, 0.02, &diff, &err), QN_OK, "%s", err.message);
+    json_decref(a);
+    json_decref(b);
+    return diff;
+}
+
+Test(diff, says_what_is_not_comparable) {
+    static const char *const refused[][3] = {
+        {"host", "processor", "another processor: P and X"},
+        {"host", "microcode", "another microcode: 1 and X"},
+        {"model", "layers", "a model of another shape: layers: 2 and X"},
+        {"run", "prompt", "another prompt: tokens: 8 and X"},
+        {"run", "ubatch", "another ubatch: 512 and X"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct qn_profile_diff diff = diff_with(refused[i][0], refused[i][1], json_string("X"));
+        cr_assert_str_eq(diff.refusal, refused[i][2]);
+        qn_profile_diff_free(&diff);
+    }
+    struct qn_profile_diff diff = diff_with("host", "isa", json_string("avx512"));
+    cr_assert_str_eq(diff.refusal, "");
+    cr_assert_eq(diff.n_notes, 1);
+    cr_assert_str_eq(diff.notes[0], "instruction set: avx2 and avx512");
+    cr_assert_not(diff.phases[QN_PHASE_PREFILL].present);
+    cr_assert(diff.phases[QN_PHASE_DECODE].present);
+    cr_assert_not(diff.phases[QN_PHASE_DECODE].differs);
+    qn_profile_diff_free(&diff);
+}
+
+Test(diff, refuses_what_is_no_profile) {
+    struct qn_profile_diff diff;
+    struct qn_error err;
+    json_t *const a = synthetic(), *const other = json_pack("{s:i}", "quern_profile", 1);
+    cr_assert_eq(qn_profile_diff(a, other, 0.02, &diff, &err), QN_BAD_FILE);
+    json_object_set_new(a, "quern_profile", json_integer(QN_PROFILE_FORM + 1));
+    cr_assert_eq(qn_profile_diff(a, a, 0.02, &diff, &err), QN_BAD_FILE);
+    json_decref(a);
+    json_decref(other);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * JSON files that the user hands in.
+ */
+#ifndef QUERN_TOOLS_JSON_LOAD_H
+#define QUERN_TOOLS_JSON_LOAD_H
+
+#include <jansson.h>
+
+/* A new reference; NULL with the sentence printed. */
+json_t *json_load(const char *path);
+
+#endif

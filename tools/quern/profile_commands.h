@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Subcommands of profile and bench; argv[0] is the subcommand's name.
+ */
+#ifndef QUERN_TOOLS_PROFILE_COMMANDS_H
+#define QUERN_TOOLS_PROFILE_COMMANDS_H
+
+int command_profile_diff(int argc, char **argv);
+
+#endif
