@@ -59,7 +59,7 @@ static struct quern_model *open_model(const char *file, struct quern_model_info 
     struct quern_model *model;
     struct quern_error err;
     const struct quern_model_options options = {.n_threads = 2, .no_pin = true};
-    snprintf(path, sizeof path, "%s/models/%s.gguf", TEST_DATA, file);
+    snprintf(path, sizeof path, "%s/%s", TEST_DATA, file);
     cr_assert_eq(quern_model_open(path, &options, &model, &err), QUERN_OK, "%s", err.message);
     quern_model_info(model, info);
     return model;
@@ -86,14 +86,25 @@ static void eval(struct quern_model *model, int ubatch, struct shown *shown,
     quern_session_free(session);
 }
 
-/* Serial and parallel, with norms before and behind, of heads, with learned positions and
- * projected embeddings; `sums`: the stream grows by what the modules give. */
+/* Serial and parallel, with norms before, behind and both, of heads and of rows, with learned
+ * positions, projected embeddings and experts; `sums`: the stream grows by what the modules give.
+ */
 static const struct {
     const char *file;
     bool sums;
 } models[] = {
-    {"llama-f32", true}, {"qwen2-mixed", true}, {"llama-q4_k", true},         {"gpt2-f32", true},
-    {"opt-f32", true},   {"gptneox-f32", true}, {"gptneox-serial-f16", true}, {"qwen3-f32", true},
+    {"models/llama-f32.gguf", true},
+    {"models/qwen2-mixed.gguf", true},
+    {"models/llama-q4_k.gguf", true},
+    {"models/gptneox-serial-f16.gguf", true},
+    {"hf/gpt2", true},
+    {"hf/opt", true},
+    {"hf/opt-postnorm", false},
+    {"hf/gpt_neox", true},
+    {"hf/qwen3", true},
+    {"hf/mixtral", true},
+    {"hf/gemma2", false},
+    {"hf/olmo2", false},
 };
 static const size_t n_models = sizeof models / sizeof *models;
 
@@ -181,7 +192,7 @@ Test(tap, modules_add_up_to_the_stream) {
 Test(tap, patterns_choose) {
     static const char *const patterns[] = {"layers.*.attn_out", "final_n?rm", NULL};
     struct quern_model_info info;
-    struct quern_model *const model = open_model("llama-f32", &info);
+    struct quern_model *const model = open_model("models/llama-f32.gguf", &info);
     float *const all = malloc(N_IDS * (size_t)info.n_vocab * sizeof *all);
     eval(model, 32, &shown, patterns, all, (size_t)info.n_vocab);
     cr_assert_eq(shown.n, 3);

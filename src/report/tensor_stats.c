@@ -4,12 +4,13 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
 
 /* Pieces are handed out to threads; each is read in runs that stay in the first-level cache. Both
  * are multiples of every type's block. */
-enum { PIECE = 1 << 18, RUN = 2048, LANES = 8 };
+enum { PIECE = 1 << 18, RUN = 2048, LANES = 16 };
 
 struct piece {
     size_t tensor;
@@ -51,25 +52,55 @@ double qn_tensor_deviation(const struct qn_tensor_stats *stats) {
 
 /* ---- one run ---------------------------------------------------------------------------- */
 
-static void add_run(struct qn_tensor_stats *stats, const float *x, size_t n) {
-    double sum[LANES] = {0}, squares[LANES] = {0};
-    float min = INFINITY, max = -INFINITY;
-    for (size_t i = 0; i < n; i++) {
-        const bool bad = !isfinite(x[i]);
+/* Numbers of a run, by lanes, so that compilers make vectors of them. */
+struct lanes {
+    float min[LANES], max[LANES];
+    double sum[LANES], squares[LANES];
+    uint32_t zeros[LANES], bad[LANES];
+};
+
+/* NaN and infinity count as bad and as nothing else. */
+static void add_lanes(struct lanes *lanes, const float *x) {
+    for (int i = 0; i < LANES; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        const bool bad = (bits & 0x7f800000) == 0x7f800000;
         const float value = bad ? 0 : x[i];
-        if (bad && stats->n_bad++ == 0) stats->first_bad = stats->n + i;
-        stats->n_zero += !bad && value == 0;
-        if (!bad && value < min) min = value;
-        if (!bad && value > max) max = value;
-        sum[i % LANES] += (double)value;
-        squares[i % LANES] += (double)value * (double)value;
+        lanes->bad[i] += bad;
+        lanes->zeros[i] += !bad & (value == 0);
+        lanes->min[i] = !bad & (value < lanes->min[i]) ? value : lanes->min[i];
+        lanes->max[i] = !bad & (value > lanes->max[i]) ? value : lanes->max[i];
+        lanes->sum[i] += (double)value;
+        lanes->squares[i] += (double)value * (double)value;
     }
-    for (int lane = 0; lane < LANES; lane++) {
-        stats->sum += sum[lane];
-        stats->sum_squares += squares[lane];
+}
+
+static void find_bad(struct qn_tensor_stats *stats, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]) && stats->n_bad++ == 0) stats->first_bad = stats->n + i;
+}
+
+/* x [n], n at most RUN. */
+static void add_run(struct qn_tensor_stats *stats, float *x, size_t n) {
+    struct lanes lanes = {.zeros = {0}};
+    const size_t whole = (n + LANES - 1) / LANES * LANES, padding = whole - n;
+    uint32_t bad = 0;
+    for (int i = 0; i < LANES; i++) {
+        lanes.min[i] = INFINITY;
+        lanes.max[i] = -INFINITY;
     }
-    stats->min = fmin(stats->min, (double)min);
-    stats->max = fmax(stats->max, (double)max);
+    /* What fills the last lanes is none of the numbers: bad, and not counted. */
+    for (size_t i = n; i < whole; i++) x[i] = NAN;
+    for (size_t i = 0; i < whole; i += LANES) add_lanes(&lanes, x + i);
+    for (int i = 0; i < LANES; i++) {
+        stats->min = fmin(stats->min, (double)lanes.min[i]);
+        stats->max = fmax(stats->max, (double)lanes.max[i]);
+        stats->sum += lanes.sum[i];
+        stats->sum_squares += lanes.squares[i];
+        stats->n_zero += lanes.zeros[i];
+        bad += lanes.bad[i];
+    }
+    if (bad > padding) find_bad(stats, x, n);
     stats->n += n;
 }
 

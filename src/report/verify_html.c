@@ -180,6 +180,41 @@ static void put_attention(const json_t *stage, size_t model, FILE *out) {
     put_maps(stage, model, out);
 }
 
+/* ---- reference -------------------------------------------------------------------------- */
+
+static void put_tensor(const json_t *tensor, const char *module, FILE *out) {
+    const double bound = number_at(tensor, "bound");
+    /* NaN has no number. */
+    const json_t *const error = json_object_get(tensor, "rms_error");
+    const double part = json_is_number(error) && bound > 0 ? json_number_value(error) / bound : 1;
+    const bool agrees = json_is_true(json_object_get(tensor, "agrees"));
+    /* From a thousandth of what is allowed (pale) up to it. */
+    const double shade = agrees ? fmin(fmax(1 + log10(fmax(part, 1e-9)) / 3, 0.05), 1) : 1;
+    fprintf(out, "<td style=\"background:rgba(%s,%.2f)\" title=\"%s: %.2e rms, %.2e largest\">",
+            agrees ? "24,134,75" : "200,16,46", shade, module, number_at(tensor, "rms_error"),
+            number_at(tensor, "max_error"));
+}
+
+/* A row a layer, a column a tensor, in the order of the forward pass. */
+static void put_compared(const json_t *tensors, FILE *out) {
+    int layer = -1;
+    size_t i;
+    const json_t *tensor;
+    if (json_array_size(tensors) == 0) return;
+    fputs("<p>One row a layer, one cell a tensor, in the order of the forward pass; red is off by "
+          "more than allowed, pale green far below.</p>\n<table class=\"grid\">\n",
+          out);
+    json_array_foreach(tensors, i, tensor) {
+        const char *const name = text_at(tensor, "name");
+        int here, size = 0;
+        if (sscanf(name, "layers.%d.%n", &here, &size) != 1 || size == 0) continue;
+        if (here != layer) fprintf(out, "<tr><th>%d", here);
+        layer = here;
+        put_tensor(tensor, name + size, out);
+    }
+    fputs("</table>\n", out);
+}
+
 void qn_verify_html(const json_t *report, FILE *out) {
     size_t m, s;
     const json_t *model, *stage;
@@ -196,6 +231,7 @@ void qn_verify_html(const json_t *report, FILE *out) {
             put_checks(stage, out);
             put_answers(json_object_get(stage, "answers"), out);
             put_attention(stage, m, out);
+            put_compared(json_object_get(stage, "compared"), out);
         }
     }
     fputs("</html>\n", out);

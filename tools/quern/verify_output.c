@@ -120,6 +120,38 @@ static void print_layers(const json_t *layers) {
     }
 }
 
+static const json_t *tensor_of(const json_t *tensors, int layer, const char *module) {
+    char name[64];
+    size_t i;
+    const json_t *tensor;
+    snprintf(name, sizeof name, "layers.%d.%s", layer, module);
+    json_array_foreach(tensors, i, tensor) {
+        if (strcmp(text_at(tensor, "name"), name) == 0) return tensor;
+    }
+    return NULL;
+}
+
+/* One line a layer, one column a module: the largest error, in deviations of the reference. */
+static void print_compared(const json_t *tensors) {
+    static const char *const modules[] = {"q", "k", "v", "attn", "attn_out", "mlp_out", "out"};
+    if (tensor_of(tensors, 0, "out") == NULL) return;
+    printf("    largest error, in deviations of the reference's tensor; ! is too much\n    layer");
+    for (size_t m = 0; m < COUNT(modules); m++) printf(" %9s", modules[m]);
+    printf("\n");
+    for (int layer = 0; tensor_of(tensors, layer, "out") != NULL; layer++) {
+        printf("    %5d", layer);
+        for (size_t m = 0; m < COUNT(modules); m++) {
+            const json_t *tensor = tensor_of(tensors, layer, modules[m]);
+            if (tensor == NULL)
+                printf(" %9s", "-");
+            else
+                printf("%c%9.1e", json_is_true(json_object_get(tensor, "agrees")) ? ' ' : '!',
+                       number_at(tensor, "max_error"));
+        }
+        printf("\n");
+    }
+}
+
 void verify_print_stage(const json_t *stage) {
     size_t i;
     const json_t *check;
@@ -133,6 +165,7 @@ void verify_print_stage(const json_t *stage) {
         print_detail(text_at(check, "detail"));
     }
     print_layers(json_object_get(stage, "layers"));
+    print_compared(json_object_get(stage, "compared"));
     print_answers(json_object_get(stage, "answers"));
     fflush(stdout);
 }
