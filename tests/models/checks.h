@@ -29,6 +29,8 @@ struct subject {
     char logits[PATH_SIZE];  /* float32 [P][V] by transformers */
     char rounded[PATH_SIZE]; /* the same with inputs rounded to int8; may not exist */
     char greedy[PATH_SIZE];  /* prompts and continuations; may not exist */
+    char words[PATH_SIZE];   /* texts and their ids, of many models */
+    char file[96];           /* what `words` calls this model, if it does */
 };
 
 /* Counts; prints the sentence when it is not ok. */
@@ -53,5 +55,7 @@ void check_bits(struct quern_model *model, const struct subject *subject, const 
 void check_limits(struct quern_model *model, const char *name);
 /* Greedy continuations, where a file of them exists. */
 void check_greedy(struct quern_model *model, const struct subject *subject);
+/* The ids of texts, where the table of them has the model. */
+void check_words(struct quern_model *model, const struct subject *subject);
 
 #endif

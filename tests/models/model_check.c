@@ -76,15 +76,17 @@ static void check_model(const struct subject *subject, const struct golden *gold
     check_bits(model, subject, &golden->ids);
     check_limits(model, subject->name);
     check_greedy(model, subject);
+    check_words(model, subject);
     quern_model_close(model);
 }
 
-/* The files beside golden/LOGITS: the same name with other ends. */
+/* The files in golden/; beside LOGITS some of the same name with other ends. */
 static void find_golden(struct subject *subject, const char *data, const char *logits) {
     const int stem = (int)(strlen(logits) - strlen(".logits.npy"));
     snprintf(subject->logits, PATH_SIZE, "%s/golden/%s", data, logits);
     snprintf(subject->rounded, PATH_SIZE, "%s/golden/%.*s.rounded.npy", data, stem, logits);
     snprintf(subject->greedy, PATH_SIZE, "%s/golden/%.*s.greedy.tsv", data, stem, logits);
+    snprintf(subject->words, PATH_SIZE, "%s/golden/words.tsv", data);
 }
 
 /* Splits a line at its tabs into at most n fields; returns how many there are. */
@@ -102,6 +104,7 @@ static void check_file(const char *data, char **fields, const struct golden *gol
     snprintf(subject.name, sizeof subject.name, "%s", fields[0]);
     snprintf(subject.path, sizeof subject.path, "%s/models/%s", data, fields[1]);
     snprintf(subject.type, sizeof subject.type, "%s", fields[2]);
+    snprintf(subject.file, sizeof subject.file, "%s", fields[1]);
     find_golden(&subject, data, fields[3]);
     check_model(&subject, golden, "");
 }
@@ -115,9 +118,11 @@ static void check_folder(const char *data, char **fields, const struct golden *g
     find_golden(&subject, data, fields[4]);
     snprintf(subject.name, sizeof subject.name, "hf/%s", fields[0]);
     snprintf(subject.path, sizeof subject.path, "%s/hf/%s", data, fields[0]);
+    snprintf(subject.file, sizeof subject.file, "hf/%s", fields[0]);
     check_model(&subject, golden, prefix);
     if (strcmp(fields[5], "-") == 0) return;
     snprintf(subject.name, sizeof subject.name, "%s", fields[5]);
+    snprintf(subject.file, sizeof subject.file, "%s", fields[5]);
     snprintf(subject.path, sizeof subject.path, "%s/models/%s", data, fields[5]);
     check_model(&subject, golden, prefix);
 }
