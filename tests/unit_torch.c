@@ -407,6 +407,9 @@ Test(torch_bad, tensors) {
                                  "(K\1K\1K\1K\1K\1K\1K\1K\1K\1t"
                                  "K\1\x85")),
             "of at most 8 whole numbers"),
+        BAD(NAMED(TENSOR(FLOATS, "K\0(K\1K\1K\1K\1K\1K\1K\1K\1K\1t(K\1K\1K\1K\1K\1K\1K\1K\1K\1t")),
+            "of at most 8 whole numbers"),
+        BAD(NAMED(TENSOR(FLOATS, "K\0NN")), "has no offset, shape and strides"),
         BAD(NAMED(TENSOR(FLOATS, "K\0"
                                  "\x8a\x08\0\0\0\0\0\0\0\x40K\4\x86"
                                  "K\4K\1\x86")),
@@ -438,6 +441,22 @@ Test(torch_bad, tensors) {
                     "is not contiguous"),
     };
     EXPECT_ALL_REFUSED(cases);
+}
+
+/* A key longer than any path that is looked for. */
+Test(torch_bad, long_keys) {
+    enum { KEY_SIZE = 1000 };
+    struct bytes pickle = {0};
+    static const char start[] = "\x80\2}(" STRING("\1", "x") "ctorch._utils\n_rebuild_tensor_v2\n("
+                                                             "(Nctorch\nFloatStorage\nX\xe8\3\0\0";
+    bytes_put(&pickle, start, sizeof start - 1);
+    for (int i = 0; i < KEY_SIZE; i++) bytes_put_u8(&pickle, 'k');
+    static const char rest[] = "NK\6tQ" VECTOR "\x89NtRu.";
+    bytes_put(&pickle, rest, sizeof rest - 1);
+    struct bytes file = zip_of_pickle(pickle.data, pickle.size, false);
+    expect_refused(&file, QN_BAD_FILE, "that the file does not hold: data/kkkk");
+    bytes_free(&file);
+    bytes_free(&pickle);
 }
 
 /* ---- refused archives ---- */

@@ -24,6 +24,7 @@ static void put_properties(struct bytes *bytes) {
 
 void zip_add(struct zip_writer *writer, const char *name, const void *data, size_t size) {
     static const size_t padding = 5; /* in an extra field of the local header */
+    const bool large_size = writer->large && writer->n_entries % 2 == 0;
     const size_t start = writer->entries.size;
     struct bytes *const local = &writer->entries, *const central = &writer->directory;
     bytes_put(local, "PK\3\4", 4);
@@ -41,18 +42,18 @@ void zip_add(struct zip_writer *writer, const char *name, const void *data, size
     bytes_put(central, "PK\1\2", 4);
     put_u16(central, 0); /* version made by */
     put_properties(central);
-    put_sizes(central, writer->large ? UINT32_MAX : (uint32_t)size);
+    put_sizes(central, large_size ? UINT32_MAX : (uint32_t)size);
     put_u16(central, strlen(name));
-    put_u16(central, writer->large ? 4 + 3 + 4 + 24 : 0);
+    put_u16(central, writer->large ? 4 + 3 + 4 + (large_size ? 24 : 8) : 0);
     bytes_put_zeros(central, 2 + 2 + 2 + 4); /* comment, disk, attributes */
     bytes_put_u32(central, writer->large ? UINT32_MAX : (uint32_t)start);
     bytes_put(central, name, strlen(name));
     if (writer->large) {
         bytes_put(central, "UT\3\0\0\0\0", 4 + 3); /* another extra field */
         put_u16(central, 1);
-        put_u16(central, 24);
-        bytes_put_u64(central, size);
-        bytes_put_u64(central, size);
+        put_u16(central, large_size ? 24 : 8);
+        if (large_size) bytes_put_u64(central, size);
+        if (large_size) bytes_put_u64(central, size);
         bytes_put_u64(central, start);
     }
     writer->n_entries++;

@@ -11,7 +11,7 @@
 #include "gguf_writer.h"
 
 struct zip_writer { /* zero-initialise */
-    bool large;     /* each entry's numbers are in a ZIP64 extra field */
+    bool large;     /* in ZIP64 extra fields: each entry's place, and the size of every other one */
     size_t n_entries;
     struct bytes entries;   /* local headers and data */
     struct bytes directory; /* central records */
