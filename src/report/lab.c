@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "report/lab_internal.h"
+#include "report/statistics.h"
 #include "run/random.h"
 
 const char *qn_lab_variant(const char *variant_name) {
@@ -172,31 +173,20 @@ static void calibrate(struct sampler *s) {
 
 /* ---- statistics ---- */
 
-static int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Element of rank q of sorted values, q in [0, 1]. */
-static double quantile(const double *sorted, int n, double q) {
-    const int i = (int)(q * (n - 1) + 0.5);
-    return sorted[i < 0 ? 0 : i >= n ? n - 1 : i];
-}
-
 void qn_lab_summarize(double *cpu, double *wall, int n, struct qn_lab_result *result) {
-    qsort(cpu, (size_t)n, sizeof *cpu, compare_doubles);
-    qsort(wall, (size_t)n, sizeof *wall, compare_doubles);
+    qn_sort(cpu, (size_t)n);
+    qn_sort(wall, (size_t)n);
     result->n_samples = n;
-    result->median = quantile(cpu, n, 0.5);
+    result->median = qn_quantile(cpu, (size_t)n, 0.5);
     result->min = cpu[0];
-    result->p5 = quantile(cpu, n, 0.05);
-    result->p95 = quantile(cpu, n, 0.95);
+    result->p5 = qn_quantile(cpu, (size_t)n, 0.05);
+    result->p95 = qn_quantile(cpu, (size_t)n, 0.95);
     /* The number of values below the median is binomial (n, 1/2): 1.96 of its deviations. */
     const double half = 0.98 * sqrt((double)n);
     const int low = (int)floor(0.5 * (n - 1) - half), high = (int)ceil(0.5 * (n - 1) + half);
     result->low = cpu[low < 0 ? 0 : low];
     result->high = cpu[high >= n ? n - 1 : high];
-    result->wall_median = quantile(wall, n, 0.5);
+    result->wall_median = qn_quantile(wall, (size_t)n, 0.5);
 }
 
 /* ---- a measurement ---- */

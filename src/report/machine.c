@@ -5,13 +5,13 @@
  */
 #include "report/machine.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "host/barrier.h"
+#include "report/statistics.h"
 
 const char *qn_level_name(enum qn_level level) {
     static const char *const names[QN_LEVEL_COUNT] = {"L2", "L3", "memory"};
@@ -98,11 +98,6 @@ static double elapsed_of(const struct timed *t, bool *clean) {
     return end - start;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 struct qn_rate qn_machine_rate(struct qn_pool *pool, void (*run)(void *context, int thread),
                                void *context, double work) {
     const int n_threads = qn_pool_n_threads(pool);
@@ -126,9 +121,9 @@ struct qn_rate qn_machine_rate(struct qn_pool *pool, void (*run)(void *context, 
     }
     double *const found = rate.n_clean > 0 ? clean : other;
     const int n = rate.n_clean > 0 ? rate.n_clean : n_other;
-    qsort(found, (size_t)n, sizeof *found, compare_doubles);
+    qn_sort(found, (size_t)n);
     rate.best = found[n - 1];
-    rate.median = found[n / 2];
+    rate.median = qn_quantile(found, (size_t)n, 0.5);
     return rate;
 }
 
