@@ -35,7 +35,7 @@ static const struct option verify_options[] = {
      "answer must hold; \\n, \\t and \\\\ stand for newline, tab and backslash"},
     {"-n, --predict", OPTION_INT, "N", 1, 4096, offsetof(struct verify_args, n_predict), false,
      false, "tokens of each answer"},
-    {"--tokens", OPTION_INT, "N", 3, 65536, offsetof(struct verify_args, n_tokens), false, false,
+    {"--tokens", OPTION_INT, "N", 3, 8192, offsetof(struct verify_args, n_tokens), false, false,
      "tokens that the cache and attention stages evaluate"},
     {"--ref", OPTION_TEXT, "FOLDER", 0, 0, offsetof(struct verify_args, reference), false, true,
      "compare with what tools/reference.py wrote of the same model; for one model"},
@@ -248,7 +248,8 @@ static const char description[] =
     "(it runs on the real queries and keys, with rows of the identity matrix for values): they are "
     "finite, sum to 1, are 0 on later positions and outside windows, their entropy is at most that "
     "of an even spread, and they are a softmax in double precision but for float rounding.\n"
-    "output: greedy answers to three prompts. They pass when the mean log probability of the "
+    "output: greedy answers to \"The capital of France is\", \"2 + 2 =\" and \"Count to 5:\", or "
+    "to one's own. They pass when the mean log probability of the "
     "chosen tokens is at least -ln(V)/4 for a vocabulary of V, that of the prompts' own tokens at "
     "least -3 ln(V)/4, and none ends in a loop of one or two tokens that is half of it: untrained "
     "models stay below all three.\n"

@@ -106,17 +106,75 @@ static void print_answers(const json_t *answers) {
     }
 }
 
+/* The name with the numbers of its layer and expert as *: "blk.*.attn_q.weight". */
+static void kind_of(const char *name, char *kind, size_t capacity) {
+    size_t used = 0;
+    for (const char *part = name; *part != '\0' && used + 2 < capacity;) {
+        const size_t size = strcspn(part, "."), digits = strspn(part, "0123456789");
+        const bool is_number = size > 0 && digits == size && part[size] == '.';
+        const size_t taken = is_number ? 1 : size;
+        if (used + taken + 2 > capacity) break;
+        memcpy(kind + used, is_number ? "*" : part, taken);
+        used += taken;
+        part += size;
+        if (*part == '.') kind[used++] = *part++;
+    }
+    kind[used] = '\0';
+}
+
+struct kind {
+    char name[160];
+    int n;
+    double min, max, low, high; /* low, high: of the standard deviations */
+};
+
+/* Gathers the tensors of a kind; false when an earlier one has the name. */
+static bool gather(const json_t *tensors, size_t first, struct kind *kind) {
+    *kind = (struct kind){.n = 0};
+    kind_of(text_at(json_array_get(tensors, first), "name"), kind->name, sizeof kind->name);
+    for (size_t i = 0; i < json_array_size(tensors); i++) {
+        const json_t *tensor = json_array_get(tensors, i);
+        char name[160];
+        kind_of(text_at(tensor, "name"), name, sizeof name);
+        if (strcmp(name, kind->name) != 0) continue;
+        if (i < first) return false;
+        const double min = number_at(tensor, "min"), max = number_at(tensor, "max");
+        const double deviation = number_at(tensor, "std");
+        if (kind->n == 0 || min < kind->min) kind->min = min;
+        if (kind->n == 0 || max > kind->max) kind->max = max;
+        if (kind->n == 0 || deviation < kind->low) kind->low = deviation;
+        if (kind->n == 0 || deviation > kind->high) kind->high = deviation;
+        kind->n++;
+    }
+    return true;
+}
+
+/* One line for the tensors that differ in their layer only; --json has each. */
+static void print_tensors(const json_t *tensors) {
+    enum { NAME = 30 };
+    size_t i;
+    const json_t *tensor;
+    if (json_array_size(tensors) == 0) return;
+    printf("    %-*s %-6s   n  std: low    high     min     max\n", NAME, "tensors", "type");
+    json_array_foreach(tensors, i, tensor) {
+        struct kind kind;
+        if (!gather(tensors, i, &kind)) continue;
+        const size_t size = strlen(kind.name), shown = size < NAME ? size : NAME;
+        printf("    %-*s %-6.6s %3d  %8.2g %7.2g %7.2g %7.2g\n", NAME, kind.name + size - shown,
+               text_at(tensor, "type"), kind.n, kind.low, kind.high, kind.min, kind.max);
+    }
+}
+
 static void print_layers(const json_t *layers) {
     size_t i;
     const json_t *layer;
     if (json_array_size(layers) == 0) return;
-    printf("    layer  entropy, nats: mean (lowest, highest)  share on: first  before  itself\n");
+    printf("    layer  entropy: mean (lowest, highest)  share on: first  before  itself\n");
     json_array_foreach(layers, i, layer) {
-        printf(
-            "    %5zu         %5.2f (%5.2f, %5.2f)                   %5.1f %% %5.1f %% %5.1f %%\n",
-            i, number_at(layer, "entropy_mean"), number_at(layer, "entropy_min"),
-            number_at(layer, "entropy_max"), 100 * number_at(layer, "first"),
-            100 * number_at(layer, "previous"), 100 * number_at(layer, "self"));
+        printf("    %5zu       %5.2f (%5.2f, %5.2f)                %5.1f %%  %5.1f %%  %5.1f %%\n",
+               i, number_at(layer, "entropy_mean"), number_at(layer, "entropy_min"),
+               number_at(layer, "entropy_max"), 100 * number_at(layer, "first"),
+               100 * number_at(layer, "previous"), 100 * number_at(layer, "self"));
     }
 }
 
@@ -164,6 +222,7 @@ void verify_print_stage(const json_t *stage) {
         printf("%-11s ", text_at(check, "check"));
         print_detail(text_at(check, "detail"));
     }
+    print_tensors(json_object_get(stage, "tensors"));
     print_layers(json_object_get(stage, "layers"));
     print_compared(json_object_get(stage, "compared"));
     print_answers(json_object_get(stage, "answers"));
