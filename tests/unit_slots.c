@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Choice and numbering of experts' slots.
+ * Choice and numbering of experts' slots, and what a session says it has read.
  */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 
+#include "run/session.h"
 #include "run/slots.h"
 
 enum { EXPERTS = 7, USED = 3 };
@@ -116,4 +117,49 @@ Test(slots, one_expert_takes_all) {
     int32_t ids[M];
     for (int t = 0; t < M; t++) ids[t] = 4;
     check_numbering(ids, 1, M, 6, 1);
+}
+
+/* Bytes that a session counts for the first n tokens of a text, all at once. */
+static uint64_t bytes_of(struct qn_model *model, size_t n) {
+    enum { MAX = 48 };
+    int32_t tokens[MAX];
+    struct qn_session *session;
+    struct qn_error err = {0};
+    const struct qn_session_options options = {.n_ctx = MAX,
+                                               .n_ubatch = MAX,
+                                               .n_sequences = 1,
+                                               .n_logits = 1,
+                                               .kv_k = QN_KV_F32,
+                                               .kv_v = QN_KV_F32};
+    for (int i = 0; i < MAX; i++) tokens[i] = 3 + i * 7;
+    cr_assert_eq(qn_session_new(model, &options, &session, &err), QN_OK, "%s", err.message);
+    const struct qn_batch batch = {.n = n, .tokens = tokens};
+    cr_assert_eq(qn_session_eval(session, &batch, &err), QN_OK, "%s", err.message);
+    const struct qn_layout *const l = &session->plan.layout;
+    const struct qn_hparams *const h = &model->spec.hparams;
+    const uint64_t position = (l->k_block + l->v_block) / QN_KV_BLOCK * (uint64_t)h->n_kv_heads;
+    const uint64_t cache = position * (uint64_t)h->n_layers * n, bytes = session->bytes_read;
+    qn_session_free(session);
+    cr_assert_gt(bytes, cache);
+    return bytes - cache;
+}
+
+/* One token reads two experts of four in each layer; many tokens all of them. */
+Test(experts, bytes_read) {
+    struct qn_model *model;
+    struct qn_error err = {0};
+    const struct qn_model_options options = {.n_threads = 2, .bundles = qn_cpu_bundles()};
+    cr_assert_eq(qn_model_open(TEST_DATA "/hf/mixtral", &options, &model, &err), QN_OK, "%s",
+                 err.message);
+    uint64_t all = 0, experts = 0;
+    for (size_t i = 0; i < model->spec.n_weights; i++) {
+        const struct qn_weight *const w = &model->spec.weights[i];
+        if (!w->tile_size) continue;
+        all += w->part_size * (uint64_t)w->n_parts;
+        if (w->n_parts > 1) experts += w->part_size * (uint64_t)w->n_parts;
+    }
+    cr_assert_eq(model->spec.hparams.n_experts, 4);
+    cr_assert_eq(bytes_of(model, 1), all - experts / 2);
+    cr_assert_eq(bytes_of(model, 48), all);
+    qn_model_close(model);
 }
