@@ -132,17 +132,17 @@ struct score {
 
 /* A sum of D products in float, in any order, is off by at most D roundings of the sum of their
  * magnitudes; the query was scaled and rounded before. Soft caps add some roundings of the cap. */
-static struct score score(const struct qn_attention *a, const float *q, const float *k) {
-    const double u = 0x1p-24;
+static struct score score(const struct qn_hparams *hp, const float *q, const float *k) {
+    const double u = 0x1p-24, scale = (double)hp->attn_scale, cap = (double)hp->attn_softcap;
     double sum = 0, magnitude = 0;
-    for (int i = 0; i < a->d; i++) {
+    for (int i = 0; i < hp->head_size; i++) {
         sum += (double)q[i] * (double)k[i];
         magnitude += fabs((double)q[i] * (double)k[i]);
     }
-    struct score s = {sum * (double)a->scale, (a->d + 2) * u * magnitude * fabs((double)a->scale)};
-    if (a->softcap > 0) {
-        s.value = (double)a->softcap * tanh(s.value / (double)a->softcap);
-        s.error += 8 * u * (double)a->softcap;
+    struct score s = {sum * scale, (hp->head_size + 2) * u * magnitude * fabs(scale)};
+    if (cap > 0) {
+        s.value = cap * tanh(s.value / cap);
+        s.error += 8 * u * cap;
     }
     return s;
 }
@@ -166,20 +166,20 @@ void qn_attention_expected(const struct qn_attention_probe *probe, int layer, in
                            double *weights, double *bounds) {
     const struct qn_session *const session = probe->session;
     const struct qn_hparams *const hp = &session->model->spec.hparams;
-    const struct qn_attention a = qn_attention_of(&session->executor, layer, 0, head, head + 1);
-    const int n = probe->n, kv_head = head / (hp->n_heads / hp->n_kv_heads);
-    float *const k = malloc((size_t)n * (size_t)a.d * sizeof *k);
+    const int n = probe->n, d = hp->head_size, window = qn_hparams_window(hp, layer);
+    const int kv_head = head / (hp->n_heads / hp->n_kv_heads);
+    float *const k = malloc((size_t)n * (size_t)d * sizeof *k);
     struct score *const scores = malloc((size_t)n * sizeof *scores);
     memset(weights, 0, (size_t)n * (size_t)probe->n_slots * sizeof *weights);
     for (int m = 0; m < n; m++) bounds[m] = -1;
     for (int p = 0; k && p < n; p++) {
         float v[QN_HEAD_SIZE_MAX];
-        qn_probe_cached(session, layer, kv_head, p, k + p * a.d, v);
+        qn_probe_cached(session, layer, kv_head, p, k + p * d, v);
     }
     for (int m = 0; k && scores && m < n; m++) {
-        const float *const q = q_at(probe, layer, m) + head * a.d;
-        const int first = a.window && m >= a.window ? m - a.window + 1 : 0;
-        for (int p = first; p <= m; p++) scores[p] = score(&a, q, k + p * a.d);
+        const float *const q = q_at(probe, layer, m) + head * d;
+        const int first = window && m >= window ? m - window + 1 : 0;
+        for (int p = first; p <= m; p++) scores[p] = score(hp, q, k + p * d);
         bounds[m] = softmax_row(scores, first, m, weights + (size_t)m * (size_t)probe->n_slots);
     }
     free(k);

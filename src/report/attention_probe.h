@@ -28,8 +28,9 @@ size_t qn_attention_scratch_size(const struct qn_attention_probe *probe);
 void qn_attention_weights(const struct qn_attention_probe *probe, int layer, int head,
                           void *scratch, float *weights);
 
-/* The same by the definition, in double, from the same queries and keys: weights [n][n_slots], and
- * by how much a kernel that works in float may be off: bounds [n] of row m, relative to a weight.
+/* The same by the definition and the hyperparameters, in double, from the same queries and keys:
+ * weights [n][n_slots], and by how much a kernel that works in float may be off: bounds [n] of row
+ * m, relative to a weight.
  */
 void qn_attention_expected(const struct qn_attention_probe *probe, int layer, int head,
                            double *weights, double *bounds);

@@ -168,8 +168,8 @@ static void judge(const struct attention *a) {
                    fmax(a->heads[high].entropy_excess, 0));
     const int off = worst(a, offsetof(struct head, excess));
     QN_VERIFY_THAT(v, "softmax", bad < 0 && a->heads[off].excess <= 1,
-                   "weights are those of a softmax of q . k in double precision within %.1e; at "
-                   "worst %.2f of what float rounding allows (layer %d head %d)",
+                   "weights differ from a softmax of q . k in double precision by up to %.1e; at "
+                   "worst %.3g of what float rounding allows (layer %d head %d)",
                    a->heads[worst(a, offsetof(struct head, off))].off, a->heads[off].excess,
                    off / a->n_heads, off % a->n_heads);
 }
