@@ -36,7 +36,7 @@ static bool is_smaller(enum qn_type a, enum qn_type b) {
 enum qn_type qn_quantize_type(enum qn_type wanted, enum qn_role role, enum qn_type stored, int k) {
     static const enum qn_type instead[QN_TYPE_COUNT] = {
         [QN_TYPE_Q2_K] = QN_TYPE_Q4_0, [QN_TYPE_Q3_K] = QN_TYPE_Q4_0,
-        [QN_TYPE_Q4_K] = QN_TYPE_Q4_1, [QN_TYPE_Q5_K] = QN_TYPE_Q5_1,
+        [QN_TYPE_Q4_K] = QN_TYPE_Q5_0, [QN_TYPE_Q5_K] = QN_TYPE_Q5_1,
         [QN_TYPE_Q6_K] = QN_TYPE_Q8_0, [QN_TYPE_IQ4_XS] = QN_TYPE_Q4_1,
     };
     const struct qn_role_info *const info = &qn_role_infos[role];
