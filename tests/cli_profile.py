@@ -116,6 +116,100 @@ def a_prompt_of_text(program):
     assert found["run"]["prompt"] >= 2 and found["run"]["decoded"] == 3
 
 
+def files(program: Program, *arguments) -> dict[str, str]:
+    paths = {name: program.scratch / name for name in ("html", "trace", "folded")}
+    options = [word for name, path in paths.items() for word in (f"--{name}", path)]
+    done = program.succeeds("profile", program.model("llama-q4_k"), *SHORT, "-t", 2, "--csv",
+                            *options, *arguments)
+    return {name: path.read_text() for name, path in paths.items()} | {"csv": done.stdout.decode()}
+
+
+@case
+def trace_events_nest(program):
+    events = json.loads(files(program)["trace"])["traceEvents"]
+    named = {e["tid"] for e in events if e["name"] == "thread_name"}
+    assert named == {0, 1}
+    complete = [e for e in events if e["ph"] == "X"]
+    steps = [e for e in complete if "kernel" in e["args"]]
+    assert {e["tid"] for e in steps} == {0, 1}
+    for step in steps:
+        assert {"layer", "module", "op", "shape", "type", "bytes", "flops"} <= set(step["args"])
+    # The last repetition alone: two ubatches, then 24 tokens.
+    passes = [e for e in complete if e["cat"] == "pass"]
+    assert [e["name"] for e in passes] == ["prefill"] * 2 + ["decode"] * 24
+    for tid in named:  # an event ends before the one that it lies in; times are cut to 1 ns
+        open_events = []
+        mine = [e for e in complete if e["tid"] == tid]
+        for event in sorted(mine, key=lambda e: (e["ts"], -e["dur"])):
+            while open_events and open_events[-1] <= event["ts"] + 0.002:
+                open_events.pop()
+            assert not open_events or event["ts"] + event["dur"] <= open_events[-1] + 0.002, event
+            open_events.append(event["ts"] + event["dur"])
+
+
+@case
+def stacks_and_rows_tell_the_same_time(program):
+    found = files(program)
+    stacks = [line.rsplit(" ", 1) for line in found["folded"].splitlines()]
+    for stack, value in stacks:
+        assert int(value) > 0 and len(stack.split(";")) in (1, 4, 5), stack
+    header, *rows = [line.split(",") for line in found["csv"].splitlines()]
+    for phase in ("prefill", "decode"):
+        folded = sum(int(v) for s, v in stacks if s.startswith(phase + ";"))
+        rowed = sum(int(r[header.index("mean_ns")]) * int(r[header.index("passes")])
+                    for r in rows if r[0] == phase)
+        # Stacks are of both threads; each is its own time less what lies between passes.
+        assert abs(folded / 2 / rowed - 1) < 0.02, (phase, folded, rowed)
+
+
+@case
+def the_page_needs_nothing_else(program):
+    page = files(program)["html"]
+    assert page.startswith("<!doctype html>") and page.rstrip().endswith("</html>")
+    assert "<script src" not in page and "<link" not in page and '"DATA"' not in page
+    data = json.loads(page.split("const data = ", 1)[1].split(";\nconst colour", 1)[0]
+                      .replace("<\\/", "</"))
+    assert len(data["timeline"]["threads"]) == 2
+    steps = len(data["timeline"]["steps"])
+    for events in data["timeline"]["threads"]:
+        assert len(events) == 4 * (26 * steps - 2), "all steps but the head of the first ubatch"
+
+
+@case
+def files_that_cannot_be_written(program):
+    model = program.model("llama-f32")
+    for option in ("--html", "--trace", "--folded"):
+        done = program.run("profile", model, "-p", 4, "-n", 1, "-r", 1, option, "/no/such/file")
+        assert done.returncode == 1 and b"/no/such/file: cannot be written" in done.stderr
+
+
+@case
+def diff_says_what_changed_and_what_cannot_be(program):
+    paths = []
+    for name, options in (("a", []), ("b", []), ("c", ["-p", 41])):
+        done = program.succeeds("profile", program.model("llama-q4_k"), *SHORT, *options, "--json")
+        paths.append(program.scratch / name)
+        paths[-1].write_bytes(done.stdout)
+    a, b, c = paths
+    text = program.succeeds("profile", "diff", a, b).stdout.decode()
+    assert "Prefill: " in text and "Decode: " in text and "gate_up" in text
+    assert max(map(len, text.splitlines())) <= 80, text
+    found = json.loads(program.succeeds("profile", "diff", a, b, "--json").stdout)
+    assert found["comparable"] and len(found["phases"]) == 2
+    program.fails(1, ["another prompt", "40 and 41"], "profile", "diff", a, c)
+    program.succeeds("profile", "diff", a, c, "--anyway")
+    program.fails(2, ["two profiles"], "profile", "diff", a)
+    program.fails(1, ["/no/such"], "profile", "diff", a, "/no/such")
+    # Every step takes twice as long: the file itself is slowed, so that nothing is left to chance.
+    slow = json.loads(a.read_text())
+    for item in slow["steps"] + slow["phases"]:
+        item["samples_ns"] = [2 * n for n in item["samples_ns"]]
+    b.write_text(json.dumps(slow))
+    done = program.run("profile", "diff", a, b, "--fail-above", 3)
+    assert done.returncode == 1 and b"What explains the 100.0 % of decode" in done.stdout, done
+    program.succeeds("profile", "diff", b, a, "--fail-above", 3)
+
+
 @case
 def refuses(program):
     program.fails(1, ["no-such.gguf"], "profile", "no-such.gguf")

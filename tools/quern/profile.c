@@ -2,6 +2,7 @@
  *
  * quern profile: where the time of a run goes, by layer, module and operation.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +14,14 @@
 #include "profile_roofline.h"
 #include "profile_run.h"
 #include "profile_text.h"
+#include "report/profile_files.h"
 #include "run/access.h"
 
 struct profile_args {
     int n_prompt, n_gen, repeats;
     const char *prompt;
-    bool json, roofline;
+    bool json, csv, roofline;
+    const char *html, *trace, *folded;
 };
 
 #define PROFILE(field) offsetof(struct profile_args, field)
@@ -39,6 +42,13 @@ static const struct option form_options[] = {
      "also hold each operation against the bandwidth and peaks measured on this machine"},
     {"--json", OPTION_FLAG, NULL, 0, 0, PROFILE(json), false, true,
      "everything, each step in each pass, as JSON: what 'profile diff' reads"},
+    {"--csv", OPTION_FLAG, NULL, 0, 0, PROFILE(csv), false, true, "a row a step, as CSV"},
+    {"--html", OPTION_TEXT, "FILE", 0, 0, PROFILE(html), false, true,
+     "also a page with timeline, layers, roofline and table; it needs no network"},
+    {"--trace", OPTION_TEXT, "FILE", 0, 0, PROFILE(trace), false, true,
+     "also the last repetition as trace events, for https://ui.perfetto.dev"},
+    {"--folded", OPTION_TEXT, "FILE", 0, 0, PROFILE(folded), false, true,
+     "also stacks for flame graphs"},
 };
 
 static struct qn_profile_about describe(const struct profile_run *run, const char *path,
@@ -75,6 +85,57 @@ static int print_text(const struct qn_profile *profile, const struct qn_profile_
     return status == EXIT_DONE && roof != NULL ? profile_print_roofline(profile, roof) : status;
 }
 
+/* One of the files; the writers differ in what they need. */
+struct target {
+    const char *path;
+    enum qn_status (*write)(const struct target *target, FILE *out, struct qn_error *err);
+    const struct qn_profile *profile;
+    const struct qn_profile_about *about;
+    const struct qn_roof *roof;
+};
+
+static enum qn_status write_html(const struct target *t, FILE *out, struct qn_error *err) {
+    return qn_profile_write_html(t->profile, t->about, t->roof, out, err);
+}
+static enum qn_status write_trace(const struct target *t, FILE *out, struct qn_error *err) {
+    return qn_profile_write_trace(t->profile, t->about, out, err);
+}
+static enum qn_status write_folded(const struct target *t, FILE *out, struct qn_error *err) {
+    return qn_profile_write_folded(t->profile, out, err);
+}
+
+static int write_file(const struct target *target) {
+    struct qn_error err;
+    if (target->path == NULL) return EXIT_DONE;
+    FILE *const file = fopen(target->path, "we");
+    if (file == NULL) {
+        out_error("%s: cannot be written: %s", target->path, strerror(errno));
+        return EXIT_FAILED;
+    }
+    const enum qn_status status = target->write(target, file, &err);
+    const bool whole = !ferror(file);
+    if (fclose(file) == 0 && whole && status == QN_OK) return EXIT_DONE;
+    out_error("%s: %s", target->path, status != QN_OK ? err.message : strerror(errno));
+    return EXIT_FAILED;
+}
+
+static int write_files(const struct profile_args *args, const struct qn_profile *profile,
+                       const struct qn_profile_about *about, const struct qn_roof *roof) {
+    const struct target targets[] = {{args->html, write_html, profile, about, roof},
+                                     {args->trace, write_trace, profile, about, roof},
+                                     {args->folded, write_folded, profile, about, roof}};
+    for (size_t i = 0; i < COUNT(targets); i++)
+        if (write_file(&targets[i]) != EXIT_DONE) return EXIT_FAILED;
+    return EXIT_DONE;
+}
+
+static int print_csv(const struct qn_profile *profile) {
+    struct qn_error err;
+    if (qn_profile_write_csv(profile, stdout, &err) == QN_OK) return EXIT_DONE;
+    out_error("%s", err.message);
+    return EXIT_FAILED;
+}
+
 static int report(struct profile_run *run, const struct profile_args *args,
                   const struct qn_profile_about *about) {
     struct qn_roof roof;
@@ -83,8 +144,11 @@ static int report(struct profile_run *run, const struct profile_args *args,
     if (args->roofline) status = profile_measure(qn_model_of(run->model), &about->host, &roof);
     if (status == EXIT_DONE) status = profile_run_record(run, &profile);
     if (status != EXIT_DONE) return status;
-    status = args->json ? print_json(&profile, about)
-                        : print_text(&profile, about, args->roofline ? &roof : NULL);
+    const struct qn_roof *const measured = args->roofline ? &roof : NULL;
+    status = args->json  ? print_json(&profile, about)
+             : args->csv ? print_csv(&profile)
+                         : print_text(&profile, about, measured);
+    if (status == EXIT_DONE) status = write_files(args, &profile, about, measured);
     qn_profile_free(&profile);
     return status;
 }
