@@ -192,8 +192,11 @@ static enum qn_status check_copies(const struct weights *w, struct qn_error *err
         const bool in_layers = layer_number(one, &end) && layer_number(other, &end);
         names_add(in_layers ? &copies : &tied, "%s = %s", one, other);
     }
+    /* Merges that repeat layers have copies by design, so they are no failure. */
     if (copies.n)
-        qn_verify_check(w->v, "copies", QN_VERDICT_FAIL, "%zu matrices are copies of another: %s",
+        qn_verify_check(w->v, "copies", QN_VERDICT_NOTE,
+                        "%zu matrices are copies of another layer's, as in merges that repeat "
+                        "layers: %s",
                         copies.n, names_end(&copies));
     else
         qn_verify_check(w->v, "copies", QN_VERDICT_PASS, "no matrix of a layer is in twice");
