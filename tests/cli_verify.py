@@ -17,6 +17,10 @@ import safetensors_file
 from cli_harness import Program, case, main
 
 
+def data(program: Program) -> Path:
+    return program.models.parent
+
+
 def report(program: Program, *arguments) -> tuple[int, dict]:
     """Exit status and the JSON that verify prints."""
     done = program.run("verify", "--json", *arguments)
@@ -65,6 +69,18 @@ def a_window_drops_what_it_should(program: Program):
     assert window["verdict"] == "pass" and "2 layers of window 8" in window["detail"]
     _, found = report(program, "--stage", "cache", program.model("llama-f32"))
     assert check_of(found["models"][0], "cache", "window")["verdict"] == "skip"
+
+
+@case
+def every_family_fills_its_cache_and_attends(program: Program):
+    folders = sorted(p.parent for p in (data(program) / "hf").glob("*/config.json"))
+    assert len(folders) > 30
+    status, found = report(program, "--stage", "weights,cache,attention", "--tokens", 80, *folders)
+    wrong = [(m["model"], s["checks"]) for m in found["models"] for s in m["stages"]
+             if s["verdict"] != "pass"]
+    assert status == 0 and not wrong, wrong
+    gemma = next(m for m in found["models"] if m["model"].endswith("/gemma3"))
+    assert check_of(gemma, "weights", "unread")["verdict"] == "note"
 
 
 @case
@@ -171,10 +187,6 @@ def a_file_that_does_not_open_is_a_failed_check(program: Program):
 
 
 # ---- sabotage: each is planted in a copy of a right model, and must be named ------------------
-
-
-def data(program: Program) -> Path:
-    return program.models.parent
 
 
 def copy_of(program: Program, name: str) -> Path:
