@@ -20,13 +20,28 @@ static bool is_fused(const struct qn_rule *rule) {
            rule->part == QN_PART_FUSED_BY_HEAD;
 }
 
+/* Whether all experts of a layer lie in one tensor. */
+static bool is_merged(const struct qn_spec *spec, const struct qn_rule *rule, int layer) {
+    const struct qn_role_info *const role = &qn_role_infos[rule->role];
+    if (!role->per_expert || !qn_checkpoint_gguf(spec->checkpoint)) return false;
+    char first[NAME_SIZE];
+    snprintf(first, sizeof first, "%s", role->gguf_apart);
+    fill_hole(first, layer);
+    fill_hole(first, 0);
+    return !qn_checkpoint_find_tensor(spec->checkpoint, first);
+}
+
+static const char *gguf_name(const struct qn_spec *spec, const struct qn_rule *rule, int layer) {
+    const struct qn_role_info *const role = &qn_role_infos[rule->role];
+    if (role->per_expert && !is_merged(spec, rule, layer)) return role->gguf_apart;
+    return is_fused(rule) && role->gguf_fused ? role->gguf_fused : role->gguf;
+}
+
 /* The name of the rule's tensor in the container at hand. */
 static void make_name(const struct qn_spec *spec, const char *prefix, const struct qn_rule *rule,
                       int layer, int expert, char name[NAME_SIZE]) {
-    const struct qn_role_info *const role = &qn_role_infos[rule->role];
-    const bool fused = is_fused(rule) && role->gguf_fused;
     if (qn_checkpoint_gguf(spec->checkpoint))
-        snprintf(name, NAME_SIZE, "%s", fused ? role->gguf_fused : role->gguf);
+        snprintf(name, NAME_SIZE, "%s", gguf_name(spec, rule, layer));
     else /* the head stands outside what the prefix names */
         snprintf(name, NAME_SIZE, "%s%s", rule->role == QN_ROLE_OUTPUT ? "" : prefix, rule->name);
     fill_hole(name, layer);
@@ -69,8 +84,8 @@ struct expected {
 };
 
 /* Where the rule's weight lies, and the shape that its tensor must have for that. */
-static struct expected place(const struct qn_spec *spec, const struct qn_rule *rule, int expert,
-                             struct qn_source *source) {
+static struct expected place(const struct qn_spec *spec, const struct qn_rule *rule, int layer,
+                             int expert, struct qn_source *source) {
     const struct qn_role_info *const info = &qn_role_infos[rule->role];
     const bool gguf = qn_checkpoint_gguf(spec->checkpoint) != NULL;
     const int length = length_of(spec, rule->role), head = spec->hparams.head_size;
@@ -89,7 +104,7 @@ static struct expected place(const struct qn_spec *spec, const struct qn_rule *r
     const uint64_t k = (uint64_t)qn_hparams_dim(&spec->hparams, info->k);
     e.shape[0] = vector || source->transposed ? (uint64_t)total : k;
     if (!vector) e.shape[1] = source->transposed ? k : (uint64_t)total;
-    if (gguf && info->per_expert) {
+    if (is_merged(spec, rule, layer)) {
         e.shape[2] = (uint64_t)spec->hparams.n_experts;
         source->first = expert * length;
     }
@@ -132,7 +147,7 @@ enum qn_status qn_locate(const struct qn_spec *spec, const char *prefix, const s
             return qn_fail(err, QN_BAD_FILE, "tensor %s is missing; architecture %s needs it", name,
                            spec->family->name);
         }
-        const struct expected expected = place(spec, rule, part, &sources[part]);
+        const struct expected expected = place(spec, rule, layer, part, &sources[part]);
         QN_TRY(check_shape(tensor, &expected, err));
         sources[part].tensor = tensor;
         if (tensor->type != sources[0].tensor->type)

@@ -59,6 +59,7 @@ struct qn_role_info {
     bool is_norm;           /* the weight of a norm */
     bool by_row;            /* rows are looked up in place, never multiplied */
     bool per_expert;        /* n_experts of them */
+    const char *gguf_apart; /* name in old files, which have a tensor for each expert */
 };
 extern const struct qn_role_info qn_role_infos[QN_ROLE_COUNT];
 

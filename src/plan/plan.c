@@ -364,18 +364,14 @@ static int longest_input(const struct qn_spec *spec) {
 
 /* Buffers that no step of this model needs take no room. */
 static void drop_unused(struct qn_plan *plan) {
-    unsigned acts = 0;
     /* These are read within the step that computes them, or by the caller. */
     const uint32_t read_at_once = bit(QN_BUFFER_K) | bit(QN_BUFFER_V) | bit(QN_BUFFER_UP) |
                                   bit(QN_BUFFER_SLOTS) | bit(QN_BUFFER_LOGITS);
     uint32_t reads = 0;
     for (int s = 0; s < plan->n_steps; s++) {
-        acts |= plan->steps[s].acts;
         reads |= qn_step_reads(&plan->steps[s]);
         reads |= qn_step_writes(&plan->steps[s]) & read_at_once;
     }
-    if (!(acts & 1u << QN_ACT_F32)) reads &= ~bit(QN_BUFFER_ACT_F32);
-    if (!(acts & 1u << QN_ACT_Q8)) reads &= ~bit(QN_BUFFER_ACT_Q8);
     for (int b = 0; b < QN_BUFFER_COUNT; b++)
         if (!(reads >> b & 1)) plan->buffers[b].n_rows = 0;
 }
@@ -400,6 +396,18 @@ static int widest_mlp(const struct qn_plan *plan) {
     return widest;
 }
 
+/* Rows that are ever prepared in this form. */
+static int act_rows(const struct qn_plan *plan, enum qn_act act) {
+    const int m = plan->limits.n_ubatch, slots = m * slots_of_token(&plan->spec->hparams);
+    int most = 0;
+    for (int s = 0; s < plan->n_steps; s++) {
+        const struct qn_step *const step = &plan->steps[s];
+        const int n_rows = step->rows == QN_ROWS_SLOTS ? slots : m;
+        if (step->acts >> act & 1 && n_rows > most) most = n_rows;
+    }
+    return most;
+}
+
 static void size_buffers(struct qn_plan *plan) {
     const struct qn_hparams *const h = &plan->spec->hparams;
     const int m = plan->limits.n_ubatch, slots = m * slots_of_token(h);
@@ -410,8 +418,10 @@ static void size_buffers(struct qn_plan *plan) {
     const struct qn_buffer buffers[QN_BUFFER_COUNT] = {
         [QN_BUFFER_X] = {"x", float_row(h->n_embd), m, 0},
         [QN_BUFFER_EMBD] = {"embd", float_row(h->n_token_embd), m, 0},
-        [QN_BUFFER_ACT_F32] = {"act_f32", qn_act_row_size(QN_ACT_F32, k), slots, 0},
-        [QN_BUFFER_ACT_Q8] = {"act_q8", qn_act_row_size(QN_ACT_Q8, k), slots, 0},
+        [QN_BUFFER_ACT_F32] = {"act_f32", qn_act_row_size(QN_ACT_F32, k),
+                               act_rows(plan, QN_ACT_F32), 0},
+        [QN_BUFFER_ACT_Q8] = {"act_q8", qn_act_row_size(QN_ACT_Q8, k), act_rows(plan, QN_ACT_Q8),
+                              0},
         [QN_BUFFER_Q] = {"q", q, m, 0},
         [QN_BUFFER_K] = {"k", kv, m, 0},
         [QN_BUFFER_V] = {"v", kv, m, 0},
