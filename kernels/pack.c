@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Packing of whole matrices, and of the types with blocks of 32 or none. Portable C: every
+ * Packing of whole matrices, and of the types with blocks of 32. Portable C: every
  * quantized type is a transposition of 4-byte words, so packing runs near the speed of memory.
  */
 #include "kernels/pack.h"
@@ -76,28 +76,13 @@ static void pack_block_iq4_nl(const uint8_t *src, uint8_t *unit, int b, int r, i
     pack_block_q8_0(q, unit, b, r, row);
 }
 
-/* Float forms: one element is a block, 16 of them a unit. */
-static void pack_block_f32(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
-    store_u32(unit + (b * r + row) * 4, load_u32(src));
-}
-
-static void pack_block_f16(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
-    copy_u16(unit + (b * r + row) * 2, src);
-}
-
-static void pack_block_bf16(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
-    copy_u16(unit + ((b / 2 * r + row) * 2 + b % 2) * 2, src);
-}
-
 static qn_pack_block_fn *const pack_blocks[QN_TYPE_COUNT] = {
-    [QN_TYPE_F32] = pack_block_f32,          [QN_TYPE_F16] = pack_block_f16,
-    [QN_TYPE_BF16] = pack_block_bf16,        [QN_TYPE_Q8_0] = pack_block_q8_0,
-    [QN_TYPE_Q4_0] = pack_block_q4_0,        [QN_TYPE_Q4_1] = pack_block_q4_1,
-    [QN_TYPE_Q5_0] = pack_block_q5_0,        [QN_TYPE_Q5_1] = pack_block_q5_1,
-    [QN_TYPE_Q2_K] = qn_pack_block_q2_k,     [QN_TYPE_Q3_K] = qn_pack_block_q3_k,
-    [QN_TYPE_Q4_K] = qn_pack_block_q4_k,     [QN_TYPE_Q5_K] = qn_pack_block_q5_k,
-    [QN_TYPE_Q6_K] = qn_pack_block_q6_k,     [QN_TYPE_IQ4_NL] = pack_block_iq4_nl,
-    [QN_TYPE_IQ4_XS] = qn_pack_block_iq4_xs,
+    [QN_TYPE_Q8_0] = pack_block_q8_0,     [QN_TYPE_Q4_0] = pack_block_q4_0,
+    [QN_TYPE_Q4_1] = pack_block_q4_1,     [QN_TYPE_Q5_0] = pack_block_q5_0,
+    [QN_TYPE_Q5_1] = pack_block_q5_1,     [QN_TYPE_Q2_K] = qn_pack_block_q2_k,
+    [QN_TYPE_Q3_K] = qn_pack_block_q3_k,  [QN_TYPE_Q4_K] = qn_pack_block_q4_k,
+    [QN_TYPE_Q5_K] = qn_pack_block_q5_k,  [QN_TYPE_Q6_K] = qn_pack_block_q6_k,
+    [QN_TYPE_IQ4_NL] = pack_block_iq4_nl, [QN_TYPE_IQ4_XS] = qn_pack_block_iq4_xs,
 };
 
 size_t qn_pack_tile_size(enum qn_type type, int tile_rows, int k) {
@@ -130,7 +115,10 @@ void qn_pack_rows(enum qn_type type, int tile_rows, int k, const void *src, size
     uint8_t *tile = dst;
     for (int row = n0; row < n1; row += tile_rows, tile += tile_size) {
         const int rows = n - row < tile_rows ? n - row : tile_rows;
-        pack_tile(type, tile_rows, k, (const uint8_t *)src + (size_t)row * src_row_size,
-                  src_row_size, rows, tile);
+        const uint8_t *const first = (const uint8_t *)src + (size_t)row * src_row_size;
+        if (qn_type_infos[type].block == 1)
+            qn_pack_tile_float(type, tile_rows, k, first, src_row_size, rows, tile);
+        else
+            pack_tile(type, tile_rows, k, first, src_row_size, rows, tile);
     }
 }

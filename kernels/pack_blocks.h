@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the packers of single blocks share. Private to kernels/pack*.c.
+ * What the packers share. Private to kernels/pack*.c.
  */
 #ifndef QN_KERNELS_PACK_BLOCKS_H
 #define QN_KERNELS_PACK_BLOCKS_H
@@ -8,12 +8,18 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/types.h"
+
 /* Writes one stored block of one row into its unit: block `b` of the unit (0 for types whose
  * block is the unit), row `row` of `r`. */
 typedef void qn_pack_block_fn(const uint8_t *src, uint8_t *unit, int b, int r, int row);
 
 qn_pack_block_fn qn_pack_block_q2_k, qn_pack_block_q3_k, qn_pack_block_q4_k, qn_pack_block_q5_k,
     qn_pack_block_q6_k, qn_pack_block_iq4_xs;
+
+/* One tile of F32, F16 or BF16: `rows` rows of k elements that lie src_row_size apart. */
+void qn_pack_tile_float(enum qn_type type, int r, int k, const uint8_t *src, size_t src_row_size,
+                        int rows, uint8_t *dst);
 
 /* The 16 values of IQ4_NL and IQ4_XS. */
 extern const int8_t qn_pack_iq4_values[16];
