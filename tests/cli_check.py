@@ -376,6 +376,15 @@ def tokenize_writes_one_line_of_ids(program: Program):
 
 
 @case
+def tokenize_needs_no_weights(program: Program):
+    """A Hugging Face folder may hold a vocabulary alone."""
+    folder = str(program.models.parent / "text" / "hf" / "llama3")
+    ids = program.succeeds("tokenize", folder, stdin=b"the cat<|eot_id|>").stdout
+    text = program.succeeds("tokenize", "--decode", folder, stdin=ids).stdout
+    assert len(ids.split()) > 3 and text == b"the cat<|eot_id|>", (ids, text)
+
+
+@case
 def tokenize_adds_bos_where_the_model_asks(program: Program):
     model = program.model("llama-spm-f16")
     with_bos = program.succeeds("tokenize", model, stdin=b"hello").stdout.split()

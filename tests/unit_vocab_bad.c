@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "alloc_meter.h"
 #include "models/vocab_hf.h"
 
 static char folder[64];
@@ -154,6 +155,9 @@ static const struct bad_json {
     {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a&&b]\"}}"},
      QN_UNSUPPORTED,
      "intersection"},
+    {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a[^b]]\"}}"},
+     QN_UNSUPPORTED,
+     "negated class"},
     {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\\"}}"},
      QN_UNSUPPORTED,
      "backslash"},
@@ -347,5 +351,30 @@ Test(vocab_bad, spoilt_json_does_no_harm, .timeout = 240) {
         cr_expect_gt(n_read, 0, "%s: %zu of 100 were read", kinds[k], n_read);
         free(data);
         free(spoilt);
+    }
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* jansson and PCRE2 allocate out of the meter's sight; all else fails once. */
+Test(vocab_bad, every_allocation_may_fail, .timeout = 120) {
+    static const char *const kinds[] = {"phi3", "t5", "behaviours", "opt", "model-bpe"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/text/hf/%s", TEST_DATA, kinds[i]);
+        enum qn_status status = QN_NO_MEMORY;
+        size_t k = 0;
+        while (status != QN_OK) {
+            struct qn_tokenizer *tokenizer = NULL;
+            struct qn_error err = {0};
+            alloc_meter_reset();
+            alloc_meter_fail_at(++k, 0);
+            status = qn_vocab_hf_read(path, NULL, &tokenizer, &err);
+            alloc_meter_fail_at(0, 0);
+            cr_expect(status == QN_OK || status == QN_NO_MEMORY, "%s: %s", kinds[i], err.message);
+            qn_tokenizer_free(tokenizer);
+            cr_expect_eq(alloc_meter_held(), 0, "%s: allocation %zu", kinds[i], k);
+        }
+        cr_expect_gt(k, 20, "%s", kinds[i]);
     }
 }

@@ -17,7 +17,7 @@ those of strings below 200 stands the text that they decode to, special tokens i
 import ctypes
 import io
 import json
-import random
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -134,6 +134,12 @@ def tiktoken():
                ).replace("|[\\w&&[^\\d]]", "")
     split = pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
     return byte_level_bpe([split, text.byte_level(False)], ["<|endoftext|>"])
+
+
+def bloom():
+    """A pattern with a class within a class."""
+    pattern = " ?[^(\\s|[.,!?…。，、।۔،])]+"
+    return byte_level_bpe([text.split(pattern), text.byte_level(False)], ["<unk>", "<s>", "</s>"])
 
 
 def behaviours():
@@ -306,7 +312,7 @@ def model_unigram():
 KINDS = {
     "gpt2": gpt2, "gpt-neox": gpt_neox, "llama3": llama3, "qwen2": qwen2, "olmo2": olmo2,
     "smollm3": smollm3, "starcoder2": starcoder2, "deepseek": deepseek, "falcon": falcon,
-    "tiktoken": tiktoken, "behaviours": behaviours, "llama2": llama2, "mistral": mistral,
+    "tiktoken": tiktoken, "bloom": bloom, "behaviours": behaviours, "llama2": llama2, "mistral": mistral,
     "phi3": phi3, "gemma": gemma, "unigram": unigram_bytes, "t5": t5, "t5-map": t5_map,
     "opt": opt, "model-bpe": model_bpe, "model-unigram": model_unigram,
 }
@@ -344,14 +350,30 @@ def write_expected(folder, made, strings):
 # ---- comparison -------------------------------------------------------------------------------
 
 
+def fields_of(name):
+    """The members of a struct of quern.h, for ctypes."""
+    header = (Path(__file__).resolve().parent.parent / "src" / "quern.h").read_text()
+    body = re.search(r"struct %s \{(.*?)\n\};" % name, header, re.DOTALL)[1]
+    body = re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
+    kinds = {"int": ctypes.c_int, "bool": ctypes.c_bool}
+    fields = []
+    for member in filter(None, (m.strip() for m in body.split(";"))):
+        if callback := re.match(r"\w+ \(\*(\w+)\)", member):
+            fields.append((callback[1], ctypes.c_void_p))
+            continue
+        kind, names = re.match(r"(?:const )?(\w+) (.*)", member).groups()
+        for field in names.split(","):
+            pointer = "*" in field
+            fields.append((field.strip(" *"), ctypes.c_char_p if kind == "char" else
+                           ctypes.c_void_p if pointer else kinds[kind]))
+    return fields
+
+
 class Quern:
     """A vocabulary through the public interface."""
 
     class Options(ctypes.Structure):
-        _fields_ = [("n_threads", ctypes.c_int), ("isa", ctypes.c_char_p),
-                    ("no_pin", ctypes.c_bool), ("no_huge_pages", ctypes.c_bool),
-                    ("vocab_only", ctypes.c_bool), ("progress", ctypes.c_void_p),
-                    ("context", ctypes.c_void_p)]
+        _fields_ = fields_of("quern_model_options")
 
     class Stream(ctypes.Structure):
         _fields_ = [("held", ctypes.c_char * 4), ("n_held", ctypes.c_int),

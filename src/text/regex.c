@@ -62,6 +62,7 @@ struct translation {
     const char *at, *end;
     struct qn_bytes out;
     bool inside; /* a character class */
+    int nested;  /* classes within it, of which it is the union */
 };
 
 static enum qn_status put(struct translation *t, const char *text, size_t size,
@@ -182,9 +183,7 @@ static bool is_possessive_interval(const struct translation *t) {
 static enum qn_status check_construct(const struct translation *t, struct qn_error *err) {
     if (t->inside) {
         if (starts_with(t, "&&")) return refuse("an intersection of character classes", err);
-        if (*t->at == '[' && !starts_with(t, "[:")) {
-            return refuse("a character class within another", err);
-        }
+        if (starts_with(t, "[^")) return refuse("a negated class within another", err);
         return QN_OK;
     }
     if (starts_with(t, "{,")) return refuse("a repetition without a lower bound", err);
@@ -198,6 +197,14 @@ static enum qn_status check_construct(const struct translation *t, struct qn_err
     return QN_OK;
 }
 
+/* Behind a bracket that opens a class: a bracket that closes is a member there. */
+static enum qn_status open_class(struct translation *t, struct qn_error *err) {
+    t->inside = true;
+    if (t->at < t->end && *t->at == '^') QN_TRY(put(t, t->at++, 1, err));
+    if (t->at < t->end && *t->at == ']') QN_TRY(put(t, t->at++, 1, err));
+    return QN_OK;
+}
+
 static enum qn_status translate(struct translation *t, struct qn_error *err) {
     while (t->at < t->end) {
         QN_TRY(check_construct(t, err));
@@ -206,11 +213,17 @@ static enum qn_status translate(struct translation *t, struct qn_error *err) {
             QN_TRY(translate_escape(t, err));
             continue;
         }
+        if (t->inside && c == '[' && (t->at == t->end || *t->at != ':')) {
+            t->nested++; /* PCRE2 knows no such; its members are the outer one's */
+            continue;
+        }
+        if (t->inside && c == ']' && t->nested > 0) {
+            t->nested--;
+            continue;
+        }
         QN_TRY(put(t, &c, 1, err));
         if (!t->inside && c == '[') {
-            t->inside = true;
-            if (t->at < t->end && *t->at == '^') QN_TRY(put(t, t->at++, 1, err));
-            if (t->at < t->end && *t->at == ']') QN_TRY(put(t, t->at++, 1, err));
+            QN_TRY(open_class(t, err));
         } else if (t->inside && c == '[') { /* [:name:] */
             const char *close = memmem(t->at, (size_t)(t->end - t->at), ":]", 2);
             if (close == NULL) return refuse("a character class that does not end", err);
