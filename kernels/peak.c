@@ -40,6 +40,28 @@ enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles) {
     return QN_PEAK_F32;
 }
 
+void qn_peak_add_chain(long n) {
+    enum { UNROLLED = 8 };
+    uint64_t sum = 0, one = 1; /* of registers: additions of constants may take no time at all */
+    __asm__ volatile("" : "+r"(one));
+    for (long i = 0; i < n; i += UNROLLED)
+#if defined(__x86_64__)
+        __asm__ volatile("add %1, %0; add %1, %0; add %1, %0; add %1, %0;"
+                         "add %1, %0; add %1, %0; add %1, %0; add %1, %0"
+                         : "+r"(sum)
+                         : "r"(one)
+                         : "cc");
+#elif defined(__aarch64__)
+        __asm__ volatile("add %0, %0, %1; add %0, %0, %1; add %0, %0, %1; add %0, %0, %1;"
+                         "add %0, %0, %1; add %0, %0, %1; add %0, %0, %1; add %0, %0, %1"
+                         : "+r"(sum)
+                         : "r"(one));
+#else
+        for (int j = 0; j < UNROLLED; j++) __asm__ volatile("" : "+r"(sum) : "0"(sum + one));
+#endif
+    __asm__ volatile("" : : "r"(sum));
+}
+
 /* One stream, asked for 2 KiB ahead: on the machines tried, faster than two, four or eight streams,
  * and than leaving it to the processor. */
 void qn_peak_read(const char *data, size_t size) {

@@ -35,6 +35,10 @@ const char *qn_peak_name(enum qn_peak peak);
  * dots where the bundles have them. */
 enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles);
 
+/* So many additions, each of the result of the one before: a cycle each on every processor that the
+ * kernels are for. */
+void qn_peak_add_chain(long n);
+
 /* Reads `size` bytes in order, a word of each line of 64: as fast as a core asks for lines. size is
  * a multiple of 64. */
 void qn_peak_read(const char *data, size_t size);

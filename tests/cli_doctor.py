@@ -114,6 +114,23 @@ def a_quota_gives_the_threads(program: Program):
 
 
 @case
+def a_memory_limit_is_told(program: Program):
+    for changes in [{"/sys/fs/cgroup/memory.max": "2147483648\n"},
+                    {"/proc/self/cgroup": "5:memory:/docker/x\n4:cpu:/\n",
+                     "/proc/self/mountinfo":
+                         "30 23 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup cpu\n"
+                         "31 23 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup memory\n",
+                     "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+                     "/sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes": "2147483648\n"}]:
+        found = finding(elsewhere(program, changes), "memory_limit")
+        assert found["value"] == "2.0 GiB of the control group", found
+    assert finding(elsewhere(program, {"/sys/fs/cgroup/memory.max": "max\n",
+                                       **{k: QUIET[k] for k in ("/proc/self/cgroup",
+                                                                "/proc/self/mountinfo")}}),
+                   "memory_limit")["value"] == "none"
+
+
+@case
 def an_empty_root_is_no_error(program: Program):
     root = program.scratch / "nothing"
     root.mkdir()

@@ -44,7 +44,9 @@ static bool copy_range(const char *text, const char *end, char *out, size_t size
     return true;
 }
 
-bool qn_limits_find_path(const char *cgroup, bool v2, char *path, size_t size) {
+/* v2: the one hierarchy of version 2; else that of the controller. */
+static bool find_path(const char *cgroup, bool v2, const char *controller, char *path,
+                      size_t size) {
     while (*cgroup) {
         const char *end = strchrnul(cgroup, '\n');
         const char *controllers = memchr(cgroup, ':', (size_t)(end - cgroup));
@@ -52,12 +54,16 @@ bool qn_limits_find_path(const char *cgroup, bool v2, char *path, size_t size) {
             controllers ? memchr(controllers + 1, ':', (size_t)(end - controllers - 1)) : NULL;
         if (place) {
             const size_t length = (size_t)(place - controllers - 1);
-            if (v2 ? length == 0 : has_item(controllers + 1, length, "cpu"))
+            if (v2 ? length == 0 : has_item(controllers + 1, length, controller))
                 return copy_range(place + 1, end, path, size);
         }
         cgroup = *end ? end + 1 : end;
     }
     return false;
+}
+
+bool qn_limits_find_path(const char *cgroup, bool v2, char *path, size_t size) {
+    return find_path(cgroup, v2, "cpu", path, size);
 }
 
 /* mountinfo writes space, tab, newline and backslash as \ and three octal digits. */
@@ -76,8 +82,8 @@ static void unescape(char *text) {
 }
 
 /* One line: "31 23 0:28 ROOT MOUNT rw,relatime shared:1 - TYPE SOURCE OPTIONS". */
-static bool match_mount(const char *line, const char *end, bool v2, char *mount, char *root,
-                        size_t size) {
+static bool match_mount(const char *line, const char *end, bool v2, const char *controller,
+                        char *mount, char *root, size_t size) {
     const char *field[6], *stop[6];
     const char *at = line;
     for (int i = 0; i < 6; i++) {
@@ -92,7 +98,7 @@ static bool match_mount(const char *line, const char *end, bool v2, char *mount,
     if (!rest || !copy_range(rest + 3, end, copy, sizeof copy)) return false;
     if (sscanf(copy, "%31s %*s %255s", type, options) != 2) return false;
     if (strcmp(type, v2 ? "cgroup2" : "cgroup") != 0) return false;
-    if (!v2 && !has_item(options, strlen(options), "cpu")) return false;
+    if (!v2 && !has_item(options, strlen(options), controller)) return false;
     if (!copy_range(field[3], stop[3], root, size) || !copy_range(field[4], stop[4], mount, size))
         return false;
     unescape(root);
@@ -100,13 +106,18 @@ static bool match_mount(const char *line, const char *end, bool v2, char *mount,
     return true;
 }
 
-bool qn_limits_find_mount(const char *mountinfo, bool v2, char *mount, char *root, size_t size) {
+static bool find_mount(const char *mountinfo, bool v2, const char *controller, char *mount,
+                       char *root, size_t size) {
     while (*mountinfo) {
         const char *end = strchrnul(mountinfo, '\n');
-        if (match_mount(mountinfo, end, v2, mount, root, size)) return true;
+        if (match_mount(mountinfo, end, v2, controller, mount, root, size)) return true;
         mountinfo = *end ? end + 1 : end;
     }
     return false;
+}
+
+bool qn_limits_find_mount(const char *mountinfo, bool v2, char *mount, char *root, size_t size) {
+    return find_mount(mountinfo, v2, "cpu", mount, root, size);
 }
 
 /* The text of a small file; empty when it cannot be read. */
@@ -131,17 +142,33 @@ static double quota_of_folder(const char *folder, bool v2) {
     return qn_limits_parse_cfs(text, period);
 }
 
+/* Bytes; 0 without a limit, which version 1 writes as a number near 2^63. */
+static double memory_of_folder(const char *folder, bool v2) {
+    char text[64];
+    read_text(folder, v2 ? "/memory.max" : "/memory.limit_in_bytes", text, sizeof text);
+    const double limit = strtod(text, NULL); /* "max" is 0 */
+    return limit < 0x1p60 ? limit : 0;
+}
+
+/* A controller of version 1, and how a folder's limit is read. */
+struct resource {
+    const char *controller;
+    double (*of_folder)(const char *folder, bool v2);
+};
+static const struct resource processors = {"cpu", quota_of_folder};
+static const struct resource memory = {"memory", memory_of_folder};
+
 static double tightest(double a, double b) {
     if (a == 0) return b;
     return b == 0 || a < b ? a : b;
 }
 
 /* `under` stands before the mount's path. */
-static double quota_of_hierarchy(const char *under, const char *cgroup, const char *mountinfo,
-                                 bool v2) {
+static double limit_of_hierarchy(const struct resource *resource, const char *under,
+                                 const char *cgroup, const char *mountinfo, bool v2) {
     char path[PATH_MAX], mount[PATH_MAX], root[PATH_MAX], folder[3 * PATH_MAX];
-    if (!qn_limits_find_path(cgroup, v2, path, sizeof path) ||
-        !qn_limits_find_mount(mountinfo, v2, mount, root, sizeof mount))
+    if (!find_path(cgroup, v2, resource->controller, path, sizeof path) ||
+        !find_mount(mountinfo, v2, resource->controller, mount, root, sizeof mount))
         return 0;
     /* A container may be shown only the folder `root` of the hierarchy: the mount is that folder.
      */
@@ -150,36 +177,45 @@ static double quota_of_hierarchy(const char *under, const char *cgroup, const ch
         path[0] = '\0', skip = 0;
     const int written = snprintf(folder, sizeof folder, "%s%s%s", under, mount, path + skip);
     if (written < 0 || (size_t)written >= sizeof folder) return 0;
-    double quota = 0;
+    double limit = 0;
     const size_t top = strlen(under) + strlen(mount);
     for (;;) {
-        quota = tightest(quota, quota_of_folder(folder, v2));
+        limit = tightest(limit, resource->of_folder(folder, v2));
         char *slash = strrchr(folder + top, '/');
-        if (!slash) return quota;
+        if (!slash) return limit;
         *slash = '\0';
     }
 }
 
-static double quota_of(const char *under, const char *cgroup, const char *mountinfo) {
-    return tightest(quota_of_hierarchy(under, cgroup, mountinfo, true),
-                    quota_of_hierarchy(under, cgroup, mountinfo, false));
+static double limit_of(const struct resource *resource, const char *under, const char *cgroup,
+                       const char *mountinfo) {
+    return tightest(limit_of_hierarchy(resource, under, cgroup, mountinfo, true),
+                    limit_of_hierarchy(resource, under, cgroup, mountinfo, false));
 }
 
-double qn_limits_quota_of(const char *cgroup, const char *mountinfo) {
-    return quota_of("", cgroup, mountinfo);
-}
-
-double qn_limits_quota_under(const char *root) {
+static double limit_under(const struct resource *resource, const char *root) {
     enum { TEXT_SIZE = 1 << 18 };
     char *text = malloc(2 * TEXT_SIZE);
     if (!text) return 0;
     read_text(root, "/proc/self/cgroup", text, TEXT_SIZE);
     read_text(root, "/proc/self/mountinfo", text + TEXT_SIZE, TEXT_SIZE);
-    const double quota = quota_of(root, text, text + TEXT_SIZE);
+    const double limit = limit_of(resource, root, text, text + TEXT_SIZE);
     free(text);
-    return quota;
+    return limit;
+}
+
+double qn_limits_quota_of(const char *cgroup, const char *mountinfo) {
+    return limit_of(&processors, "", cgroup, mountinfo);
+}
+
+double qn_limits_quota_under(const char *root) {
+    return limit_under(&processors, root);
 }
 
 double qn_limits_quota(void) {
     return qn_limits_quota_under("");
+}
+
+double qn_limits_memory_under(const char *root) {
+    return limit_under(&memory, root);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How many processors' time the control groups of this process allow, in versions 1 and 2. A
- * group's own limit may be loose and that of a group above it tight, so all are looked at.
+ * How many processors' time, and how much memory, the control groups of this process allow, in
+ * versions 1 and 2. A group's own limit may be loose and that of a group above it tight, so all are
+ * looked at.
  */
 #ifndef QN_HOST_LIMITS_H
 #define QN_HOST_LIMITS_H
@@ -29,5 +30,7 @@ double qn_limits_quota_of(const char *cgroup, const char *mountinfo);
 double qn_limits_quota(void);
 /* The same from the files under a folder in place of "/": root/proc/self/cgroup and so on. */
 double qn_limits_quota_under(const char *root);
+/* Bytes of memory that the control groups allow, found in the same way; 0 when nothing limits. */
+double qn_limits_memory_under(const char *root);
 
 #endif

@@ -172,6 +172,8 @@ int qn_doctor_slots(const struct qn_kernels *kernels, struct qn_slot *slots, int
 
 /* ---- figures ---- */
 
+static const char measure_again[] = "quern doctor --fresh    (when the machine is idle)";
+
 static void add_rate(struct qn_doctor *doctor, const char *key, const char *label,
                      const struct qn_rate *one, const struct qn_rate *all, const char *unit) {
     if (one->best == 0) {
@@ -183,12 +185,26 @@ static void add_rate(struct qn_doctor *doctor, const char *key, const char *labe
         qn_doctor_add(doctor, "Measured", key, label, noisy ? QN_VERDICT_WARN : QN_VERDICT_OK,
                       "%.1f %s of 1 thread, %.1f of %d%s", one->best, unit, all->best,
                       doctor->figures.all.n_threads, noisy ? ": too noisy to trust" : "");
-    if (noisy) qn_doctor_mend(f, "quern doctor --fresh    (when the machine is idle)");
+    if (noisy) qn_doctor_mend(f, "%s", measure_again);
+}
+
+/* A clock that falls when all cores work is the processor's way: no warning. */
+static void add_clock(struct qn_doctor *doctor) {
+    const struct qn_rate *const one = &doctor->figures.one.clock, *const all =
+                                                                      &doctor->figures.all.clock;
+    const int n = doctor->figures.all.n_threads;
+    const bool noisy = qn_rate_is_noisy(one) || qn_rate_is_noisy(all);
+    struct qn_finding *const f =
+        qn_doctor_add(doctor, "Measured", "clock", "clock", noisy ? QN_VERDICT_WARN : QN_VERDICT_OK,
+                      "%.2f GHz of 1 core, %.2f each of %d%s", one->best, all->best / n, n,
+                      noisy ? ": too noisy to trust" : "");
+    if (noisy) qn_doctor_mend(f, "%s", measure_again);
 }
 
 static void report_figures(struct qn_doctor *doctor) {
     const struct qn_machine_limits *const one = &doctor->figures.one, *const all =
                                                                           &doctor->figures.all;
+    add_clock(doctor);
     add_rate(doctor, "read_memory", "memory read", &one->read[QN_LEVEL_MEMORY],
              &all->read[QN_LEVEL_MEMORY], "GB/s");
     add_rate(doctor, "read_l3", "L3 read", &one->read[QN_LEVEL_L3], &all->read[QN_LEVEL_L3],

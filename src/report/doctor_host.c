@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "host/counters.h"
+#include "host/limits.h"
 #include "report/doctor_internal.h"
 
 /* ---- clock ---- */
@@ -129,6 +130,11 @@ static void add_memory(const char *root, struct qn_doctor *doctor) {
     else
         qn_doctor_add(doctor, memory_section, "memory", "memory", QN_VERDICT_OK,
                       "%.1f GiB, %.1f available", total, available);
+    const double limit = qn_limits_memory_under(root) / (1 << 30);
+    qn_doctor_add(doctor, memory_section, "memory_limit", "memory limit", QN_VERDICT_OK,
+                  limit > 0 && (limit < total || total < 0) ? "%.1f GiB of the control group"
+                                                            : "none",
+                  limit);
     if (swap <= 0) {
         qn_doctor_add(doctor, memory_section, "swap", "swap", QN_VERDICT_OK, "none");
         return;

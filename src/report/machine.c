@@ -153,6 +153,18 @@ struct qn_rate qn_machine_measure_peak(struct qn_pool *pool, uint32_t bundles, e
     return qn_machine_rate(pool, run_peak, &run, (double)run.rounds * run.loop.ops);
 }
 
+/* ---- the clock ---- */
+
+static void run_chain(void *context, int thread) {
+    (void)thread;
+    qn_peak_add_chain(*(const long *)context);
+}
+
+struct qn_rate qn_machine_measure_clock(struct qn_pool *pool) {
+    long n = 1000000; /* a third of a millisecond at 3 GHz */
+    return qn_machine_rate(pool, run_chain, &n, (double)n);
+}
+
 /* ---- reading ---- */
 
 struct read_run {
@@ -221,6 +233,8 @@ enum qn_status qn_machine_measure(struct qn_pool *pool, uint32_t bundles,
         return qn_fail(err, QN_BAD_ARGUMENT, "this processor does not have %s",
                        qn_isa_name((enum qn_isa)__builtin_ctz(missing)));
     for (int bout = 0; bout < 2; bout++) {
+        const struct qn_rate clock = qn_machine_measure_clock(pool);
+        limits->clock = bout == 0 ? clock : merge(&limits->clock, &clock);
         for (int i = 0; i < QN_PEAK_COUNT; i++) {
             struct qn_rate *const peak = &limits->peak[i];
             const struct qn_rate rate = qn_machine_measure_peak(pool, bundles, (enum qn_peak)i);

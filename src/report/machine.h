@@ -41,6 +41,7 @@ struct qn_machine_limits {
     uint32_t bundles;                    /* instruction sets of the peaks */
     struct qn_rate read[QN_LEVEL_COUNT]; /* GB/s */
     struct qn_rate peak[QN_PEAK_COUNT];  /* GOP/s; a multiply-add is two. 0: no such instruction */
+    struct qn_rate clock;                /* GHz of the threads' cores together, by timing */
 };
 
 /* Measures what the instruction sets of the bundles reach on the pool's threads; some
@@ -53,6 +54,7 @@ enum qn_status qn_machine_measure(struct qn_pool *pool, uint32_t bundles,
 /* The parts of it. */
 enum qn_status qn_machine_measure_read(struct qn_pool *pool, enum qn_level level,
                                        struct qn_rate *rate, struct qn_error *err);
+struct qn_rate qn_machine_measure_clock(struct qn_pool *pool);
 struct qn_rate qn_machine_measure_peak(struct qn_pool *pool, uint32_t bundles, enum qn_peak peak);
 
 /* A loop that any thread runs, timed as the peaks are: for comparing probes with other loops. Each

@@ -86,6 +86,7 @@ static bool rate_from_json(json_t *value, struct qn_rate *rate) {
 
 static json_t *limits_to_json(const struct qn_machine_limits *limits) {
     json_t *object = json_object();
+    json_object_set_new(object, "clock", rate_to_json(&limits->clock));
     for (int i = 0; i < QN_LEVEL_COUNT; i++)
         json_object_set_new(object, qn_level_name((enum qn_level)i),
                             rate_to_json(&limits->read[i]));
@@ -97,6 +98,7 @@ static json_t *limits_to_json(const struct qn_machine_limits *limits) {
 static bool limits_from_json(const json_t *object, const struct qn_machine_key *key, int n_threads,
                              struct qn_machine_limits *limits) {
     *limits = (struct qn_machine_limits){.n_threads = n_threads, .bundles = key->bundles};
+    if (!rate_from_json(json_object_get(object, "clock"), &limits->clock)) return false;
     for (int i = 0; i < QN_LEVEL_COUNT; i++)
         if (!rate_from_json(json_object_get(object, qn_level_name((enum qn_level)i)),
                             &limits->read[i]))

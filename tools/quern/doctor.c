@@ -215,7 +215,8 @@ static json_t *rate_json(const struct qn_rate *rate) {
 static json_t *limits_json(const struct qn_machine_limits *limits) {
     static const char *const levels[] = {"read_l2_gb_s", "read_l3_gb_s", "read_memory_gb_s"};
     static const char *const peaks[] = {"f32_gflop_s", "int8_gop_s", "bf16_gflop_s"};
-    json_t *const object = json_pack("{s:i}", "threads", limits->n_threads);
+    json_t *const object = json_pack("{s:i, s:o}", "threads", limits->n_threads, "clock_ghz",
+                                     rate_json(&limits->clock));
     for (int i = 0; i < QN_LEVEL_COUNT; i++)
         json_object_set_new(object, levels[i], rate_json(&limits->read[i]));
     for (int i = 0; i < QN_PEAK_COUNT; i++)
