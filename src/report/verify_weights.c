@@ -25,6 +25,7 @@ struct weights {
     size_t n;
     struct qn_tensor_stats *stats; /* [n] */
     size_t *order;                 /* [n] tensors, sorted */
+    bool *read;                    /* [n] the engine uses it; others are buffers, or a surprise */
 };
 
 static const struct qn_tensor *tensor_at(const struct weights *w, size_t i) {
@@ -79,11 +80,11 @@ static const char *names_end(struct names *names) {
 
 /* ---- checks ----------------------------------------------------------------------------- */
 
-static bool is_read(const struct weights *w, const struct qn_tensor *tensor) {
+static void find_read(const struct weights *w) {
     const struct qn_spec *const spec = &w->v->model->spec;
-    for (size_t i = 0; i < spec->n_sources; i++)
-        if (spec->sources[i].tensor == tensor) return true;
-    return false;
+    for (size_t i = 0; i < w->n; i++)
+        for (size_t k = 0; k < spec->n_sources && !w->read[i]; k++)
+            w->read[i] = spec->sources[k].tensor == tensor_at(w, i);
 }
 
 /* Tensors that models of more than text have beside the language model, read by nothing. */
@@ -94,7 +95,7 @@ static size_t count_other(const struct weights *w) {
         bool other = false;
         for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
             other = other || strstr(tensor_at(w, i)->name, parts[p]);
-        n += other && !is_read(w, tensor_at(w, i));
+        n += other && !w->read[i];
     }
     return n;
 }
@@ -115,13 +116,15 @@ static void check_read(const struct weights *w) {
                         "the language model alone",
                         spec->n_unused, w->n);
     else
-        qn_verify_check(w->v, "unread", QN_VERDICT_PASS, "all %zu tensors are read", w->n);
+        qn_verify_check(w->v, "unread", QN_VERDICT_PASS,
+                        "all %zu tensors are read, or are buffers that are computed", w->n);
 }
 
 static void check_finite(const struct weights *w) {
     uint64_t n_elements = 0, n_bad = 0;
     size_t first = w->n;
     for (size_t i = 0; i < w->n; i++) {
+        if (!w->read[i]) continue;
         n_elements += w->stats[i].n;
         n_bad += w->stats[i].n_bad;
         if (w->stats[i].n_bad && first == w->n) first = i;
@@ -146,6 +149,7 @@ static void check_values(const struct weights *w) {
     for (size_t i = 0; i < w->n; i++) {
         const struct qn_tensor_stats *const s = &w->stats[i];
         const struct qn_tensor *const tensor = tensor_at(w, i);
+        if (!w->read[i]) continue;
         if (s->n_zero == s->n && is_matrix(tensor))
             names_add(&zero, "%s", tensor->name);
         else if (is_constant(s) && is_matrix(tensor))
@@ -213,7 +217,7 @@ static enum qn_status check_copies(const struct weights *w, struct qn_error *err
         const size_t a = w->order[i - 1], b = w->order[i];
         const char *const one = tensor_at(w, a)->name, *const other = tensor_at(w, b)->name, *end;
         if (contents_key(w, a) != contents_key(w, b) || is_constant(&w->stats[a]) ||
-            !is_matrix(tensor_at(w, a)))
+            !is_matrix(tensor_at(w, a)) || !w->read[a] || !w->read[b])
             continue;
         const bool in_layers = layer_number(one, &end) && layer_number(other, &end);
         names_add(in_layers ? &copies : &tied, "%s = %s", one, other);
@@ -236,7 +240,7 @@ static enum qn_status check_copies(const struct weights *w, struct qn_error *err
 static uint64_t kind_key(const struct weights *w, size_t i) {
     const char *const name = tensor_at(w, i)->name, *end;
     const char *const number = layer_number(name, &end);
-    if (!number || !is_matrix(tensor_at(w, i))) return 0;
+    if (!number || !is_matrix(tensor_at(w, i)) || !w->read[i]) return 0;
     return qn_hash(name, (size_t)(number - name), qn_hash(end, strlen(end), 1)) | 1;
 }
 
@@ -328,6 +332,7 @@ static void progress(void *context, double done) {
 
 static enum qn_status examine(struct weights *w, struct qn_error *err) {
     QN_TRY(qn_tensor_stats_read(w->v->model, w->stats, progress, w->v, err));
+    find_read(w);
     check_read(w);
     check_finite(w);
     check_values(w);
@@ -344,10 +349,12 @@ enum qn_status qn_verify_weights(struct qn_verify *v, struct qn_error *err) {
     struct weights w = {.v = v, .n = qn_model_n_tensors(v->model)};
     w.stats = calloc(w.n ? w.n : 1, sizeof *w.stats);
     w.order = calloc(w.n ? w.n : 1, sizeof *w.order);
+    w.read = calloc(w.n ? w.n : 1, sizeof *w.read);
     const enum qn_status status =
-        w.stats && w.order ? examine(&w, err)
-                           : qn_fail(err, QN_NO_MEMORY, "no memory for %zu tensors", w.n);
+        w.stats && w.order && w.read ? examine(&w, err)
+                                     : qn_fail(err, QN_NO_MEMORY, "no memory for %zu tensors", w.n);
     free(w.stats);
     free(w.order);
+    free(w.read);
     return status;
 }
