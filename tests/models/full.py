@@ -22,9 +22,9 @@ import numpy as np
 from fixtures import full
 
 MODELS = ["gpt2", "opt-125m", "pythia-160m", "qwen2-0.5b"]
-# Largest difference in deviations of the logits, and KL. F16 weights are multiplied as floats;
-# kernels for BF16 weights may round their inputs.
-BOUNDS = {"f32": (1e-3, 1e-6), "f16": (1e-3, 1e-6), "bf16": (3e-2, 1e-4)}
+# Largest difference in deviations of the logits, and KL. F16 weights are multiplied as floats, whose
+# reordered sums give less than 1e-5; kernels for BF16 weights may round their inputs.
+BOUNDS = {"f32": (1e-4, 1e-8), "f16": (1e-4, 1e-8), "bf16": (3e-2, 1e-4)}
 ROOM = 1.1  # of the weights' size: tokenizer files and logits lie beside them
 
 
