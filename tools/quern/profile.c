@@ -79,9 +79,11 @@ static int print_json(const struct qn_profile *profile, const struct qn_profile_
     return EXIT_DONE;
 }
 
-static int print_text(const struct qn_profile *profile, const struct qn_profile_about *about,
-                      const struct qn_roof *roof) {
-    const int status = profile_print(profile, &about->model);
+static int print_text(struct profile_run *run, const struct qn_profile *profile,
+                      const struct qn_profile_about *about, const struct qn_roof *roof) {
+    struct qn_comparison overhead = {0};
+    int status = run->n_gen > 0 ? profile_run_overhead(run, &overhead) : EXIT_DONE;
+    if (status == EXIT_DONE) status = profile_print(profile, &about->model, &overhead);
     return status == EXIT_DONE && roof != NULL ? profile_print_roofline(profile, roof) : status;
 }
 
@@ -147,7 +149,7 @@ static int report(struct profile_run *run, const struct profile_args *args,
     const struct qn_roof *const measured = args->roofline ? &roof : NULL;
     status = args->json  ? print_json(&profile, about)
              : args->csv ? print_csv(&profile)
-                         : print_text(&profile, about, measured);
+                         : print_text(run, &profile, about, measured);
     if (status == EXIT_DONE) status = write_files(args, &profile, about, measured);
     qn_profile_free(&profile);
     return status;

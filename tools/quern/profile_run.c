@@ -123,3 +123,48 @@ int profile_run_record(struct profile_run *run, struct qn_profile *profile) {
     if (!done) qn_profile_free(profile);
     return done ? EXIT_DONE : EXIT_FAILED;
 }
+
+/* ---- what recording costs --------------------------------------------------------------- */
+
+enum { OVERHEAD_PAIRS = 64 };
+/* A slow model is measured less often: no user waits ten seconds for this. */
+static const uint64_t overhead_ns = 2000000000;
+
+static bool timed_token(struct profile_run *run, int length, int32_t token, double *ns) {
+    struct quern_error err;
+    const struct quern_batch batch = {.n = 1, .tokens = &token};
+    quern_session_truncate(run->session, 0, length);
+    const uint64_t start = qn_clock_ns();
+    if (quern_session_eval(run->session, &batch, &err) != QUERN_OK) {
+        out_error("%s", err.message);
+        return false;
+    }
+    *ns = (double)(qn_clock_ns() - start);
+    return true;
+}
+
+int profile_run_overhead(struct profile_run *run, struct qn_comparison *overhead) {
+    struct qn_session *const session = qn_session_of(run->session);
+    const int length = quern_session_length(run->session, 0) - 1;
+    double without[OVERHEAD_PAIRS], with[OVERHEAD_PAIRS];
+    struct qn_recorder *recorder;
+    struct qn_error err;
+    if (qn_recorder_new(session->model->pool, 1, session->plan.n_steps, &recorder, &err) != QN_OK)
+        return failed(err.message);
+    const uint64_t start = qn_clock_ns();
+    size_t n = 0;
+    bool done = true;
+    while (done && n < OVERHEAD_PAIRS && (n < 4 || qn_clock_ns() - start < overhead_ns)) {
+        for (int half = 0; done && half < 2; half++) {
+            const bool on = (n % 2 == 0) == (half == 1);
+            session->executor.recorder = on ? recorder : NULL;
+            done = timed_token(run, length, run->prompt.data[0], on ? &with[n] : &without[n]);
+        }
+        n++;
+    }
+    session->executor.recorder = NULL;
+    qn_recorder_free(recorder);
+    if (done && qn_compare_medians(without, n, with, n, 0.95, 0, overhead, &err) != QN_OK)
+        return failed(err.message);
+    return done ? EXIT_DONE : EXIT_FAILED;
+}

@@ -27,4 +27,8 @@ void profile_run_close(struct profile_run *run);
 /* Runs once to warm up, then `repeats` times with the recorder on. */
 int profile_run_record(struct profile_run *run, struct qn_profile *profile);
 
+/* What recording costs: tokens decoded at one position, with and without it in turn (A B B A). The
+ * comparison is of times in ns, a without and b with. */
+int profile_run_overhead(struct profile_run *run, struct qn_comparison *overhead);
+
 #endif

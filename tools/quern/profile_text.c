@@ -236,7 +236,39 @@ static void print_sum(const struct qn_profile *p) {
         printf("WARN: the processors' clocks disagree by %.1f us.\n", 1e-3 * (double)p->skew);
 }
 
-int profile_print(const struct qn_profile *profile, const struct quern_model_info *model) {
+static void print_overhead(const struct qn_comparison *c) {
+    if (c->a <= 0) return;
+    printf("Recording costs %+.1f %% of a decoded token (95 %%: %+.1f to %+.1f).\n",
+           100 * (c->b / c->a - 1), 100 * (c->ratio_low - 1), 100 * (c->ratio_high - 1));
+}
+
+/* Of a token, with the frequency that cycles and time give. */
+static void print_counters(const struct qn_profile *p) {
+    struct qn_error err;
+    if (p->counters_reason != 0)
+        printf("Hardware counters: not all to be had here (%s).\n", strerror(p->counters_reason));
+    for (int phase = 0; phase < QN_PHASE_COUNT; phase++) {
+        const struct qn_phase_counts *const c = &p->counts[phase];
+        struct qn_phase_times times;
+        if (qn_profile_phase(p, (enum qn_phase)phase, &times, &err) != QN_OK || !times.n_tokens)
+            continue;
+        bool any = false;
+        for (int k = 0; k < QN_COUNTER_COUNT; k++) {
+            if (!c->valid[k]) continue;
+            if (!any) printf("Counted in %s, a token:", qn_phase_name((enum qn_phase)phase));
+            printf("%s %.0f %s", any ? "," : "", (double)c->count[k] / (double)times.n_tokens,
+                   qn_counter_name((enum qn_counter)k));
+            any = true;
+        }
+        if (any && c->valid[QN_COUNTER_CYCLES] && times.passes > 0)
+            printf("; %.2f GHz",
+                   1e-9 * (double)c->count[QN_COUNTER_CYCLES] / times.passes / p->n_threads);
+        if (any) putchar('\n');
+    }
+}
+
+int profile_print(const struct qn_profile *profile, const struct quern_model_info *model,
+                  const struct qn_comparison *overhead) {
     struct qn_error err = {.message = "no memory"};
     print_head(profile, model);
     enum qn_status status = print_latency(profile) ? QN_OK : QN_NO_MEMORY;
@@ -247,5 +279,7 @@ int profile_print(const struct qn_profile *profile, const struct quern_model_inf
         return EXIT_FAILED;
     }
     print_sum(profile);
+    print_overhead(overhead);
+    print_counters(profile);
     return EXIT_DONE;
 }

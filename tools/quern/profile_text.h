@@ -8,7 +8,9 @@
 #include "quern.h"
 #include "report/profile.h"
 
-/* EXIT_DONE, or EXIT_FAILED with the sentence printed. */
-int profile_print(const struct qn_profile *profile, const struct quern_model_info *model);
+/* overhead: what recording costs, see profile_run_overhead. EXIT_DONE, or EXIT_FAILED with the
+ * sentence printed. */
+int profile_print(const struct qn_profile *profile, const struct quern_model_info *model,
+                  const struct qn_comparison *overhead);
 
 #endif
