@@ -13,6 +13,7 @@
 #include "commands.h"
 #include "loader.h"
 #include "output.h"
+#include "profile_commands.h"
 #include "run/random.h"
 
 struct bench_args {
@@ -216,6 +217,9 @@ static int run_bench(const struct bench_args *args, const struct session_args *s
 }
 
 int command_bench(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "compare") == 0)
+        return command_bench_compare(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "--ab") == 0) return command_bench_ab(argc - 1, argv + 1);
     struct model_args model_args = {.path = NULL};
     struct session_args session_args = session_args_default();
     struct bench_args args = {.n_prompt = {{512}, 1},
@@ -236,7 +240,9 @@ int command_bench(int argc, char **argv) {
         .summary = "measure prefill and decode speed",
         .description = "Measures like llama-bench: ppN evaluates a prompt of N random tokens, tgN "
                        "decodes N tokens one by one from an empty cache; nothing is sampled. Lists "
-                       "run every combination. Results are the mean and the standard deviation.",
+                       "run every combination. Results are the mean and the standard deviation.\n"
+                       "'quern bench compare A.json B.json' compares two results, 'quern bench "
+                       "--ab COMMAND COMMAND' two commands of any programs.",
         .groups = groups,
         .n_groups = COUNT(groups),
         .positionals = positionals,

@@ -6,5 +6,7 @@
 #define QUERN_TOOLS_PROFILE_COMMANDS_H
 
 int command_profile_diff(int argc, char **argv);
+int command_bench_compare(int argc, char **argv);
+int command_bench_ab(int argc, char **argv);
 
 #endif
