@@ -9,7 +9,7 @@
 /* A guess fits when it makes ours the reference's up to this; unrelated tensors are far from it. */
 #define FITS 0.999
 
-struct case_ {
+struct suspect {
     const struct qn_model *model;
     const struct qn_hparams *hp;
     const struct qn_reference *reference;
@@ -32,7 +32,7 @@ double qn_cosine(const float *a, const float *b, size_t n) {
 
 /* ---- values ----------------------------------------------------------------------------- */
 
-static bool is_spoilt(const struct case_ *c) {
+static bool is_spoilt(const struct suspect *c) {
     size_t zeros = 0;
     for (size_t i = 0; i < c->size; i++) {
         if (!isfinite(c->pair->ours[i])) {
@@ -48,7 +48,7 @@ static bool is_spoilt(const struct case_ *c) {
 }
 
 /* A factor between the two: a scale, such as that of the embedding, is missing or doubled. */
-static bool is_scaled(const struct case_ *c) {
+static bool is_scaled(const struct suspect *c) {
     double dot = 0, theirs = 0;
     if (!(qn_cosine(c->pair->ours, c->pair->theirs, c->size) > FITS)) return false;
     for (size_t i = 0; i < c->size; i++) {
@@ -67,7 +67,7 @@ static bool is_product(const struct qn_pair *pair) {
     return strlen(pair->module) == 1 && strchr("qkv", *pair->module);
 }
 
-static bool is_another(const struct case_ *c) {
+static bool is_another(const struct suspect *c) {
     static const char *const others[] = {"q", "k", "v"};
     for (size_t i = 0; i < 3; i++) {
         const struct qn_pair *const other =
@@ -84,7 +84,7 @@ static bool is_another(const struct case_ *c) {
 }
 
 /* Copies columns: ours in the order that `from` says, [columns]; the cosine with the reference. */
-static double cosine_in_order(const struct case_ *c, const int *from) {
+static double cosine_in_order(const struct suspect *c, const int *from) {
     const size_t columns = (size_t)c->pair->columns;
     float *const moved = malloc(c->size * sizeof *moved);
     for (size_t i = 0; moved && i < c->size; i++)
@@ -95,7 +95,7 @@ static double cosine_in_order(const struct case_ *c, const int *from) {
 }
 
 /* The order in which a rotated pair's components lie: beside each other, or half a head apart. */
-static bool has_other_pairing(const struct case_ *c) {
+static bool has_other_pairing(const struct suspect *c) {
     const int d = c->hp->head_size, half = c->hp->n_rot / 2, columns = c->pair->columns;
     int *const apart = malloc((size_t)columns * sizeof *apart);
     int *const beside = malloc((size_t)columns * sizeof *beside);
@@ -117,7 +117,7 @@ static bool has_other_pairing(const struct case_ *c) {
     return fits;
 }
 
-static double head_cosine(const struct case_ *c, int ours, int theirs) {
+static double head_cosine(const struct suspect *c, int ours, int theirs) {
     const size_t d = (size_t)c->hp->head_size, columns = (size_t)c->pair->columns;
     double sum = 0;
     for (int m = 0; m < c->reference->n; m++)
@@ -126,7 +126,7 @@ static double head_cosine(const struct case_ *c, int ours, int theirs) {
     return sum / c->reference->n;
 }
 
-static bool has_other_heads(const struct case_ *c) {
+static bool has_other_heads(const struct suspect *c) {
     const int n_heads = c->pair->columns / c->hp->head_size;
     char order[256] = "";
     for (int h = 0; h < n_heads; h++) {
@@ -148,7 +148,7 @@ static bool has_other_heads(const struct case_ *c) {
 
 /* The base that rotates component `i` of a head, in K of the reference, from position 0 to 1; by
  * its angle. 0 when it is not a rotation. */
-static double base_of(const struct case_ *c, const float *before, const float *after, int i) {
+static double base_of(const struct suspect *c, const float *before, const float *after, int i) {
     const int half = c->hp->n_rot / 2;
     const double a = (double)before[i], b = (double)before[i + half];
     const double x = (double)after[i], y = (double)after[i + half];
@@ -158,7 +158,7 @@ static double base_of(const struct case_ *c, const float *before, const float *a
 }
 
 /* By the pair in the middle, whose angle at position 1 is 1 / sqrt(base). */
-static bool has_other_base(const struct case_ *c) {
+static bool has_other_base(const struct suspect *c) {
     const struct qn_pair *const k = qn_reference_find(c->reference, c->pair->layer, "k");
     const struct qn_pair *const rotated = qn_reference_find(c->reference, c->pair->layer, "k_rope");
     const int i = c->hp->n_rot / 4;
@@ -174,7 +174,7 @@ static bool has_other_base(const struct case_ *c) {
     return true;
 }
 
-static bool has_other_angles(const struct case_ *c) {
+static bool has_other_angles(const struct suspect *c) {
     const size_t columns = (size_t)c->pair->columns;
     const bool is_q = strcmp(c->pair->module, "q_rope") == 0;
     const struct qn_pair *const before =
@@ -193,14 +193,14 @@ static bool has_other_angles(const struct case_ *c) {
 /* ---- embedding -------------------------------------------------------------------------- */
 
 /* The learned position that row m of x carries: what is left without its token. */
-static void position_of(const struct case_ *c, const float *x, int m, float *token, float *out) {
+static void position_of(const struct suspect *c, const float *x, int m, float *token, float *out) {
     qn_model_row(c->model, QN_ROLE_TOKEN_EMBD, c->reference->ids[m], token);
     for (int i = 0; i < c->pair->columns; i++)
         out[i] = x[(size_t)m * (size_t)c->pair->columns + (size_t)i] - token[i];
 }
 
 /* Is the reference's position in row m ours in row m + shift, for all rows that have one? */
-static bool shift_fits(const struct case_ *c, int shift, float *work) {
+static bool shift_fits(const struct suspect *c, int shift, float *work) {
     const int columns = c->pair->columns, n = c->reference->n;
     float *const ours = work, *const theirs = work + columns, *const token = work + 2 * columns;
     int n_rows = 0;
@@ -214,7 +214,7 @@ static bool shift_fits(const struct case_ *c, int shift, float *work) {
     return n_rows > 0;
 }
 
-static bool has_shifted_positions(const struct case_ *c) {
+static bool has_shifted_positions(const struct suspect *c) {
     enum { MOST = 4 };
     if (!c->hp->learned_positions || c->hp->n_token_embd != c->pair->columns) return false;
     float *const work = malloc(3 * (size_t)c->pair->columns * sizeof *work);
@@ -234,13 +234,13 @@ static bool has_shifted_positions(const struct case_ *c) {
 
 void qn_diagnose(const struct qn_model *model, const struct qn_reference *reference,
                  const struct qn_pair *pair, char *text, size_t capacity) {
-    const struct case_ c = {.model = model,
-                            .hp = &model->spec.hparams,
-                            .reference = reference,
-                            .pair = pair,
-                            .size = (size_t)reference->n * (size_t)pair->columns,
-                            .text = text,
-                            .capacity = capacity};
+    const struct suspect c = {.model = model,
+                              .hp = &model->spec.hparams,
+                              .reference = reference,
+                              .pair = pair,
+                              .size = (size_t)reference->n * (size_t)pair->columns,
+                              .text = text,
+                              .capacity = capacity};
     *text = '\0';
     if (is_spoilt(&c)) return;
     if (is_product(pair) && (is_another(&c) || has_other_pairing(&c) || has_other_heads(&c)))

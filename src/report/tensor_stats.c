@@ -67,9 +67,9 @@ static void add_lanes(struct lanes *lanes, const float *x) {
         const bool bad = (bits & 0x7f800000) == 0x7f800000;
         const float value = bad ? 0 : x[i];
         lanes->bad[i] += bad;
-        lanes->zeros[i] += !bad & (value == 0);
-        lanes->min[i] = !bad & (value < lanes->min[i]) ? value : lanes->min[i];
-        lanes->max[i] = !bad & (value > lanes->max[i]) ? value : lanes->max[i];
+        lanes->zeros[i] += !bad && value == 0;
+        lanes->min[i] = !bad && value < lanes->min[i] ? value : lanes->min[i];
+        lanes->max[i] = !bad && value > lanes->max[i] ? value : lanes->max[i];
         lanes->sum[i] += (double)value;
         lanes->squares[i] += (double)value * (double)value;
     }

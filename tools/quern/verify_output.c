@@ -194,19 +194,20 @@ static void print_compared(const json_t *tensors) {
     static const char *const modules[] = {"q", "k", "v", "attn", "attn_out", "mlp_out", "out"};
     if (tensor_of(tensors, 0, "out") == NULL) return;
     printf("    largest error, in deviations of the reference's tensor; ! is too much\n    layer");
-    for (size_t m = 0; m < COUNT(modules); m++) printf("%9s ", modules[m]);
+    for (size_t m = 0; m < COUNT(modules); m++) printf("%s%9s", m > 0 ? " " : "", modules[m]);
     printf("\n");
     for (int layer = 0; tensor_of(tensors, layer, "out") != NULL; layer++) {
+        const char *mark = ""; /* of the column before */
         printf("    %5d", layer);
         for (size_t m = 0; m < COUNT(modules); m++) {
             const json_t *tensor = tensor_of(tensors, layer, modules[m]);
             if (tensor == NULL)
-                printf("%9s ", "-");
+                printf("%s%9s", mark, "-");
             else
-                printf("%9.1e%c", number_at(tensor, "max_error"),
-                       json_is_true(json_object_get(tensor, "agrees")) ? ' ' : '!');
+                printf("%s%9.1e", mark, number_at(tensor, "max_error"));
+            mark = tensor != NULL && !json_is_true(json_object_get(tensor, "agrees")) ? "!" : " ";
         }
-        printf("\n");
+        printf("%s\n", *mark == '!' ? mark : "");
     }
 }
 
