@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """quern kbench from outside. No speed is asserted, only that numbers are there and add up.
 
-usage: cli_kbench.py PROGRAM FOLDER-OF-MODELS FOLDER-OF-PLUGINS
+usage: cli_kbench.py PROGRAM FOLDER-OF-MODELS FOLDER-OF-PLUGINS...
 """
 
 import csv
@@ -116,7 +116,8 @@ def libraries_run_or_say_why_not(program: Program):
 
 
 def plugin(name: str) -> Path:
-    return Path(sys.argv[3]) / f"{name}.so"
+    return next(Path(folder) / f"{name}.so" for folder in sys.argv[3:]
+                if (Path(folder) / f"{name}.so").exists())
 
 
 @case
@@ -136,10 +137,19 @@ def a_broken_kernel_is_caught(program: Program):
     assert done.returncode == 1
     by_name = {row["function"]: row["right"] for row in json.loads(done.stdout)}
     assert by_name.pop("my_kernel") is False and all(by_name.values()), by_name
-    assert b"1 result is further from the reference than rounding explains" in done.stderr
+    assert b"1 result is not what the reference and rounding explain" in done.stderr
     page = program.run("kbench", *QUICK, "--plugin", plugin("my_broken_kernel"), "--filter",
                        "none*", "--shape", "64x256", "-M", "5")
     assert page.returncode == 1 and b"WRONG" in page.stdout
+
+
+@case
+def a_kernel_that_crashes_ends_no_run(program: Program):
+    done = program.run("kbench", "-o", "json", *QUICK, "--plugin", plugin("plugin_crash"),
+                       "--filter", "add", "--shape", "8x64", "-M", "3")
+    assert done.returncode == 1, done
+    assert b"crash: ended by a signal on add 3x64" in done.stderr, done.stderr
+    assert [row["right"] for row in json.loads(done.stdout)] == [True], "the others go on"
 
 
 @case
