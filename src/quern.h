@@ -135,6 +135,7 @@ struct quern_session;
  *   layers.N.attn       heads side by side, before the output projection
  *   layers.N.attn_out   output projection with bias, before it is normalized or added to the stream
  *   layers.N.ffn_norm   input of the MLP, as attn_norm
+ *   layers.N.router     of a mixture of experts: a score for each, before the softmax
  *   layers.N.mlp_out    output of the MLP, as attn_out
  *   layers.N.out        the stream after the layer
  *   final_norm          input of the head, of tokens whose logits are asked for

@@ -130,6 +130,9 @@ class Recorder:
         self.input(projection, prefix + "attn")
         self.output(projection, prefix + "attn_out")
         self.output(find(layer, MLP), prefix + "mlp_out")
+        router = getattr(find(layer, MLP), "gate", None)
+        if hasattr(router, "top_k"):
+            self.output(router, prefix + "router")
         if self.has_norms_before(layer):
             self.output(find(layer, ATTN_NORM), prefix + "attn_norm")
             self.output(find(layer, FFN_NORM), prefix + "ffn_norm")

@@ -124,8 +124,8 @@ static int depth_of(const struct compare *c, const struct qn_pair *pair) {
     static const struct {
         const char *module;
         int depth;
-    } modules[] = {{"attn_norm", 1}, {"q", 1},    {"k", 1},        {"v", 1},       {"q_rope", 1},
-                   {"k_rope", 1},    {"attn", 3}, {"attn_out", 4}, {"ffn_norm", 4}};
+    } modules[] = {{"attn_norm", 1}, {"q", 1},    {"k", 1},        {"v", 1},        {"q_rope", 1},
+                   {"k_rope", 1},    {"attn", 3}, {"attn_out", 4}, {"ffn_norm", 4}, {"router", 5}};
     enum { IN_LAYER = 7 };
     if (pair->layer < 0)
         return strcmp(pair->module, "embed") == 0

@@ -113,6 +113,9 @@ static void show_product(const struct qn_executor *e, const struct qn_step *step
         case QN_ROLE_ATTN_V:
             show_buffer(e, step->layer, "v", QN_BUFFER_V, kv);
             break;
+        case QN_ROLE_ROUTER:
+            show_buffer(e, step->layer, "router", QN_BUFFER_ROUTER, hp->n_experts);
+            break;
         case QN_ROLE_OUTPUT:
             show_logits(e);
             break;

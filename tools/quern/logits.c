@@ -206,9 +206,9 @@ int command_logits(int argc, char **argv) {
                        "NAME.npy, and logits.npy. Names, of layer N: embed (the stream that enters "
                        "layer 0); layers.N.attn_norm, .q, .k, .v (with bias, heads side by side), "
                        ".q_rope, .k_rope (after norms of heads and rotation), .attn (before the "
-                       "output projection), .attn_out (after it), .ffn_norm, .mlp_out, .out (the "
-                       "stream after the layer); final_norm; logits. The numbers are those of a "
-                       "run without --tap.",
+                       "output projection), .attn_out (after it), .ffn_norm, .router (of "
+                       "experts), .mlp_out, .out (the stream after the layer); final_norm; logits. "
+                       "The numbers are those of a run without --tap.",
         .groups = groups,
         .n_groups = COUNT(groups),
         .positionals = positionals,
