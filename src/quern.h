@@ -160,9 +160,9 @@ struct quern_session_options { /* all zero: defaults */
     /* Called between ubatches; return false to stop. May be NULL. */
     bool (*keep_going)(void *context);
     void *keep_going_context;
-    /* Called within evals with every tensor that one of tap_patterns (shell globs, ended by NULL;
-     * NULL: all) matches, a ubatch at a time. Sees the same numbers that a session without it
-     * computes. NULL: nobody looks. */
+    /* Called within evals with every tensor that one of tap_patterns (shell globs, ended by NULL,
+     * NULL: all; they must outlive the session) matches, a ubatch at a time. It sees the same
+     * numbers that a session without it computes. NULL: nobody looks. */
     quern_tap_fn *tap;
     void *tap_context;
     const char *const *tap_patterns;
