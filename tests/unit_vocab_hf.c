@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "models/vocab_hf.h"
 #include "text_fixture.h"
@@ -149,4 +150,44 @@ Test(vocab_hf, gives_the_chat_template) {
     tokenizer = read_folder(TEST_DATA "/text/hf/gpt2", NULL);
     cr_expect_null(qn_tokenizer_chat_template(tokenizer));
     qn_tokenizer_free(tokenizer);
+}
+
+/* ---- time ----------------------------------------------------------------------------------- */
+
+enum { LONG_TEXT = 1 << 20 };
+
+static double cpu_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Texts that make readers slow which look at the same characters again and again: 2^40 looks take
+ * many minutes, while a pass over 1 MiB, however involved, takes well under a second. */
+Test(vocab_hf, time_is_linear_in_the_text, .timeout = 240) {
+    static const char *const kinds[] = {"gpt2", "llama2",   "mistral",    "gemma", "unigram",
+                                        "t5",   "tiktoken", "behaviours", "bloom", "deepseek"};
+    static const char *const parts[] = {"a",  " ",         "\n ",      "'s",
+                                        "a ", "e\xCC\x81", "\xCC\x81", "\xE2\x96\x81"};
+    char *text = malloc(LONG_TEXT);
+    cr_assert_not_null(text);
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        char folder[512];
+        snprintf(folder, sizeof folder, "%s/text/hf/%s", TEST_DATA, kinds[k]);
+        struct qn_tokenizer *tokenizer = read_folder(folder, NULL);
+        for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+            const size_t size = strlen(parts[p]);
+            for (size_t i = 0; i < LONG_TEXT; i++) text[i] = parts[p][i % size];
+            struct qn_ids ids = {0};
+            struct qn_error err = {0};
+            const double start = cpu_seconds();
+            cr_expect_eq(qn_tokenizer_encode(tokenizer, text, LONG_TEXT, 0, &ids, &err), QN_OK,
+                         "%s, \"%s\": %s", kinds[k], parts[p], err.message);
+            const double taken = cpu_seconds() - start;
+            cr_expect_lt(taken, 10, "%s, \"%s\": %.1f s", kinds[k], parts[p], taken);
+            qn_ids_free(&ids);
+        }
+        qn_tokenizer_free(tokenizer);
+    }
+    free(text);
 }

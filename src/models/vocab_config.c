@@ -9,7 +9,8 @@
 #include "formats/json_file.h"
 #include "models/vocab_build.h"
 
-enum { FILE_MAX = 64 << 20 };
+/* Each special token is searched for among all tokens; real files name up to some hundred. */
+enum { FILE_MAX = 64 << 20, MORE_SPECIAL_MAX = 4096 };
 
 /* ---- loading ------------------------------------------------------------------------------- */
 
@@ -43,15 +44,42 @@ static const json_t *content_of(const json_t *value) {
     return json_is_string(text) ? text : NULL;
 }
 
-/* Marks the token that a file names; *id is -1 where it names none or one that is not there. */
-static enum qn_status named_token(struct qn_vocab_build *build, const char *key, int32_t *id,
-                                  struct qn_error *err) {
-    const json_t *text = content_of(json_object_get(build->settings, key));
-    if (!text) text = content_of(json_object_get(build->special_map, key));
+/* Makes the token of this text, which a file calls special, an added one; *id is -1 where there is
+ * none: transformers would append it to the vocabulary, beyond what the model knows. */
+static enum qn_status mark_special(struct qn_vocab_build *build, const json_t *text, int32_t *id,
+                                   struct qn_error *err) {
     *id = text ? qn_build_find(build, qn_text_of_json(text)) : -1;
     if (*id < 0 || build->added_at[*id] > 0) return QN_OK;
     build->kinds[*id] = QN_TOKEN_CONTROL;
     return qn_build_added(build, &(struct qn_added_token){.id = *id}, err);
+}
+
+static enum qn_status named_token(struct qn_vocab_build *build, const char *key, int32_t *id,
+                                  struct qn_error *err) {
+    const json_t *text = content_of(json_object_get(build->settings, key));
+    if (!text) text = content_of(json_object_get(build->special_map, key));
+    return mark_special(build, text, id, err);
+}
+
+/* Special tokens that have no role of their own. */
+static enum qn_status read_more_special(struct qn_vocab_build *build, struct qn_error *err) {
+    static const char *const roles[] = {"unk_token", "pad_token", "sep_token", "cls_token",
+                                        "mask_token"};
+    static const char *const lists[] = {"additional_special_tokens", "extra_special_tokens"};
+    int32_t id;
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+        QN_TRY(named_token(build, roles[i], &id, err));
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        const json_t *list = json_object_get(build->settings, lists[i]);
+        if (!list) list = json_object_get(build->special_map, lists[i]);
+        const size_t n = json_array_size(list);
+        if (n > MORE_SPECIAL_MAX)
+            return qn_fail(err, QN_BAD_FILE, "%s: %s has %zu entries; expected at most %d",
+                           build->file, lists[i], n, MORE_SPECIAL_MAX);
+        for (size_t k = 0; k < n; k++)
+            QN_TRY(mark_special(build, content_of(json_array_get(list, k)), &id, err));
+    }
+    return QN_OK;
 }
 
 static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *err) {
@@ -137,13 +165,12 @@ enum qn_status qn_vocab_config_apply(struct qn_vocab_build *build, const json_t 
                                      struct qn_error *err) {
     build->file = "tokenizer_config.json";
     QN_TRY(read_added(build, err));
-    int32_t bos, eos, other;
+    int32_t bos, eos;
     QN_TRY(named_token(build, "bos_token", &bos, err));
     QN_TRY(named_token(build, "eos_token", &eos, err));
     if (bos >= 0) build->vocab.bos = bos;
     if (eos >= 0) build->vocab.eos = eos;
-    QN_TRY(named_token(build, "unk_token", &other, err));
-    QN_TRY(named_token(build, "pad_token", &other, err));
+    QN_TRY(read_more_special(build, err));
     read_id(build, config, "bos_token_id", &build->vocab.bos);
     read_id(build, config, "eos_token_id", &build->vocab.eos);
     QN_TRY(read_affixes(build, err));

@@ -21,6 +21,11 @@ static enum qn_status make_prefixes(struct qn_tokenizer *tokenizer, struct qn_er
     size_t n_kept = 0;
     for (uint32_t id = 0; id < n; id++) {
         if (tokenizer->foreign[id]) continue;
+        if (tokenizer->tokens[id].size > QN_SPECIAL_MAX) {
+            free(tokens);
+            return qn_fail(err, QN_BAD_FILE, "token %u has %zu bytes, expected at most %d", id,
+                           tokenizer->tokens[id].size, QN_SPECIAL_MAX);
+        }
         tokens[n_kept++] =
             (struct qn_special_token){tokenizer->tokens[id], (int32_t)id, 0, 0, 0, 0};
     }
