@@ -203,13 +203,17 @@ static enum qn_status read_punctuation(struct qn_vocab_build *build, const json_
     return add_class(build, QN_CHAR_ISOLATED, behavior, err);
 }
 
+/* \w of Rust's regular expressions, by which this one splitter goes. */
+#define RUST_WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200C}\\x{200D}"
+
 static enum qn_status read_whitespace(struct qn_vocab_build *build, const json_t *object, int depth,
                                       struct qn_error *err) {
     (void)object;
     (void)depth;
     const struct qn_text_step step = {.kind = QN_TEXT_SPLIT,
                                       .regex = true,
-                                      .pattern = qn_text_of("\\w+|[^\\w\\s]+"),
+                                      .pattern =
+                                          qn_text_of("[" RUST_WORD "]+|[^" RUST_WORD "\\s]+"),
                                       .behavior = QN_BEHAVIOR_REMOVED,
                                       .invert = true};
     return qn_build_step(build, false, &step, err);

@@ -85,7 +85,7 @@ static enum qn_status encode_segment(struct qn_encoding *encoding, const char *t
     if (tokenizer->vocab.model == QN_VOCAB_SPM) return qn_spm_encode(encoding, text, size, err);
     const char *normalized = text;
     QN_TRY(qn_normalize(&tokenizer->normalizers, encoding->normalized, &encoding->regex,
-                        &normalized, &size, err));
+                        &normalized, &size, &first, err));
     encoding->epoch = normalized == text ? 0 : ++encoding->last_epoch;
     return encode_normalized(encoding, normalized, size, first, control, err);
 }

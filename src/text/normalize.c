@@ -80,6 +80,26 @@ static enum qn_status replace_regex(const struct qn_pass *pass, const char *text
     }
 }
 
+/* Whether what a normalizer wrote has lost what the text started with. */
+static bool loses_front(const struct qn_pass *pass, const char *text, size_t size) {
+    size_t length;
+    if (size == 0) return false;
+    const unsigned class = qn_unicode_class_at(text, &length);
+    const struct qn_text_step *step = &pass->step;
+    switch (step->kind) {
+    case QN_TEXT_STRIP:
+        return step->left && (class & QN_CHAR_SPACE) != 0;
+    case QN_TEXT_STRIP_ACCENTS:
+        return length > 1 && qn_unicode_is_accent(qn_utf8_read(text, &length));
+    case QN_TEXT_REPLACE:
+        return step->content.size == 0 && !step->regex && step->pattern.size > 0 &&
+               size >= step->pattern.size &&
+               memcmp(text, step->pattern.data, step->pattern.size) == 0;
+    default:
+        return false;
+    }
+}
+
 static enum qn_status apply(const struct qn_pass *pass, const char *text, size_t size,
                             struct qn_regex_work **work, struct qn_bytes *out,
                             struct qn_error *err) {
@@ -115,7 +135,7 @@ static bool changes(const struct qn_text_step *step, const char *text, size_t si
 
 enum qn_status qn_normalize(const struct qn_passes *passes, struct qn_bytes buffers[2],
                             struct qn_regex_work **work, const char **text, size_t *size,
-                            struct qn_error *err) {
+                            bool *front, struct qn_error *err) {
     int next = 0;
     for (size_t i = 0; i < passes->n; i++) {
         if (!changes(&passes->passes[i].step, *text, *size)) continue;
@@ -123,6 +143,7 @@ enum qn_status qn_normalize(const struct qn_passes *passes, struct qn_bytes buff
         next = !next;
         out->size = 0;
         QN_TRY(qn_bytes_reserve(out, 1, err)); /* not NULL */
+        if (loses_front(&passes->passes[i], *text, *size)) *front = false;
         QN_TRY(apply(&passes->passes[i], *text, *size, work, out, err));
         *text = out->data;
         *size = out->size;

@@ -112,10 +112,11 @@ enum qn_status qn_spm_init(struct qn_tokenizer *tokenizer, struct qn_error *err)
 enum qn_status qn_spm_encode(struct qn_encoding *encoding, const char *text, size_t size,
                              struct qn_error *err);
 
-/* normalize.c: *text[*size] becomes what the normalizers make of it, in one of the buffers. */
+/* normalize.c: *text[*size] becomes what the normalizers make of it, in one of the buffers. *front
+ * becomes false where its first characters were dropped. */
 enum qn_status qn_normalize(const struct qn_passes *passes, struct qn_bytes buffers[2],
                             struct qn_regex_work **work, const char **text, size_t *size,
-                            struct qn_error *err);
+                            bool *front, struct qn_error *err);
 
 /* split.c: the ids of a piece of normalized text, word by word. first: it starts the whole text. */
 enum qn_status qn_split_encode(struct qn_encoding *encoding, const char *text, size_t size,

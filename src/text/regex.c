@@ -23,9 +23,10 @@ enum { PATTERN_MAX = 1 << 16 }; /* real ones have up to some 2 KB */
 /* ---- translation --------------------------------------------------------------------------- */
 
 /* PCRE2's own \s has U+180E and its \w lacks marks, so classes are spelled out. Oniguruma's words
- * have the superscripts and fractions of Latin-1, but no others. */
-#define WORD_MEMBERS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
-#define WORD         "[" WORD_MEMBERS "]"
+ * have the superscripts and fractions of Latin-1, but no others, and not within a class. */
+#define WORD_MEMBERS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORD_ALL     WORD_MEMBERS "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
+#define WORD         "[" WORD_ALL "]"
 #define SPACE        "\\p{White_Space}"
 #define NOT_SPACE    "\\P{White_Space}"
 
@@ -36,7 +37,7 @@ static const struct escape {
     {'s', SPACE, SPACE},
     {'S', NOT_SPACE, NOT_SPACE},
     {'w', WORD_MEMBERS, WORD},
-    {'W', NULL, "[^" WORD_MEMBERS "]"},
+    {'W', NULL, "[^" WORD_ALL "]"},
     {'d', "\\p{Nd}", "\\p{Nd}"},
     {'D', "\\P{Nd}", "\\P{Nd}"},
     {'b', "\\x08", "(?:(?<=" WORD ")(?!" WORD ")|(?<!" WORD ")(?=" WORD "))"},
@@ -44,6 +45,15 @@ static const struct escape {
     {'h', "0-9a-fA-F", "[0-9a-fA-F]"},
     {'H', NULL, "[^0-9a-fA-F]"},
 };
+/* [:name:], which within PCRE2's classes would be general categories. */
+static const struct posix_class {
+    const char *name, *members;
+} posix_classes[] = {
+    {"alpha", "\\p{Alphabetic}"}, {"digit", "\\p{Nd}"},        {"alnum", "\\p{Alphabetic}\\p{Nd}"},
+    {"upper", "\\p{Uppercase}"},  {"lower", "\\p{Lowercase}"}, {"space", SPACE},
+    {"word", WORD_MEMBERS},       {"xdigit", "0-9a-fA-F"},     {"cntrl", "\\p{Cc}"},
+};
+
 /* Letters whose escapes mean the same in both. */
 static const char same_escapes[] = "xtnrfaeAzZvRX";
 
@@ -205,6 +215,19 @@ static enum qn_status open_class(struct translation *t, struct qn_error *err) {
     return QN_OK;
 }
 
+/* Behind "[" within a class, at ":name:]". */
+static enum qn_status translate_posix(struct translation *t, struct qn_error *err) {
+    const char *close = memmem(t->at, (size_t)(t->end - t->at), ":]", 2);
+    const size_t size = close != NULL && close > t->at ? (size_t)(close - t->at - 1) : 0;
+    for (size_t i = 0; i < sizeof posix_classes / sizeof *posix_classes; i++) {
+        const struct posix_class *class = &posix_classes[i];
+        if (strlen(class->name) != size || memcmp(class->name, t->at + 1, size) != 0) continue;
+        t->at = close + 2;
+        return put_translated(t, class->members, err);
+    }
+    return refuse("a [:class:] of another name", err);
+}
+
 static enum qn_status translate(struct translation *t, struct qn_error *err) {
     while (t->at < t->end) {
         QN_TRY(check_construct(t, err));
@@ -221,14 +244,13 @@ static enum qn_status translate(struct translation *t, struct qn_error *err) {
             t->nested--;
             continue;
         }
+        if (t->inside && c == '[') {
+            QN_TRY(translate_posix(t, err));
+            continue;
+        }
         QN_TRY(put(t, &c, 1, err));
         if (!t->inside && c == '[') {
             QN_TRY(open_class(t, err));
-        } else if (t->inside && c == '[') { /* [:name:] */
-            const char *close = memmem(t->at, (size_t)(t->end - t->at), ":]", 2);
-            if (close == NULL) return refuse("a character class that does not end", err);
-            QN_TRY(put(t, t->at, (size_t)(close + 2 - t->at), err));
-            t->at = close + 2;
         } else if (t->inside && c == ']') {
             t->inside = false;
         }

@@ -41,7 +41,8 @@ static enum qn_status normalize_added(struct qn_tokenizer *tokenizer,
         const struct qn_text *token = &tokenizer->tokens[recipe->added[i].id];
         const char *text = token->data;
         size_t size = token->size;
-        status = qn_normalize(&tokenizer->normalizers, buffers, &work, &text, &size, err);
+        bool front;
+        status = qn_normalize(&tokenizer->normalizers, buffers, &work, &text, &size, &front, err);
         if (status == QN_OK) {
             status = qn_bytes_append(&tokenizer->normalized_texts, text, size, err);
         }
