@@ -55,7 +55,7 @@ void qn_lab_bytes(uint64_t seed, void *bytes, size_t size) {
 
 enum qn_status qn_lab_open(const struct qn_lab_op *op, struct qn_lab_job *job, size_t footprint,
                            struct qn_arena *arena, struct qn_error *err) {
-    job->n_copies = job->copy_size < footprint ? footprint / job->copy_size : 1;
+    job->n_copies = 1 + (footprint > 0 ? (footprint - 1) / job->copy_size : 0);
     const size_t fixed = (job->fixed_size + 4095) / 4096 * 4096;
     QN_TRY(qn_arena_open(fixed + job->n_copies * job->copy_size, true, arena, err));
     job->fixed = arena->data;
@@ -238,11 +238,10 @@ static bool fits_l1(const struct qn_lab_job *job) {
     return share <= qn_machine_caches().l1;
 }
 
-/* Walking round through twice a cache's size leaves nothing of it there for the next round. */
-static bool is_between(size_t size, int n_threads) {
+bool qn_lab_is_between(size_t size, int n_threads) {
     const struct qn_caches caches = qn_machine_caches();
     const size_t l2 = caches.l2 * (size_t)n_threads;
-    return (size > l2 && size < 2 * l2) || (size > caches.l3 && size < 2 * caches.l3);
+    return (size > l2 && size < l2 / 4 * 7) || (size > caches.l3 && size < caches.l3 / 4 * 7);
 }
 
 static enum qn_status sample_job(struct qn_pool *pool, const struct qn_lab_op *op,
@@ -268,7 +267,8 @@ static enum qn_status sample_job(struct qn_pool *pool, const struct qn_lab_op *o
     take_samples(&sampler, options, result);
     result->where = qn_lab_level(job->n_copies * job->copy_size, job->n_threads, where);
     result->in_l1 = where == QN_LEVEL_L2 && fits_l1(job);
-    result->between = result->in_l1 || is_between(job->n_copies * job->copy_size, job->n_threads);
+    result->between =
+        result->in_l1 || qn_lab_is_between(job->n_copies * job->copy_size, job->n_threads);
     result->copies = job->n_copies;
     free(threads);
     qn_arena_close(&arena);

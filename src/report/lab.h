@@ -64,8 +64,8 @@ struct qn_lab_result {
     enum qn_level where; /* the level that holds what a call walks through: the one asked for, or
                             the next that is large enough */
     bool in_l1;          /* hot operands that fit even there */
-    bool between;  /* in L1, or more than one level holds and less than twice as much: partly there,
-                      so  that no measured bandwidth compares */
+    bool between;  /* in L1, or more than one level holds and less than nearly twice as much: partly
+                      there,  so  that no measured bandwidth compares */
     size_t copies; /* of the operands, which calls take in turn */
     double error;  /* largest difference to the reference, by its root mean square */
     bool right;    /* no element further off than rounding can explain */

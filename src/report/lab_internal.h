@@ -38,7 +38,8 @@ struct qn_lab_op {
 const struct qn_lab_op *qn_lab_find(const char *op);
 extern const struct qn_lab_op qn_lab_matmul, qn_lab_matvec; /* lab_matmul.c */
 
-/* Opens the arena of a planned job, with as many copies as fill `footprint` bytes; fills them. */
+/* Opens the arena of a planned job, with so many copies that they fill `footprint` bytes; fills
+ * them. */
 enum qn_status qn_lab_open(const struct qn_lab_op *op, struct qn_lab_job *job, size_t footprint,
                            struct qn_arena *arena, struct qn_error *err);
 
@@ -54,6 +55,9 @@ void qn_lab_summarize(double *cpu, double *wall, int n, struct qn_lab_result *re
 /* The level that holds `size` bytes which threads walk through together: `where`, for which copies
  * were made as many as there is room for, or a higher one. */
 enum qn_level qn_lab_level(size_t size, int n_threads, enum qn_level where);
+/* More than a level holds, but less than nearly twice as much: of a walk round through twice a
+ * cache's size nothing is left there for the next round. */
+bool qn_lab_is_between(size_t size, int n_threads);
 
 /* Compares floats one by one: adds to the sums from which error is made, and clears `right`
  * where the difference exceeds the bound. */
