@@ -205,6 +205,8 @@ def float_models_are_quantized(program: Program):
         assert b"Q4_1" not in program.succeeds(command, floats).stdout
         assert b"Q4_1" not in program.succeeds(command, kept, "--quantize", "q4_1").stdout
         program.fails(2, ["q9_9", "Q4_1"], command, floats, "--quantize", "q9_9")
+    said = program.succeeds("run", kept, "--ids", IDS, "-n", "2", "--quantize", "q4_1").stderr
+    assert b"changes nothing" in said, said
     hashes = {hash_of(program.succeeds("run", floats, "--ids", IDS, "-n", "2", *more))
               for more in [[], ["--quantize", "q8_0"], ["--quantize", "Q4_1"]]}
     assert len(hashes) == 3, hashes

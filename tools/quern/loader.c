@@ -14,6 +14,7 @@
 #include "kernels/kernels.h"
 #include "models/quantize.h"
 #include "output.h"
+#include "run/access.h"
 
 static const struct {
     const char *name, *file;
@@ -112,6 +113,17 @@ bool loader_check(const struct model_args *args) {
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
+/* Quantized matrices are kept, so --quantize may have found nothing to do. */
+static void tell_if_kept(const struct model_args *args, const struct qn_spec *spec) {
+    for (size_t i = 0; i < spec->n_weights; i++) {
+        const struct qn_weight *const weight = &spec->weights[i];
+        if (weight->n_parts && weight->type != weight->sources->tensor->type) return;
+    }
+    out_error("--quantize %s changes nothing: no matrix is stored in another float type with rows "
+              "that its blocks divide",
+              args->quantize);
+}
+
 int loader_try(const struct model_args *args, bool vocab_only, struct quern_model **out,
                struct quern_error *err) {
     *err = (struct quern_error){.message = ""};
@@ -135,7 +147,10 @@ int loader_try(const struct model_args *args, bool vocab_only, struct quern_mode
     interrupt_release();
     progress_clear(&progress);
     free(path);
-    if (opened == QUERN_OK) return EXIT_DONE;
+    if (opened == QUERN_OK) {
+        if (args->quantize != NULL && !vocab_only) tell_if_kept(args, &qn_model_of(*out)->spec);
+        return EXIT_DONE;
+    }
     return opened == QUERN_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED;
 }
 
