@@ -114,6 +114,19 @@ static unsigned class_of(struct qn_text name) {
     return 0;
 }
 
+/* Whether PCRE2 has a script of this name. */
+static bool is_script(struct qn_text name) {
+    char text[64];
+    int code;
+    size_t at;
+    if (name.size > 40) return false;
+    const int size = snprintf(text, sizeof text, "\\p{sc:%.*s}", (int)name.size, name.data);
+    pcre2_code *compiled =
+        pcre2_compile((PCRE2_SPTR)text, (size_t)size, PCRE2_UTF, &code, &at, NULL);
+    pcre2_code_free(compiled);
+    return compiled != NULL;
+}
+
 /* \p{Name} and \P{Name}, at the letter p. A negated one within a class stays as it is. */
 static enum qn_status translate_property(struct translation *t, struct qn_error *err) {
     const bool negated = *t->at == 'P';
@@ -125,8 +138,11 @@ static enum qn_status translate_property(struct translation *t, struct qn_error 
     const unsigned class = t->inside && negated ? 0 : class_of(text);
     t->at = close + 1;
     if (class == 0) {
-        QN_TRY(put(t, "\\", 1, err));
-        return put(t, name - 1, (size_t)(close + 2 - name), err);
+        /* By itself a script's name would mean all that is used with the script. */
+        const char *prefix = is_script(text) ? "{sc:" : "{";
+        QN_TRY(put(t, negated ? "\\P" : "\\p", 2, err));
+        QN_TRY(put(t, prefix, strlen(prefix), err));
+        return put(t, text.data, (size_t)(close + 1 - text.data), err);
     }
     if (!t->inside) QN_TRY(put(t, negated ? "[^" : "[", negated ? 2 : 1, err));
     QN_TRY(put(t, "\\p", 2, err));

@@ -122,6 +122,7 @@ static void widen(const struct qn_special_token *token, const struct qn_special_
         if ((qn_unicode_class_at(walk->text + at, &length) & QN_CHAR_SPACE) == 0) break;
         *begin = at;
     }
+    if (token->lstrip && *begin < walk->taken) *begin = walk->taken;
     while (token->rstrip && *end < walk->size) {
         if ((qn_unicode_class_at(walk->text + *end, &length) & QN_CHAR_SPACE) == 0) break;
         *end += length;
@@ -145,6 +146,7 @@ const struct qn_special_token *qn_special_next(const struct qn_special *special,
         if (token->control && !walk->control) continue;
         if (token->single_word && !stands_alone(walk, start, stop)) continue;
         widen(token, walk, &start, &stop);
+        if (start >= stop) continue; /* a token before it took all of it */
         *end = start > *begin ? start : *begin;
         walk->taken = stop;
         return token;
