@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "host/counters.h"
 #include "report/machine_cache.h"
 
 /* ---- footprints ---- */
@@ -74,6 +75,31 @@ Test(machine, a_rate_counts_its_runs) {
                          "%s is not here", qn_isa_name((enum qn_isa)isa));
     qn_pool_free(pool);
     qn_topology_free(&topology);
+}
+
+/* ---- counters ---- */
+
+Test(machine, counters_count_where_there_are_some) {
+    struct qn_counters counters;
+    const int n = qn_counters_open(&counters);
+    cr_assert(n == QN_COUNTER_COUNT || counters.reason != 0, "what is missing has a reason");
+    int n_open = 0;
+    for (int i = 0; i < QN_COUNTER_COUNT; i++) {
+        uint64_t before, after;
+        n_open += counters.fd[i] >= 0;
+        const bool counts = qn_counters_read(&counters, (enum qn_counter)i, &before);
+        qn_peak_add_chain(1000000);
+        cr_assert_eq(qn_counters_read(&counters, (enum qn_counter)i, &after), counts);
+        cr_assert(after >= before && (counts || after == 0), "%s",
+                  qn_counter_name((enum qn_counter)i));
+        cr_assert(!counts || i != QN_COUNTER_INSTRUCTIONS || after - before > 1000000,
+                  "a million additions are as many instructions");
+    }
+    cr_assert_eq(n_open, n);
+    qn_counters_close(&counters);
+    uint64_t count;
+    cr_assert_not(qn_counters_read(&counters, QN_COUNTER_CYCLES, &count), "closed");
+    qn_counters_close(&counters);
 }
 
 /* ---- the cache ---- */

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "host/barrier.h"
+#include "host/limits.h"
 #include "report/statistics.h"
 
 const char *qn_level_name(enum qn_level level) {
@@ -37,15 +38,21 @@ static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-size_t qn_machine_footprint(const struct qn_caches *caches, enum qn_level level, int n_threads) {
+/* What this process may fill: of a container, what its control group allows. */
+static size_t usable_memory(void) {
     const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    const double limit = qn_limits_memory_under("");
+    return limit > 0 && limit < (double)memory ? (size_t)limit : memory;
+}
+
+size_t qn_machine_footprint(const struct qn_caches *caches, enum qn_level level, int n_threads) {
     const size_t n = (size_t)n_threads;
     size_t size = caches->l2 / 2;
     if (level == QN_LEVEL_L3) size = smaller(4 * caches->l2, caches->l3 / 2 / n);
     if (level == QN_LEVEL_MEMORY) {
         size = 2 * caches->l3;
         if (size < (size_t)256 << 20) size = (size_t)256 << 20;
-        size = smaller(size, memory / 4) / n;
+        size = smaller(size, usable_memory() / 4) / n;
     }
     return size < FOOTPRINT_UNIT ? FOOTPRINT_UNIT : size / FOOTPRINT_UNIT * FOOTPRINT_UNIT;
 }

@@ -23,7 +23,8 @@ struct qn_caches qn_machine_caches(void);
 
 /* Bytes that a thread of n walks through so that they come from the level: half of its L2; four
  * times its L2, at most half of its share of the L3; and for memory, of all threads together,
- * twice the L3 or 256 MiB, at most a quarter of the memory. Multiples of 64 KiB. */
+ * twice the L3 or 256 MiB, at most a quarter of the memory that the process may have. Multiples of
+ * 64 KiB. */
 size_t qn_machine_footprint(const struct qn_caches *caches, enum qn_level level, int n_threads);
 
 /* A rate measured many times, in 10^9 a second. */

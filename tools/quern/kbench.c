@@ -108,12 +108,16 @@ static enum qn_peak peak_kind(const struct qn_lab_kernel *kernel) {
                : QN_PEAK_F32;
 }
 
+/* A confidence interval of more than this part of the median says little. */
+static const double WIDE = 0.2;
+
 static void print_row(struct kbench *b, struct kbench_row *row, const struct qn_rate *peak,
                       const struct qn_rate *read) {
     row->peak = row->result.ops > 0 ? peak->best : 0;
     row->read = row->result.between ? 0 : read->best;
-    row->noisy =
-        (row->peak > 0 && qn_rate_is_noisy(peak)) || (row->read > 0 && qn_rate_is_noisy(read));
+    const struct qn_lab_result *const r = &row->result;
+    row->noisy = (row->peak > 0 && qn_rate_is_noisy(peak)) ||
+                 (row->read > 0 && qn_rate_is_noisy(read)) || r->high - r->low > WIDE * r->median;
     b->n_wrong += !row->result.right;
     kbench_print_row(&b->output, row);
 }

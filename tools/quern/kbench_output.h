@@ -17,7 +17,7 @@ struct kbench_row {
     struct qn_lab_result result;
     double peak; /* GOP/s of these threads, 0: none to compare with */
     double read; /* GB/s of the level that the operands lie in */
-    bool noisy;  /* peak or read */
+    bool noisy;  /* peak, read or the row itself */
 };
 
 struct kbench_output {
