@@ -58,7 +58,8 @@ static size_t finish_held(struct qn_decoder *decoder, const char *data, size_t s
     return 0;
 }
 
-/* The first token of a text without every space that a U+2581 stands for. */
+/* The first token of a text without every space that a U+2581 stands for, unless it is an added one
+ * that has spaces of its own. */
 static size_t emit_without_marks(struct qn_decoder *decoder, struct qn_text piece, char *out) {
     size_t n = 0;
     while (piece.size > 0) {
@@ -77,7 +78,9 @@ size_t qn_decoder_next(struct qn_decoder *decoder, const struct qn_tokenizer *to
     if (capacity < 3 || (capacity - 3) / 3 < piece.size || piece.size == 0) return 0;
     const bool first = !decoder->started;
     decoder->started = true;
-    if (first && tokenizer->strip == QN_STRIP_MARKS) {
+    const struct qn_text *token = &tokenizer->tokens[id];
+    const bool spelled = token->size > 0 && memchr(token->data, ' ', token->size) != NULL;
+    if (first && tokenizer->strip == QN_STRIP_MARKS && !spelled) {
         return emit_without_marks(decoder, piece, out);
     }
     if (first && tokenizer->strip == QN_STRIP_SPACE && piece.data[0] == ' ') {
