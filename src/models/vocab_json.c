@@ -26,7 +26,6 @@ static enum qn_status read_vocab(struct qn_vocab_build *build, const json_t *mod
             return broken(build, "an id of model.vocab is no integer", err);
         const int64_t id = json_integer_value(value);
         QN_TRY(qn_build_token(build, id, qn_text_of(key), QN_TOKEN_NORMAL, err));
-        if (!build->foreign[id]) return broken(build, "two tokens of model.vocab are equal", err);
         build->foreign[id] = 0;
     }
     return QN_OK;
