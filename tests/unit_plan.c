@@ -160,19 +160,26 @@ Test(plan, reads_what_was_written) {
     }
 }
 
-Test(plan, five_barriers_a_layer) {
+static int barriers_of_layer(const char *name, int layer) {
     struct qn_checkpoint *checkpoint;
     struct qn_spec spec;
     struct qn_plan plan;
-    open_spec("models/llama-q4_1.gguf", &checkpoint, &spec);
+    open_spec(name, &checkpoint, &spec);
     cr_assert_eq(qn_plan_new(&spec, &limits, &plan, NULL), QN_OK);
     int barriers = 0;
     for (int s = 0; s < plan.n_steps; s++)
-        barriers += plan.steps[s].layer == 0 && qn_step_has_barrier(&plan.steps[s], 1);
-    cr_assert_eq(barriers, 5);
+        barriers += plan.steps[s].layer == layer && qn_step_has_barrier(&plan.steps[s], 1);
     qn_plan_free(&plan);
     qn_spec_free(&spec);
     qn_checkpoint_close(checkpoint);
+    return barriers;
+}
+
+/* A mixture of experts waits for its router once more. */
+Test(plan, five_barriers_a_layer) {
+    cr_assert_eq(barriers_of_layer("models/llama-q4_1.gguf", 0), 5);
+    cr_assert_eq(barriers_of_layer("hf/qwen3_moe", 0), 5);
+    cr_assert_eq(barriers_of_layer("hf/qwen3_moe", 1), 6);
 }
 
 Test(plan, refuses_limits) {
