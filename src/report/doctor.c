@@ -85,7 +85,8 @@ bool qn_doctor_read_field(const char *root, const char *path, const char *name, 
 
 /* ---- instruction sets ---- */
 
-const char *qn_doctor_isa_gain(enum qn_isa isa) {
+/* What an instruction set adds to those before it. */
+static const char *isa_gain(enum qn_isa isa) {
     static const char *const gains[QN_ISA_COUNT] = {
         [QN_ISA_REF] = "portable C in double precision: the specification, slow",
         [QN_ISA_AVX2] = "vectors of 256 bits",
@@ -148,7 +149,7 @@ static void examine_isa(const struct qn_doctor_options *options, struct qn_docto
         if (!(compiled >> i & 1) || (found >> i & 1)) continue;
         qn_doctor_add(doctor, section, "isa_missing", n_missing++ ? "" : "not here",
                       QN_VERDICT_NONE, "%s: %s", qn_isa_name((enum qn_isa)i),
-                      qn_doctor_isa_gain((enum qn_isa)i));
+                      isa_gain((enum qn_isa)i));
     }
 }
 

@@ -66,9 +66,6 @@ struct qn_slot {
 /* Fills up to `capacity` slots in the inventory's order; their number. */
 int qn_doctor_slots(const struct qn_kernels *kernels, struct qn_slot *slots, int capacity);
 
-/* What an instruction set adds to those before it, a few words. */
-const char *qn_doctor_isa_gain(enum qn_isa isa);
-
 /* Whether the pool would put a worker on the processor, and which: -1 for none. */
 int qn_doctor_worker_of(const struct qn_doctor *doctor, int cpu);
 

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "commands.h"
 #include "json_text.h"
 #include "options.h"
 #include "output.h"
+#include "style.h"
 
 struct doctor_args {
     bool json, fresh, no_measure, strict;
@@ -46,11 +46,6 @@ static const struct option doctor_options[] = {
 
 enum { WIDTH = 80, LABEL = 8, VALUE = 29 };
 
-static bool coloured(void) {
-    const char *const no_colour = getenv("NO_COLOR"), *const term = getenv("TERM");
-    return isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && term && strcmp(term, "dumb") != 0;
-}
-
 /* Words of text, wrapped, every line but the first indented to `left`, where the first starts. */
 static void print_words(const char *text, int left) {
     int at = left;
@@ -71,19 +66,12 @@ static void print_words(const char *text, int left) {
 }
 
 /* `before` is the finding of the line above, whose command need not be said again, or NULL. */
-static void print_finding(const struct qn_finding *f, const struct qn_finding *before,
-                          bool colours) {
-    static const struct {
-        const char *word, *colour;
-    } verdicts[] = {[QN_VERDICT_NONE] = {"-", "2"},
-                    [QN_VERDICT_OK] = {"OK", "32"},
-                    [QN_VERDICT_WARN] = {"WARN", "1;33"}};
-    const char *const word = verdicts[f->verdict].word;
-    if (colours)
-        printf("  \x1b[%sm%-4s\x1b[0m  ", verdicts[f->verdict].colour, word);
-    else
-        printf("  %-4s  ", word);
-    printf("%-*s ", VALUE - LABEL - 1, f->label);
+static void print_finding(const struct qn_finding *f, const struct qn_finding *before) {
+    static const char *const words[] = {
+        [QN_VERDICT_NONE] = "-   ", [QN_VERDICT_OK] = "OK  ", [QN_VERDICT_WARN] = "WARN"};
+    fputs("  ", stdout);
+    style_word(f->verdict == QN_VERDICT_WARN ? STYLE_WARN : STYLE_PLAIN, words[f->verdict]);
+    printf("  %-*s ", VALUE - LABEL - 1, f->label);
     print_words(f->value, VALUE);
     if (!f->mend[0] || (before && strcmp(before->mend, f->mend) == 0)) return;
     /* A command stays whole, to be copied; a note after four blanks goes on its own line. */
@@ -108,7 +96,7 @@ enum { MAX_SLOTS = 128 };
 static void print_slots(const struct qn_kernels *kernels) {
     struct qn_slot slots[MAX_SLOTS];
     const int n = qn_doctor_slots(kernels, slots, MAX_SLOTS);
-    puts("\nKernels: operation, instruction set, variants");
+    style_title("Kernels: operation, instruction set, variants");
     for (int i = 0; i < n; i++) {
         bool first = true;
         for (int j = 0; j < i; j++)
@@ -128,20 +116,24 @@ static void print_slots(const struct qn_kernels *kernels) {
 }
 
 static void print_age(const struct qn_machine_figures *figures) {
+    static const struct {
+        long long from, seconds;
+        const char *unit;
+    } units[] = {{2 * 86400, 86400, "days"}, {2 * 3600, 3600, "hours"}, {60, 60, "minutes"}};
     const long long age = (long long)time(NULL) - figures->measured_at;
-    if (age < 60)
-        puts("\nMeasured just now");
-    else if (age < 2 * 3600)
-        printf("\nMeasured %lld minutes ago (--fresh measures again)\n", age / 60);
-    else if (age < 2 * 86400)
-        printf("\nMeasured %lld hours ago (--fresh measures again)\n", age / 3600);
-    else
-        printf("\nMeasured %lld days ago (--fresh measures again)\n", age / 86400);
+    char title[80] = "Measured just now";
+    for (size_t i = COUNT(units); i-- > 0;)
+        if (age >= units[i].from)
+            snprintf(title, sizeof title, "Measured %lld %s ago (--fresh measures again)",
+                     age / units[i].seconds, units[i].unit);
+    style_title(title);
 }
 
 static void print_page(const struct qn_doctor *doctor) {
-    const bool colours = coloured();
     const char *section = "";
+    const int n_threads = doctor->topology.n_default;
+    printf("%s: %s on %d thread%s\n", doctor->key.cpu, qn_isa_name(doctor->kernels.isa), n_threads,
+           n_threads == 1 ? "" : "s");
     for (int i = 0; i < doctor->n; i++) {
         const struct qn_finding *const f = &doctor->findings[i];
         if (strcmp(section, f->section) != 0) {
@@ -150,9 +142,9 @@ static void print_page(const struct qn_doctor *doctor) {
             if (strcmp(section, "Measured") == 0)
                 print_age(&doctor->figures);
             else
-                printf("%s%s\n", i > 0 ? "\n" : "", section);
+                style_title(section);
         }
-        print_finding(f, i > 0 ? f - 1 : NULL, colours);
+        print_finding(f, i > 0 ? f - 1 : NULL);
     }
     const int n = qn_doctor_n_warnings(doctor);
     if (n == 0)
