@@ -41,9 +41,11 @@ int qn_topology_default(const struct qn_core *cores, int n_cores, int n_allowed,
 
 /* ---- hwloc ---- */
 
-/* Only what is asked of it: devices, caches above and below L3 and groups cost time to discover. */
-static bool load(hwloc_topology_t hwloc, const char *synthetic) {
+/* Only what is asked of it: devices, caches above and below L3 and groups cost time to discover.
+ * `whole`: processors too that a control group keeps from us. */
+static bool load(hwloc_topology_t hwloc, const char *synthetic, bool whole) {
     if (synthetic && hwloc_topology_set_synthetic(hwloc, synthetic) != 0) return false;
+    if (whole) hwloc_topology_set_flags(hwloc, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
     hwloc_topology_set_all_types_filter(hwloc, HWLOC_TYPE_FILTER_KEEP_NONE);
     hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_L3CACHE, HWLOC_TYPE_FILTER_KEEP_ALL);
     hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
@@ -124,13 +126,13 @@ static enum qn_status read_cores(hwloc_topology_t hwloc, bool synthetic, void *o
 typedef enum qn_status hwloc_reader(hwloc_topology_t hwloc, bool synthetic, void *out,
                                     struct qn_error *err);
 
-static enum qn_status read_hwloc(const char *synthetic, hwloc_reader *reader, void *out,
+static enum qn_status read_hwloc(const char *synthetic, bool whole, hwloc_reader *reader, void *out,
                                  struct qn_error *err) {
     hwloc_topology_t hwloc;
     if (hwloc_topology_init(&hwloc) != 0)
         return qn_fail(err, QN_NO_MEMORY, "no memory for the topology of the machine");
     enum qn_status status = QN_OK;
-    if (load(hwloc, synthetic))
+    if (load(hwloc, synthetic, whole))
         status = reader(hwloc, synthetic != NULL, out, err);
     else if (synthetic)
         status =
@@ -162,7 +164,7 @@ static enum qn_status read_mask(struct qn_topology *topology, struct qn_error *e
 enum qn_status qn_topology_read(const char *synthetic, struct qn_topology *topology,
                                 struct qn_error *err) {
     *topology = (struct qn_topology){0};
-    enum qn_status status = read_hwloc(synthetic, read_cores, topology, err);
+    enum qn_status status = read_hwloc(synthetic, false, read_cores, topology, err);
     if (status == QN_OK && topology->n_cores == 0) status = read_mask(topology, err);
     if (status != QN_OK) {
         qn_topology_free(topology);
@@ -237,7 +239,7 @@ static enum qn_status read_map(hwloc_topology_t hwloc, bool synthetic, void *out
 enum qn_status qn_machine_map_read(const char *synthetic, struct qn_machine_map *map,
                                    struct qn_error *err) {
     *map = (struct qn_machine_map){0};
-    const enum qn_status status = read_hwloc(synthetic, read_map, map, err);
+    const enum qn_status status = read_hwloc(synthetic, true, read_map, map, err);
     if (status != QN_OK) qn_machine_map_free(map);
     return status;
 }
