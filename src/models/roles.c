@@ -5,7 +5,6 @@
 #define QKV   LAYER "attn_qkv.weight"
 #define QKV_B LAYER "attn_qkv.bias"
 
-/* clang-format off: one role a line, in columns */
 const struct qn_role_info qn_role_infos[QN_ROLE_COUNT] = {
     [QN_ROLE_TOKEN_EMBD] = {"token_embd.weight", .n = QN_DIM_VOCAB, .k = QN_DIM_TOKEN,
                             .by_row = true},
@@ -47,13 +46,14 @@ const struct qn_role_info qn_role_infos[QN_ROLE_COUNT] = {
     [QN_ROLE_FFN_UP_BIAS] = {LAYER "ffn_up.bias", .n = QN_DIM_ONE, .k = QN_DIM_FF},
     [QN_ROLE_FFN_DOWN_BIAS] = {LAYER "ffn_down.bias", .n = QN_DIM_ONE, .k = QN_DIM_EMBD},
     [QN_ROLE_ROUTER] = {LAYER "ffn_gate_inp.weight", .n = QN_DIM_EXPERTS, .k = QN_DIM_EMBD},
-    [QN_ROLE_EXPERTS_GATE] = {LAYER "ffn_gate_exps.weight", .gguf_apart = LAYER "ffn_gate.%d.weight", .n = QN_DIM_EXPERT_FF, .k = QN_DIM_EMBD,
-                              .per_expert = true},
-    [QN_ROLE_EXPERTS_UP] = {LAYER "ffn_up_exps.weight", .gguf_apart = LAYER "ffn_up.%d.weight", .n = QN_DIM_EXPERT_FF, .k = QN_DIM_EMBD,
-                            .per_expert = true},
-    [QN_ROLE_EXPERTS_DOWN] = {LAYER "ffn_down_exps.weight", .gguf_apart = LAYER "ffn_down.%d.weight", .n = QN_DIM_EMBD, .k = QN_DIM_EXPERT_FF,
-                              .per_expert = true},
+    [QN_ROLE_EXPERTS_GATE] = {LAYER "ffn_gate_exps.weight",
+                              .gguf_apart = LAYER "ffn_gate.%d.weight", .n = QN_DIM_EXPERT_FF,
+                              .k = QN_DIM_EMBD, .per_expert = true},
+    [QN_ROLE_EXPERTS_UP] = {LAYER "ffn_up_exps.weight", .gguf_apart = LAYER "ffn_up.%d.weight",
+                            .n = QN_DIM_EXPERT_FF, .k = QN_DIM_EMBD, .per_expert = true},
+    [QN_ROLE_EXPERTS_DOWN] = {LAYER "ffn_down_exps.weight",
+                              .gguf_apart = LAYER "ffn_down.%d.weight", .n = QN_DIM_EMBD,
+                              .k = QN_DIM_EXPERT_FF, .per_expert = true},
     [QN_ROLE_FFN_POST_NORM] = {LAYER "post_ffw_norm.weight", .n = QN_DIM_ONE, .k = QN_DIM_EMBD,
                                .is_norm = true},
 };
-/* clang-format on */
