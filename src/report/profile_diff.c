@@ -257,8 +257,8 @@ static enum qn_status compare_phase(const json_t *a, const json_t *b, enum qn_ph
     free(x.values);
     free(y.values);
     QN_TRY(status);
-    out->differs = qn_differ(&out->whole) && out->whole.a > 0 &&
-                   fabs(out->whole.b / out->whole.a - 1) >= floor;
+    out->differs = qn_differ(&out->whole) &&
+                   (out->whole.ratio_low > 1 + floor || out->whole.ratio_high < 1 - floor);
     const double least = floor * out->whole.a;
     QN_TRY(find_names(a, phase, out, err));
     QN_TRY(find_names(b, phase, out, err));

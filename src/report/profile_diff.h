@@ -22,7 +22,7 @@ struct qn_diff_row {
 struct qn_diff_phase {
     bool present;               /* in both */
     struct qn_comparison whole; /* of a pass; confidence 95 % */
-    bool differs;               /* by more than the floor, beyond the interval */
+    bool differs;               /* all of the interval lies beyond the floor */
     int n_rows, n_cells;
     struct qn_diff_row *rows;                /* [n_rows] largest change first; free() */
     struct qn_diff_row cells[QN_DIFF_CELLS]; /* the same in single layers */
@@ -36,7 +36,7 @@ struct qn_profile_diff {
 };
 
 /* a, b: what qn_profile_json writes. `floor`: the least change of a whole pass that counts (0.02:
- * 2 %), for what no single run can see: where memory happened to lie. Where they are not comparable
+ * 2 %), for what one run cannot see: other runs of the same build. Where they are not comparable
  * the refusal says so; the comparison is made all the same if the shapes allow it.
  * Errors: QN_BAD_FILE (not a profile, or of another form), QN_NO_MEMORY. */
 enum qn_status qn_profile_diff(const json_t *a, const json_t *b, double floor,

@@ -128,7 +128,8 @@ enum qn_status qn_compare_medians(const double *a, size_t n_a, const double *b, 
         *out = (struct qn_comparison){.a = qn_quantile(x.sorted, n_a, 0.5),
                                       .b = qn_quantile(y.sorted, n_b, 0.5)};
         const bool apart = x.sorted[n_a - 1] < y.sorted[0] || y.sorted[n_b - 1] < x.sorted[0];
-        out->too_few = (n_a < QN_FEW || n_b < QN_FEW) && !apart;
+        const size_t fewer = n_a < n_b ? n_a : n_b;
+        out->too_few = fewer < QN_TOO_FEW || (fewer < QN_FEW && !apart);
         interval(differences, confidence, &out->low, &out->high);
         interval(differences + RESAMPLES, confidence, &out->ratio_low, &out->ratio_high);
     }

@@ -26,7 +26,9 @@ static const struct option diff_options[] = {
     {"--fail-above", OPTION_FLOAT, "PERCENT", 0, 1e6, DIFF(fail_above), false, true,
      "exit status 1 if prefill or decode got slower by more than this, beyond doubt"},
     {"--floor", OPTION_FLOAT, "PERCENT", 0, 100, DIFF(floor), false, false,
-     "a smaller change of a whole pass is called none"},
+     "a change of a whole pass counts if its interval lies beyond this; runs of one build differ, "
+     "by "
+     "3 % (standard deviation) on the shared machine where this was measured"},
     {"--anyway", OPTION_FLAG, NULL, 0, 0, DIFF(anyway), false, true,
      "compare what is not comparable"},
     {"--json", OPTION_FLAG, NULL, 0, 0, DIFF(json), false, true, "as JSON"},
@@ -172,7 +174,7 @@ static int compare(const struct diff_args *args, const json_t *a, const json_t *
 }
 
 int command_profile_diff(int argc, char **argv) {
-    struct diff_args args = {.fail_above = -1, .floor = 2};
+    struct diff_args args = {.fail_above = -1, .floor = 3};
     const struct option_group groups[] = {OPTION_GROUP("Options", diff_options, &args)};
     const struct positional positionals[] = {{"A", &args.a}, {"B", &args.b}};
     const struct command command = {
