@@ -211,6 +211,21 @@ def diff_says_what_changed_and_what_cannot_be(program):
 
 
 @case
+def slow_tokens_are_named(program):
+    arguments = ["run", program.model("llama-trained-q8_0"), "the", "-n", 40, "--temp", 0,
+                 "--ignore-eos"]
+    done = program.succeeds(*arguments, "--explain-slow", 1, "-q")
+    first, *rest = done.stderr.decode().splitlines()
+    # The first of 40 tokens needs no pass; the median is not above itself, so half at most.
+    words = first.split()
+    assert words[:1] == ["slow:"] and words[2:4] == ["of", "39"] and int(words[1]) <= 19, first
+    tokens = [line for line in rest if line.startswith("  token ")]
+    assert len(tokens) == min(20, int(words[1])), rest
+    assert done.stdout == program.succeeds(*arguments, "-q").stdout
+    program.fails(2, ["--explain-slow"], *arguments, "--explain-slow", "0.5")
+
+
+@case
 def refuses(program):
     program.fails(1, ["no-such.gguf"], "profile", "no-such.gguf")
     model = program.model("llama-f32")

@@ -5,10 +5,13 @@
  */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "report/profile_diff.h"
+#include "report/slow.h"
 #include "run/access.h"
 #include "run/random.h"
 
@@ -262,6 +265,80 @@ Test(diff, finds_what_was_made_slow) {
         json_decref(after);
     }
     json_decref(before);
+}
+
+/* ---- slow tokens ------------------------------------------------------------------------ */
+
+static const struct qn_slow_reading usual = {
+    .ns = 3000000, .delay_ns = 10000, .khz = 3000000, .bytes = 100000000};
+
+static void check_cause(struct qn_slow_reading token, const char *expected) {
+    char text[320];
+    qn_slow_explain(&token, &usual, text, sizeof text);
+    cr_assert_str_eq(text, expected);
+}
+
+Test(slow, causes_are_named_by_what_they_explain) {
+    struct qn_slow_reading t = usual;
+    t.ns = 13000000;
+    check_cause(t, "unknown");
+    t.delay_ns = 9000000;
+    t.switches = 3;
+    check_cause(t, "preempted: a thread waited 9.0 ms for a processor (3 switches)");
+    t.throttled_ns = 9500000;
+    check_cause(t, "the CPU quota of its control group held it for 9.5 ms; preempted: a thread "
+                   "waited 9.0 ms for a processor (3 switches)");
+    t = usual;
+    t.ns = 13000000;
+    t.delay_ns = 500000; /* a twentieth of what is to be explained */
+    t.major_faults = 41;
+    check_cause(t, "41 pages read from storage (major faults)");
+    t = usual;
+    t.ns = 9500000;
+    t.bytes = 300000000;
+    check_cause(t, "a longer context: it read 300.0 MB, the median 100.0");
+    t.bytes = usual.bytes;
+    t.khz = 1000000;
+    t.stolen_ns = 10000000;
+    check_cause(t, "the host took processors away for about 10 ms (steal); clock at 1.00 GHz, "
+                   "usually 3.00");
+}
+
+Test(slow, typical_is_the_median) {
+    const struct qn_slow_reading readings[3] = {
+        {.ns = 5, .bytes = 1}, {.ns = 900, .bytes = 3, .switches = 9}, {.ns = 7, .bytes = 2}};
+    const struct qn_slow_reading typical = qn_slow_typical(readings, 3);
+    cr_assert_eq(typical.ns, 7);
+    cr_assert_eq(typical.bytes, 2);
+    cr_assert_eq(typical.switches, 0);
+}
+
+/* Threads that share one processor wait for it, and the look says how long. */
+static void *spin(void *until) {
+    while (qn_clock_ns() < *(const uint64_t *)until) {
+    }
+    return NULL;
+}
+
+Test(slow, a_shared_processor_shows) {
+    struct qn_slow_watch watch;
+    pthread_t threads[2];
+    cpu_set_t before, one;
+    uint64_t until = qn_clock_ns() + 200 * 1000000u;
+    sched_getaffinity(0, sizeof before, &before);
+    int cpu = 0;
+    while (!CPU_ISSET(cpu, &before)) cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one); /* new threads inherit it */
+    for (int i = 0; i < 2; i++) cr_assert_eq(pthread_create(&threads[i], NULL, spin, &until), 0);
+    qn_slow_watch_open(&watch);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    const struct qn_slow_reading seen = qn_slow_watch_look(&watch);
+    cr_assert_geq(seen.ns, 100 * 1000000u);
+    /* Two threads that want all of one processor for 200 ms: the kernel takes turns. */
+    cr_assert(seen.switches > 0, "nobody was taken off the processor");
+    qn_slow_watch_close(&watch);
 }
 
 /* ---- what can be compared --------------------------------------------------------------- */

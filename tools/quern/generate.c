@@ -57,6 +57,7 @@ int generator_new(struct quern_model *model, const struct session_args *session_
 void generator_free(struct generator *generator) {
     quern_sampler_free(generator->sampler);
     quern_session_free(generator->session);
+    slow_report_free(&generator->slow);
     free(generator->pending.data);
     *generator = (struct generator){.model = NULL};
 }
@@ -142,6 +143,16 @@ static enum quern_status evaluate_prompt(struct generator *g) {
     return QUERN_OK;
 }
 
+/* The first token of an answer took no pass of its own: the watch begins when it is shown. */
+static void watch_token(struct generator *g, bool first, int32_t token) {
+    const uint64_t bytes = bytes_read(g);
+    if (first)
+        slow_report_start(&g->slow);
+    else
+        slow_report_token(&g->slow, token, bytes - g->watched_bytes);
+    g->watched_bytes = bytes;
+}
+
 /* Tokens one by one; the last one shown may be left pending. */
 static enum answer decode(struct generator *g, struct quern_text_stream *stream) {
     for (int n = 0; g->args.n_predict < 0 || n < g->args.n_predict; n++) {
@@ -152,6 +163,7 @@ static enum answer decode(struct generator *g, struct quern_text_stream *stream)
         g->pending.data[0] = token;
         g->pending.n = 1;
         if (!show(g, stream, token)) return ANSWER_FAILED;
+        if (g->args.explain_slow > 0) watch_token(g, n == 0, token);
         if (n + 1 == g->args.n_predict) break;
         if (quern_session_length(g->session, 0) >= g->n_ctx) return ANSWER_FULL;
         const enum quern_status status = evaluate(g, &token, 1);
@@ -221,4 +233,9 @@ void generator_report(const struct generator *g) {
     if (logits != NULL)
         fprintf(stderr, " | logits #%08x", hash(logits, (size_t)g->n_vocab * sizeof *logits));
     fputc('\n', stderr);
+}
+
+void generator_explain(const struct generator *g) {
+    if (g->args.explain_slow > 0)
+        slow_report_print(&g->slow, g->model, (double)g->args.explain_slow);
 }

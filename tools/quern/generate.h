@@ -9,10 +9,12 @@
 
 #include "input.h"
 #include "options.h"
+#include "slow_report.h"
 
 struct generate_args {
     int n_predict; /* -1: until the model ends */
     bool ignore_eos, print_ids, quiet;
+    float explain_slow; /* times the median; 0: do not */
 };
 
 enum { MAX_END_TOKENS = 64 };
@@ -34,6 +36,8 @@ struct generator {
     size_t n_prompt, n_decoded; /* tokens evaluated, of all answers */
     double prompt_seconds, decode_seconds;
     uint64_t decode_bytes;
+    uint64_t watched_bytes;  /* when the last token was shown */
+    struct slow_report slow; /* of all answers' tokens but the first ones */
 };
 
 enum answer {
@@ -63,5 +67,8 @@ void generator_clear(struct generator *generator);
 
 /* Speeds and the hash of the last logits, on stderr. */
 void generator_report(const struct generator *generator);
+
+/* With explain_slow: which tokens took too long, and why, on stderr. */
+void generator_explain(const struct generator *generator);
 
 #endif

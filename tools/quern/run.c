@@ -43,6 +43,8 @@ static const struct option answer_options[] = {
      "write the ids of new tokens, the ending one included, in place of text"},
     {"-q, --quiet", OPTION_FLAG, NULL, 0, 0, RUN(generate.quiet), false, true,
      "no seed, speed or notes on standard error"},
+    {"--explain-slow", OPTION_FLOAT, "X", 1, 1e6, RUN(generate.explain_slow), false, true,
+     "name each token that took more than X times the median, and why, afterwards"},
 };
 
 /* What the user asked, gathered before the model is loaded: mistakes show at once. */
@@ -143,6 +145,7 @@ static int generate(struct quern_model *model, const struct session_args *sessio
             status = answer_once(&generator, args, sampling_args, &dialogue, question);
         }
         if (!args->generate.quiet) generator_report(&generator);
+        generator_explain(&generator);
         generator_free(&generator);
     }
     dialogue_close(&dialogue);
