@@ -6,8 +6,6 @@ usage: cli_check.py PROGRAM FOLDER-OF-MODELS
 """
 
 import ast
-import csv
-import io
 import json
 import os
 import random
@@ -456,34 +454,7 @@ def logits_do_not_depend_on_how_they_are_computed(program: Program):
         assert len(results) == 1, name
 
 
-# ---- bench, plan, inspect ------------------------------------------------------------------
-
-
-@case
-def bench_tells_the_same_in_every_form(program: Program):
-    model = program.model("llama-q8_0")
-    common = ["bench", model, "-p", "16,8", "-n", "4", "-t", "1,2", "-ub", "8", "-r", "3"]
-    rows = json.loads(program.succeeds(*common, "-o", "json").stdout)
-    assert [(r["n_threads"], r["n_prompt"], r["n_gen"]) for r in rows] == \
-        [(t, p, n) for t in (1, 2) for p, n in ((16, 0), (8, 0), (0, 4))]
-    for row in rows:
-        assert len(row["samples_ns"]) == len(row["samples_ts"]) == 3
-        tokens = row["n_prompt"] + row["n_gen"]
-        speeds = [tokens * 1e9 / ns for ns in row["samples_ns"]]
-        # Samples are printed with 9 digits.
-        assert abs(row["avg_ts"] - sum(speeds) / 3) < 1e-6 * row["avg_ts"]
-        assert abs(row["avg_ns"] - sum(row["samples_ns"]) / 3) <= 1
-    text = program.succeeds(*common, "-o", "csv").stdout.decode()
-    table = list(csv.DictReader(io.StringIO(text)))
-    assert len(table) == len(rows)
-    assert set(table[0]) == set(rows[0]) - {"samples_ns", "samples_ts"}
-    for column in ("model_filename", "n_prompt", "n_gen", "n_threads", "n_ubatch", "type_k"):
-        assert [r[column] for r in table] == [str(r[column]) for r in rows]
-    lines = program.succeeds(*common).stdout.decode().splitlines()
-    assert len(lines) == 2 + len(rows) and len({line.count("|") for line in lines}) == 1
-    assert [line.split("|")[7].strip() for line in lines[2:]] == ["pp16", "pp8", "tg4"] * 2
-    assert json.loads(program.succeeds("bench", model, "-p", "0", "-n", "0", "-o",
-                                       "json").stdout) == []
+# ---- plan, inspect -------------------------------------------------------------------------
 
 
 @case

@@ -154,31 +154,15 @@ static bool parse_number(const char *text, double *out) {
     return end != text && *end == '\0' && isfinite(*out);
 }
 
-static bool parse_int(const struct option *option, const char *text, size_t size, int *out) {
-    char digits[16];
-    if (size == 0 || size >= sizeof digits) return false;
-    memcpy(digits, text, size);
-    digits[size] = '\0';
+static bool parse_int(const struct option *option, const char *text, int *out) {
     char *end;
     errno = 0;
-    const long value = strtol(digits, &end, 10);
-    if (errno != 0 || *end != '\0' || digits[strspn(digits, "-0123456789")] != '\0' ||
+    const long value = strtol(text, &end, 10);
+    if (errno != 0 || *text == '\0' || *end != '\0' || text[strspn(text, "-0123456789")] != '\0' ||
         (double)value < option->min || (double)value > option->max)
         return false;
     *out = (int)value;
     return true;
-}
-
-static bool parse_ints(const struct option *option, const char *text, struct int_list *list) {
-    list->n = 0;
-    for (;;) {
-        const size_t size = strcspn(text, ",");
-        if (list->n == INT_LIST_CAPACITY || !parse_int(option, text, size, &list->values[list->n]))
-            return false;
-        list->n++;
-        if (text[size] == '\0') return true;
-        text += size + 1;
-    }
 }
 
 static bool parse_float(const struct option *option, const char *text, float *out) {
@@ -200,16 +184,9 @@ static bool parse_seed(const char *text, struct seed *seed) {
 }
 
 static bool parse_choice(const struct option *option, const char *text, const char **out) {
-    const char *choice = option->value;
-    for (;;) {
-        const size_t size = strcspn(choice, "|");
-        if (strlen(text) == size && memcmp(text, choice, size) == 0) {
-            *out = text;
-            return true;
-        }
-        if (choice[size] == '\0') return false;
-        choice += size + 1;
-    }
+    if (!is_choice(text, strlen(text), option->value)) return false;
+    *out = text;
+    return true;
 }
 
 static bool parse_value(const struct option *option, const char *text, void *field) {
@@ -218,9 +195,13 @@ static bool parse_value(const struct option *option, const char *text, void *fie
         *(bool *)field = !option->negated;
         return true;
     case OPTION_INT:
-        return parse_int(option, text, strlen(text), field);
+        return parse_int(option, text, field);
     case OPTION_INTS:
-        return parse_ints(option, text, field);
+        return int_list_add(text, (int)option->min, (int)option->max, field);
+    case OPTION_PAIR:
+        return pair_list_add(text, (int)option->min, (int)option->max, field);
+    case OPTION_WORDS:
+        return word_list_add(text, option->value, field);
     case OPTION_FLOAT:
         return parse_float(option, text, field);
     case OPTION_SEED:
@@ -243,9 +224,18 @@ static enum args_result wrong_value(const struct option *option, struct word nam
                   option->min, option->max, text);
         break;
     case OPTION_INTS:
-        out_error("option %.*s needs up to %d whole numbers from %.0f to %.0f with commas between, "
-                  "found '%s'",
+        out_error("option %.*s needs up to %d whole numbers from %.0f to %.0f as 1,2 or 1-8 or "
+                  "64-512+64 or 1-8*2, found '%s'",
                   size, name.text, INT_LIST_CAPACITY, option->min, option->max, text);
+        break;
+    case OPTION_PAIR:
+        out_error("option %.*s needs two whole numbers from %.0f to %.0f with a comma between, at "
+                  "most %d times, found '%s'",
+                  size, name.text, option->min, option->max, PAIR_LIST_CAPACITY, text);
+        break;
+    case OPTION_WORDS:
+        out_error("option %.*s needs some of %s with commas between, found '%s'", size, name.text,
+                  option->value, text);
         break;
     case OPTION_FLOAT:
         out_error("option %.*s needs a number from %g to %g, found '%s'", size, name.text,

@@ -11,21 +11,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lists.h"
+
 enum option_kind {               /* target type */
                    OPTION_FLAG,  /* bool: set to true, or to false where `negated` */
                    OPTION_INT,   /* int */
-                   OPTION_INTS,  /* struct int_list: "1,2,4" */
+                   OPTION_INTS,  /* struct int_list: "1,2,4", "1-8*2" */
+                   OPTION_PAIR,  /* struct pair_list: "512,128", one at a time */
+                   OPTION_WORDS, /* struct word_list: some of `value`, which separates them with |
+                                  */
                    OPTION_FLOAT, /* float */
                    OPTION_SEED,  /* struct seed */
                    OPTION_TEXT,  /* const char *, not copied */
                    OPTION_CHOICE /* const char *: one of `value`, which separates them with | */
-};
-
-enum { INT_LIST_CAPACITY = 16 };
-
-struct int_list {
-    int values[INT_LIST_CAPACITY];
-    int n;
 };
 
 struct seed {

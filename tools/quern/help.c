@@ -57,12 +57,19 @@ static void format_default(const struct option *option, const void *target, char
                                      ((const struct int_list *)field)->values[i]);
         if (used > 0 && used + 1 < capacity) strcpy(out + used, ")");
         break;
+    case OPTION_WORDS:
+        for (int i = 0; i < ((const struct word_list *)field)->n && used < capacity; i++)
+            used += (size_t)snprintf(out + used, capacity - used, i == 0 ? " (%s" : ",%s",
+                                     ((const struct word_list *)field)->values[i]);
+        if (used > 0 && used + 1 < capacity) strcpy(out + used, ")");
+        break;
     case OPTION_CHOICE:
     case OPTION_TEXT:
         if (*(const char *const *)field != NULL)
             snprintf(out, capacity, " (%s)", *(const char *const *)field);
         break;
     case OPTION_FLAG:
+    case OPTION_PAIR:
     case OPTION_SEED:
         break;
     }

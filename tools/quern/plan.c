@@ -5,24 +5,13 @@
 #include "plan/plan.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "commands.h"
 #include "forecast.h"
 #include "models/vocab.h"
 #include "options.h"
 #include "output.h"
-
-/* Bytes of this process in memory, 0 when the system does not tell. */
-static size_t resident_size(void) {
-    FILE *const file = fopen("/proc/self/statm", "r");
-    if (file == NULL) return 0;
-    unsigned long size = 0, resident = 0;
-    const bool read = fscanf(file, "%lu %lu", &size, &resident) == 2;
-    fclose(file);
-    return read ? resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
-}
+#include "system.h"
 
 /* What a process that runs the model holds besides: the program, its libraries, the file's header
  * and the tokenizer. This one has all of these, so it says what it takes itself. */
@@ -37,7 +26,7 @@ static int print_process(const struct forecast *forecast) {
         out_error("%s", err.message);
         return EXIT_FAILED;
     }
-    const size_t process = resident_size();
+    const size_t process = system_resident();
     printf("%-24s  %12.2f  (measured: program, tokenizer, header)\n", "process",
            (double)process / 1048576);
     printf("%-24s  %12.2f\n", "expected resident", (double)(process + planned) / 1048576);

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""quern bench from outside. No speed is asserted, only that numbers are there and add up.
+
+usage: cli_bench.py PROGRAM FOLDER-OF-MODELS
+"""
+
+import csv
+import io
+import json
+import sqlite3
+import statistics
+import sys
+from datetime import datetime, timezone
+
+from cli_harness import Program, case, main
+
+MODEL = "llama-q8_0"
+# Columns of llama-bench that mean the same here, in its order.
+THEIRS = ["build_commit", "cpu_info", "gpu_info", "backends", "model_filename", "model_type",
+          "model_size", "model_n_params", "n_batch", "n_ubatch", "n_threads", "cpu_mask",
+          "cpu_strict", "type_k", "type_v", "n_gpu_layers", "n_prompt", "n_gen", "n_depth",
+          "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns", "samples_ts"]
+
+
+def measure(program: Program, *arguments) -> list[dict]:
+    return json.loads(program.succeeds("bench", program.model(MODEL), *arguments, "-o",
+                                       "json").stdout)
+
+
+def tests_of(rows: list[dict]) -> list[tuple]:
+    return [(row["n_prompt"], row["n_gen"], row["n_depth"]) for row in rows]
+
+
+@case
+def tests_are_those_of_llama_bench_in_its_order(program: Program):
+    rows = measure(program, "-p", "8,0,16", "-n", "4", "-pg", "8,2", "-pg", "4,1", "-d", "0,32",
+                   "-r", "1")
+    tests = [(8, 0), (16, 0), (0, 4), (8, 2), (4, 1)]
+    assert tests_of(rows) == [(p, n, depth) for depth in (0, 32) for p, n in tests]
+    assert measure(program, "-p", "0", "-n", "0") == []
+    lines = program.succeeds("bench", program.model(MODEL), "-p", "8", "-n", "4", "-pg", "8,2",
+                             "-d", "0,32", "-r", "1").stdout.decode().splitlines()
+    names = [line.split("|")[6].strip() for line in lines[2:] if line.startswith("|")]
+    assert names == ["pp8", "tg4", "pp8+tg2", "pp8 @ d32", "tg4 @ d32", "pp8+tg2 @ d32"]
+
+
+@case
+def lists_and_ranges(program: Program):
+    rows = measure(program, "-p", "1-4*2,16-24+8", "-p", "3", "-n", "0", "-r", "1")
+    assert tests_of(rows) == [(p, 0, 0) for p in (1, 2, 4, 16, 24, 3)]
+    rows = measure(program, "-p", "8", "-n", "0", "-r", "1", "-t", "1-2", "-b", "4,8", "-ub",
+                   "2,4", "-ctk", "f16,f32", "-ctv", "f16,f32")
+    assert [(r["n_threads"], r["n_batch"], r["n_ubatch"], r["type_k"], r["type_v"])
+            for r in rows] == \
+        [(t, b, ub, kv, kv) for t in (1, 2) for b in (4, 8) for ub in (2, 4)
+         for kv in ("f16", "f32")]
+    model = program.model(MODEL)
+    for arguments, words in [(["-p", "4-2"], ["-p", "'4-2'"]), (["-p", "1-4*1"], ["'1-4*1'"]),
+                             (["-n", "1,,2"], ["-n", "'1,,2'"]), (["-t", "0"], ["-t", "'0'"]),
+                             (["-pg", "8"], ["-pg", "'8'"]), (["-pg", "8,2,1"], ["'8,2,1'"]),
+                             (["-ctk", "f16,q4_9"], ["-ctk", "'f16,q4_9'"]),
+                             (["-d", "-1"], ["-d", "'-1'"]), (["-o", "xml"], ["sql", "'xml'"])]:
+        program.fails(2, words, "bench", model, *arguments)
+
+
+@case
+def caches_of_two_types_are_told(program: Program):
+    model = program.model(MODEL)
+    program.fails(1, ["K and V"], "bench", model, "-p", "4", "-n", "0", "-ctk", "f32,q8_0",
+                  "-ctv", "f16")
+    program.fails(1, ["K", "V"], "bench", model, "-p", "4", "-n", "0", "-ctk", "q8_0")
+
+
+@case
+def numbers_add_up(program: Program):
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    for row in measure(program, "-p", "16", "-n", "4", "-pg", "8,2", "-d", "0,16", "-r", "5"):
+        ns, ts = row["samples_ns"], row["samples_ts"]
+        tokens = row["n_prompt"] + row["n_gen"]
+        assert len(ns) == len(ts) == 5 and all(n > 0 for n in ns)
+        # Samples are printed with 9 digits.
+        assert all(abs(t - tokens * 1e9 / n) <= 1e-6 * t for n, t in zip(ns, ts))
+        near = lambda a, b: abs(a - b) <= 1e-6 * abs(b) + 1
+        assert near(row["avg_ns"], statistics.mean(ns)) and near(row["stddev_ns"],
+                                                                statistics.stdev(ns))
+        assert near(row["avg_ts"], statistics.mean(ts)) and near(row["stddev_ts"],
+                                                                statistics.stdev(ts))
+        half = 2.776445 * statistics.stdev(ts) / 5 ** 0.5  # Student's t of 4 degrees, 97.5 %
+        assert near(row["ci95_low_ts"], statistics.mean(ts) - half), row
+        assert near(row["ci95_high_ts"], statistics.mean(ts) + half), row
+        assert row["p50_ns"] == sorted(ns)[2] <= row["p95_ns"] <= row["p99_ns"] <= max(ns)
+        if row["n_gen"] == 0:
+            assert row["token_p50_ns"] is None
+        else:
+            assert 0 < row["token_p50_ns"] <= row["token_p95_ns"] <= row["token_p99_ns"] <= max(ns)
+        assert row["gb_per_s"] > 0 and row["steal_percent"] >= 0
+        assert row["weight_bytes"] > 0 and row["kv_bytes"] > 0 and row["buffer_bytes"] > 0
+        assert row["resident_bytes"] > row["weight_bytes"]
+        assert datetime.fromisoformat(row["test_time"].replace("Z", "+00:00")) >= before
+        assert len(row["pins"].split(",")) == row["n_threads"]
+        pinned = [int(cpu) for cpu in row["pins"].split(",") if cpu != "-"]
+        assert row["cpu_strict"] is (len(pinned) == row["n_threads"])
+        assert int(row["cpu_mask"], 16) == sum(1 << cpu for cpu in pinned)
+
+
+@case
+def a_deeper_cache_is_read(program: Program):
+    shallow, deep = measure(program, "-p", "0", "-n", "4", "-d", "0,256", "-r", "2")
+    # Bytes follow from the plan, time does not: 256 positions more of each of the four tokens.
+    read = [row["gb_per_s"] * row["avg_ns"] for row in (shallow, deep)]
+    shape = json.loads(program.succeeds("inspect", "--json", program.model(MODEL)).stdout)
+    plan = program.succeeds("plan", program.model(MODEL)).stdout.decode()
+    per_position = int(plan.split(" bytes of KV a position")[0].split()[-1])
+    assert shape["engine"]["supported"]
+    assert abs(read[1] - read[0] - 4 * 256 * per_position) <= 1e-3 * read[1] + 4, (read, per_position)
+
+
+@case
+def forms_agree(program: Program):
+    common = ["-p", "16", "-n", "4", "-ub", "8", "-r", "2"]
+    run = lambda form: program.succeeds("bench", program.model(MODEL), *common, "-o",
+                                        form).stdout.decode()
+    rows = json.loads(run("json"))
+    keys = list(rows[0])
+    assert [key for key in keys if key in THEIRS] == THEIRS
+    lines = [json.loads(line) for line in run("jsonl").splitlines()]
+    assert [list(line) for line in lines] == [keys] * 2
+    columns = [key for key in keys if not key.startswith("samples")]
+    table = list(csv.reader(io.StringIO(run("csv"))))
+    assert table[0] == columns and [len(line) for line in table] == [len(columns)] * 3
+    base = sqlite3.connect(":memory:")
+    base.executescript(run("sql"))
+    found = base.execute("SELECT * FROM llama_bench")
+    assert [column[0] for column in found.description] == columns
+    stored = found.fetchall()
+    same = ["model_filename", "n_prompt", "n_gen", "n_threads", "n_ubatch", "type_k", "isa"]
+    for i, row in enumerate(rows):
+        for key in same:
+            at = columns.index(key)
+            assert table[i + 1][at] == str(row[key]) == str(stored[i][at]), key
+        assert type(stored[i][columns.index("avg_ts")]) is float
+        assert type(stored[i][columns.index("n_prompt")]) is int
+    at = columns.index("token_p50_ns")
+    assert table[1][at] == "" and stored[0][at] is None and rows[0]["token_p50_ns"] is None
+    page = [line for line in run("md").splitlines() if line.startswith("|")]
+    assert len(page) == 4 and len({line.count("|") for line in page}) == 1 and "n_ubatch" in page[0]
+
+
+@case
+def names_with_quotes_are_whole(program: Program):
+    path = program.scratch / "it's \"a\" model.gguf"
+    path.write_bytes(open(program.model(MODEL), "rb").read())
+    run = lambda form: program.succeeds("bench", path, "-p", "2", "-n", "0", "-r", "1", "-o",
+                                        form).stdout.decode()
+    assert next(csv.DictReader(io.StringIO(run("csv"))))["model_filename"] == str(path)
+    assert json.loads(run("json"))[0]["model_filename"] == str(path)
+    base = sqlite3.connect(":memory:")
+    base.executescript(run("sql"))
+    assert base.execute("SELECT model_filename FROM llama_bench").fetchall() == [(str(path),)]
+
+
+@case
+def one_repetition_has_no_interval(program: Program):
+    row, = measure(program, "-p", "4", "-n", "0", "-r", "1", "--no-warmup", "--no-pin")
+    assert row["ci95_low_ts"] is None and row["stddev_ts"] == 0
+    assert row["cpu_strict"] is False and row["cpu_mask"] == "0x0"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
