@@ -75,7 +75,14 @@ static json_t *timeline_json(const struct qn_profile *p) {
         json_array_append_new(steps, json_pack("[s, i, s, s, s]", p->tags[s].name, p->tags[s].layer,
                                                qn_module_name(p->tags[s].module), p->tags[s].shape,
                                                p->tags[s].type));
-    return json_pack("{s:o, s:o, s:o}", "passes", passes, "threads", threads, "steps", steps);
+    json_t *const spans = json_array();
+    for (size_t i = 0; i < p->n_spans; i++)
+        if (p->spans[i].start >= zero)
+            json_array_append_new(spans, json_pack("[s, I, I]", qn_span_name(p->spans[i].kind),
+                                                   (json_int_t)(p->spans[i].start - zero),
+                                                   (json_int_t)(p->spans[i].end - zero)));
+    return json_pack("{s:o, s:o, s:o, s:o}", "passes", passes, "threads", threads, "steps", steps,
+                     "spans", spans);
 }
 
 static json_t *roof_json(const struct qn_roof *roof) {

@@ -15,7 +15,7 @@ struct qn_roof {
     bool noisy;                      /* a figure that is used cannot be trusted */
 };
 
-/* The model's weights come from the L3 where those that a token reads fit into it. */
+/* The model's weights come from the nearest caches that hold all that a token reads. */
 struct qn_roof qn_roof_of(const struct qn_machine_limits *limits, size_t decode_size);
 
 enum qn_bound { QN_BOUND_MEMORY, QN_BOUND_COMPUTE, QN_BOUND_SYNC };
