@@ -48,6 +48,8 @@ try {
   seen.wheel = span();
   document.getElementById("in").click();
   seen.nearer = span();
+  /* Within a pass a thread always works or waits. */
+  setView(line.passes[3][1], line.passes[3][2]);
   seen.paintedNear = pixels();
   seen.tips = [];
   for (let x = 5; x < at.width; x += 20) {

@@ -15,6 +15,11 @@ static double us(double ns) {
     return 1e-3 * ns;
 }
 
+/* Digits behind the point of a time: none where a layer takes a tenth of a second. */
+static int digits(double ns) {
+    return ns < 1e8 ? 1 : 0;
+}
+
 /* ---- latency ---------------------------------------------------------------------------- */
 
 static void print_latency_row(const struct qn_profile *p, bool first, double *samples) {
@@ -41,7 +46,7 @@ static bool print_latency(const struct qn_profile *p) {
 
 /* ---- modules ---------------------------------------------------------------------------- */
 
-enum { MODULE_BAR = 24 };
+enum { MODULE_BAR = 20 };
 
 static void print_share(const char *name, double ns, double all, const struct qn_group *group) {
     const double share = all > 0 ? ns / all : 0;
@@ -116,8 +121,9 @@ static void print_layer(const struct qn_profile *p, const struct qn_row *layer,
         snprintf(name, sizeof name, "%d", tag->layer);
     else
         snprintf(name, sizeof name, "%s", tag->module == QN_MODULE_EMBED ? "embed" : "head");
-    printf("  %5s %8.1f %8.1f %8.1f %5.1f %5.1f ", name, us(g->wall.p50), us(g->wall.p95),
-           us(g->wall.max), 100 * qn_group_wait_share(g), 100 * qn_group_imbalance(g));
+    printf("  %5s %8.*f %8.*f %8.*f %5.1f %5.1f ", name, digits(g->wall.p50), us(g->wall.p50),
+           digits(g->wall.p95), us(g->wall.p95), digits(g->wall.max), us(g->wall.max),
+           100 * qn_group_wait_share(g), 100 * qn_group_imbalance(g));
     print_bar(p, layer, parts, scale);
     putchar('\n');
 }
@@ -150,9 +156,8 @@ static void print_operations(const struct qn_profile *p, const struct qn_table *
     for (int r = 0; r < names->n; r++) {
         const struct qn_row *const row = &names->rows[r];
         const struct qn_tag *const tag = &p->tags[row->step];
-        const double passes = (double)names->n_passes;
-        printf("  %-13s %-13s %-12s %3d %9.1f %5.1f %% %5.1f %% %5.1f %%\n", tag->name, tag->shape,
-               tag->type, row->n_steps, us(row->group.wall.sum / passes),
+        printf("  %-13s %-13s %-12s %3d %9.*f %5.1f %% %5.1f %% %5.1f %%\n", tag->name, tag->shape,
+               tag->type, row->n_steps, digits(row->group.wall.mean), us(row->group.wall.mean),
                all > 0 ? 100 * row->group.wall.sum / all : 0,
                100 * qn_group_wait_share(&row->group), 100 * qn_group_imbalance(&row->group));
     }
