@@ -438,6 +438,8 @@ def taps_are_files_beside_the_same_logits(program: Program):
     assert (folder / "logits.npy").read_bytes() == plain.read_bytes()
     assert read_npy((folder / "layers.1.attn_out.npy").read_bytes())[0] == (5, 64)
     program.fails(2, ["folder"], "logits", model, "--ids", "1", "-o", "-", "--tap", "embed")
+    program.fails(1, ["layers.*.nothing", "--help"], "logits", model, "--ids", "1", "-o",
+                  Path(program.scratch) / "none", "--tap", "embed,layers.*.nothing")
     program.fails(1, ["cannot make the folder", "plain.npy/x"], "logits", model, "--ids", "1",
                   "-o", plain / "x", "--tap", "embed")
 

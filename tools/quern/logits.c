@@ -146,10 +146,11 @@ static bool evaluate(struct quern_model *model, struct quern_session_options *op
                    : write_file(session, ids, options->n_logits, n_vocab, args->output);
         quern_session_free(session);
     }
+    done = done && !files.failed && (args->tap == NULL || tap_files_check(&files));
     tap_files_close(&files);
-    if (files.n_written > 0 && done && !files.failed)
+    if (files.n_written > 0 && done)
         fprintf(stderr, "%zu files in %s\n", files.n_written, args->output);
-    return done && !files.failed;
+    return done;
 }
 
 static bool compute(struct quern_model *model, const struct session_args *session_args,

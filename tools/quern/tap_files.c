@@ -2,6 +2,7 @@
 #include "tap_files.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,17 @@ void tap_files_close(struct tap_files *files) {
     files->list = NULL;
 }
 
+bool tap_files_check(const struct tap_files *files) {
+    for (size_t i = 0; files->patterns[i] != NULL; i++) {
+        if (files->matched[i]) continue;
+        out_error("--tap: no tensor of this model is named like '%s' ('quern logits --help' lists "
+                  "the names)",
+                  files->patterns[i]);
+        return false;
+    }
+    return true;
+}
+
 static bool write_rows(FILE *file, const struct tap_files *files,
                        const struct quern_tensor *tensor) {
     if (tensor->positions[0] == 0 && !npy_write_header(file, files->n_rows, tensor->n_columns))
@@ -61,6 +73,8 @@ static bool write_rows(FILE *file, const struct tap_files *files,
 void tap_files_write(void *context, const struct quern_tensor *tensor) {
     struct tap_files *const files = context;
     if (files->failed) return;
+    for (size_t i = 0; files->patterns[i] != NULL; i++)
+        if (fnmatch(files->patterns[i], tensor->name, 0) == 0) files->matched[i] = true;
     char *path;
     if (asprintf(&path, "%s/%s.npy", files->folder, tensor->name) < 0) {
         out_error("no memory");

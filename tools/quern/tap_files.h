@@ -18,12 +18,16 @@ struct tap_files {
     size_t n_written;
     char *list; /* patterns points into it */
     const char *patterns[MAX_TAP_PATTERNS + 2];
+    bool matched[MAX_TAP_PATTERNS + 1];
 };
 
 /* patterns: globs separated by commas; "logits" is always taken too. Makes the folder. False, with
  * the sentence printed and nothing to free, on failure. */
 bool tap_files_open(const char *folder, const char *patterns, size_t n_rows, struct tap_files *out);
 void tap_files_close(struct tap_files *files);
+
+/* False, with the sentence printed, when a pattern has matched no tensor. */
+bool tap_files_check(const struct tap_files *files);
 
 /* A quern_tap_fn; context: struct tap_files. */
 void tap_files_write(void *context, const struct quern_tensor *tensor);
