@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "../tools/quern/lists.h"
+#include "base/lists.h"
 #include "report/interval.h"
 
 /* Published table of the distribution, three decimals. */
@@ -38,8 +38,8 @@ Test(interval, means_and_their_intervals) {
 }
 
 static void expect(const char *text, int n, const int *values) {
-    struct int_list list = {.values = {7}, .n = 1};
-    cr_assert(int_list_add(text, 0, 512, &list), "%s", text);
+    struct qn_int_list list = {.values = {7}, .n = 1};
+    cr_assert(qn_int_list_add(text, 0, 512, &list), "%s", text);
     cr_assert_eq(list.n, n, "%s: %d", text, list.n);
     for (int i = 0; i < n; i++) cr_assert_eq(list.values[i], values[i], "%s [%d]", text, i);
 }
@@ -61,32 +61,32 @@ Test(lists, what_is_none) {
                                         "1-8*",  "1-8+", "1..8",  "1-2-3", "99999999999999999999",
                                         "1-512"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct int_list list = {.n = 0};
-        cr_assert_not(int_list_add(wrong[i], 0, 512, &list), "'%s'", wrong[i]);
+        struct qn_int_list list = {.n = 0};
+        cr_assert_not(qn_int_list_add(wrong[i], 0, 512, &list), "'%s'", wrong[i]);
     }
 }
 
 Test(lists, further_uses_add) {
-    struct int_list list = {.values = {7}, .n = 1};
-    cr_assert(int_list_add("1,2", 0, 9, &list) && int_list_add("3", 0, 9, &list));
+    struct qn_int_list list = {.values = {7}, .n = 1};
+    cr_assert(qn_int_list_add("1,2", 0, 9, &list) && qn_int_list_add("3", 0, 9, &list));
     cr_assert(list.n == 3 && list.values[0] == 1 && list.values[2] == 3);
-    struct pair_list pairs = {.n = 0};
-    cr_assert(pair_list_add("5,2", 0, 9, &pairs) && pair_list_add("0,9", 0, 9, &pairs));
+    struct qn_pair_list pairs = {.n = 0};
+    cr_assert(qn_pair_list_add("5,2", 0, 9, &pairs) && qn_pair_list_add("0,9", 0, 9, &pairs));
     cr_assert(pairs.n == 2 && pairs.values[1].first == 0 && pairs.values[1].second == 9);
     static const char *const wrong[] = {"5", "5,", "5,2,1", "5,x", "5,10", ""};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        cr_assert_not(pair_list_add(wrong[i], 0, 9, &pairs), "'%s'", wrong[i]);
+        cr_assert_not(qn_pair_list_add(wrong[i], 0, 9, &pairs), "'%s'", wrong[i]);
 }
 
 Test(lists, words_are_of_the_choices) {
-    struct word_list list = {.values = {"f16"}, .n = 1};
-    cr_assert(word_list_add("q8_0,f32", "f16|f32|q8_0", &list));
-    cr_assert(word_list_add("f16", "f16|f32|q8_0", &list));
+    struct qn_word_list list = {.values = {"f16"}, .n = 1};
+    cr_assert(qn_word_list_add("q8_0,f32", "f16|f32|q8_0", &list));
+    cr_assert(qn_word_list_add("f16", "f16|f32|q8_0", &list));
     cr_assert_eq(list.n, 3);
     cr_assert_str_eq(list.values[0], "q8_0");
     cr_assert_str_eq(list.values[2], "f16");
     static const char *const wrong[] = {"", "f1", "f16,", "f16|f32",
                                         "a-word-that-is-much-too-long"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        cr_assert_not(word_list_add(wrong[i], "f16|f32|q8_0", &list), "'%s'", wrong[i]);
+        cr_assert_not(qn_word_list_add(wrong[i], "f16|f32|q8_0", &list), "'%s'", wrong[i]);
 }

@@ -184,7 +184,7 @@ static bool parse_seed(const char *text, struct seed *seed) {
 }
 
 static bool parse_choice(const struct option *option, const char *text, const char **out) {
-    if (!is_choice(text, strlen(text), option->value)) return false;
+    if (!qn_is_choice(text, strlen(text), option->value)) return false;
     *out = text;
     return true;
 }
@@ -197,11 +197,11 @@ static bool parse_value(const struct option *option, const char *text, void *fie
     case OPTION_INT:
         return parse_int(option, text, field);
     case OPTION_INTS:
-        return int_list_add(text, (int)option->min, (int)option->max, field);
+        return qn_int_list_add(text, (int)option->min, (int)option->max, field);
     case OPTION_PAIR:
-        return pair_list_add(text, (int)option->min, (int)option->max, field);
+        return qn_pair_list_add(text, (int)option->min, (int)option->max, field);
     case OPTION_WORDS:
-        return word_list_add(text, option->value, field);
+        return qn_word_list_add(text, option->value, field);
     case OPTION_FLOAT:
         return parse_float(option, text, field);
     case OPTION_SEED:
@@ -226,12 +226,12 @@ static enum args_result wrong_value(const struct option *option, struct word nam
     case OPTION_INTS:
         out_error("option %.*s needs up to %d whole numbers from %.0f to %.0f as 1,2 or 1-8 or "
                   "64-512+64 or 1-8*2, found '%s'",
-                  size, name.text, INT_LIST_CAPACITY, option->min, option->max, text);
+                  size, name.text, QN_INT_LIST_CAPACITY, option->min, option->max, text);
         break;
     case OPTION_PAIR:
         out_error("option %.*s needs two whole numbers from %.0f to %.0f with a comma between, at "
                   "most %d times, found '%s'",
-                  size, name.text, option->min, option->max, PAIR_LIST_CAPACITY, text);
+                  size, name.text, option->min, option->max, QN_PAIR_LIST_CAPACITY, text);
         break;
     case OPTION_WORDS:
         out_error("option %.*s needs some of %s with commas between, found '%s'", size, name.text,

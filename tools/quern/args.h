@@ -11,14 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lists.h"
+#include "base/lists.h"
 
 enum option_kind {               /* target type */
                    OPTION_FLAG,  /* bool: set to true, or to false where `negated` */
                    OPTION_INT,   /* int */
-                   OPTION_INTS,  /* struct int_list: "1,2,4", "1-8*2" */
-                   OPTION_PAIR,  /* struct pair_list: "512,128", one at a time */
-                   OPTION_WORDS, /* struct word_list: some of `value`, which separates them with |
+                   OPTION_INTS,  /* struct qn_int_list: "1,2,4", "1-8*2" */
+                   OPTION_PAIR,  /* struct qn_pair_list: "512,128", one at a time */
+                   OPTION_WORDS, /* struct qn_word_list: some of `value`, which separates them with
+                                  * |
                                   */
                    OPTION_FLOAT, /* float */
                    OPTION_SEED,  /* struct seed */

@@ -17,9 +17,9 @@
 #define KV_TYPES "f16|f32|q8_0"
 
 struct bench_args {
-    struct int_list n_prompt, n_gen, n_depth, n_threads, n_batch, n_ubatch;
-    struct pair_list prompt_gen;
-    struct word_list type_k, type_v;
+    struct qn_int_list n_prompt, n_gen, n_depth, n_threads, n_batch, n_ubatch;
+    struct qn_pair_list prompt_gen;
+    struct qn_word_list type_k, type_v;
     int repeats;
     bool no_warm_up, roofline;
     const char *output;
@@ -92,7 +92,7 @@ static bool run_setting(struct bench *bench, struct bench_test *test) {
     for (int i = 0; i < args->n_gen.n; i++)
         if (!run_test(bench, test, 0, args->n_gen.values[i])) return false;
     for (int i = 0; i < args->prompt_gen.n; i++) {
-        const struct int_pair pair = args->prompt_gen.values[i];
+        const struct qn_int_pair pair = args->prompt_gen.values[i];
         if (!run_test(bench, test, pair.first, pair.second)) return false;
     }
     return true;
@@ -164,7 +164,7 @@ static bool run_model(struct bench *bench) {
 /* A model owns its threads and is opened anew for each number of them, so this loop is the
  * outermost. */
 static int run_threads(struct bench *bench, struct model_args *model_args) {
-    const struct int_list *const n_threads = &bench->args->n_threads;
+    const struct qn_int_list *const n_threads = &bench->args->n_threads;
     for (int i = 0; i == 0 || i < n_threads->n; i++) {
         model_args->n_threads = n_threads->n > 0 ? n_threads->values[i] : 0;
         const int opened = loader_open(model_args, false, &bench->model);

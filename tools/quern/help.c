@@ -52,15 +52,15 @@ static void format_default(const struct option *option, const void *target, char
         snprintf(out, capacity, " (%g)", (double)*(const float *)field);
         break;
     case OPTION_INTS:
-        for (int i = 0; i < ((const struct int_list *)field)->n && used < capacity; i++)
+        for (int i = 0; i < ((const struct qn_int_list *)field)->n && used < capacity; i++)
             used += (size_t)snprintf(out + used, capacity - used, i == 0 ? " (%d" : ",%d",
-                                     ((const struct int_list *)field)->values[i]);
+                                     ((const struct qn_int_list *)field)->values[i]);
         if (used > 0 && used + 1 < capacity) strcpy(out + used, ")");
         break;
     case OPTION_WORDS:
-        for (int i = 0; i < ((const struct word_list *)field)->n && used < capacity; i++)
+        for (int i = 0; i < ((const struct qn_word_list *)field)->n && used < capacity; i++)
             used += (size_t)snprintf(out + used, capacity - used, i == 0 ? " (%s" : ",%s",
-                                     ((const struct word_list *)field)->values[i]);
+                                     ((const struct qn_word_list *)field)->values[i]);
         if (used > 0 && used + 1 < capacity) strcpy(out + used, ")");
         break;
     case OPTION_CHOICE:

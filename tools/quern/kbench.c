@@ -180,7 +180,7 @@ static bool takes_rows(const struct qn_lab_kernel *kernel, int m) {
 /* Shapes that the operation cannot tell apart come once. */
 static bool seen_before(const struct kbench *b, const char *op, int shape, int context) {
     const struct kbench_cases *const c = b->cases;
-    const struct int_list *const contexts = &b->args->context;
+    const struct qn_int_list *const contexts = &b->args->context;
     const struct qn_lab_shape all = {.m = 1,
                                      .n = c->n[shape],
                                      .k = c->k[shape],

@@ -12,7 +12,7 @@ enum { KBENCH_MAX_SHAPES = 64, KBENCH_MAX_ROWS = 512, KBENCH_MAX_PLUGINS = 8 };
 
 struct kbench_args {
     const char *shapes, *shapes_from, *rows, *heads, *where, *isa, *filter, *plugins, *against;
-    struct int_list n_threads, context;
+    struct qn_int_list n_threads, context;
     const char *output;
     float seconds;
     int samples;

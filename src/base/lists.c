@@ -2,7 +2,7 @@
  *
  * Lists and ranges.
  */
-#include "lists.h"
+#include "base/lists.h"
 
 #include <string.h>
 
@@ -21,7 +21,7 @@ static bool take_int(const char **text, int min, int max, int *out) {
     return true;
 }
 
-static bool take_range(const char **text, int min, int max, struct int_list *list) {
+static bool take_range(const char **text, int min, int max, struct qn_int_list *list) {
     int first, last, step = 1;
     char by = '+';
     if (!take_int(text, min, max, &first)) return false;
@@ -36,13 +36,13 @@ static bool take_range(const char **text, int min, int max, struct int_list *lis
     }
     if (by == '*' && (step == 1 || first == 0)) return false; /* would never end */
     for (long long value = first; value <= last; value = by == '*' ? value * step : value + step) {
-        if (list->n == INT_LIST_CAPACITY) return false;
+        if (list->n == QN_INT_LIST_CAPACITY) return false;
         list->values[list->n++] = (int)value;
     }
     return true;
 }
 
-bool int_list_add(const char *text, int min, int max, struct int_list *list) {
+bool qn_int_list_add(const char *text, int min, int max, struct qn_int_list *list) {
     if (!list->given) list->n = 0;
     list->given = true;
     while (take_range(&text, min, max, list)) {
@@ -52,16 +52,16 @@ bool int_list_add(const char *text, int min, int max, struct int_list *list) {
     return false;
 }
 
-bool pair_list_add(const char *text, int min, int max, struct pair_list *list) {
-    struct int_pair pair;
-    if (list->n == PAIR_LIST_CAPACITY || !take_int(&text, min, max, &pair.first) ||
+bool qn_pair_list_add(const char *text, int min, int max, struct qn_pair_list *list) {
+    struct qn_int_pair pair;
+    if (list->n == QN_PAIR_LIST_CAPACITY || !take_int(&text, min, max, &pair.first) ||
         *text++ != ',' || !take_int(&text, min, max, &pair.second) || *text != '\0')
         return false;
     list->values[list->n++] = pair;
     return true;
 }
 
-bool is_choice(const char *text, size_t size, const char *choices) {
+bool qn_is_choice(const char *text, size_t size, const char *choices) {
     for (;;) {
         const size_t n = strcspn(choices, "|");
         if (size == n && memcmp(text, choices, n) == 0) return true;
@@ -70,12 +70,13 @@ bool is_choice(const char *text, size_t size, const char *choices) {
     }
 }
 
-bool word_list_add(const char *text, const char *choices, struct word_list *list) {
+bool qn_word_list_add(const char *text, const char *choices, struct qn_word_list *list) {
     if (!list->given) list->n = 0;
     list->given = true;
     for (;;) {
         const size_t n = strcspn(text, ",");
-        if (list->n == WORD_LIST_CAPACITY || n >= WORD_SIZE || !is_choice(text, n, choices))
+        if (list->n == QN_WORD_LIST_CAPACITY || n >= QN_WORD_SIZE ||
+            !qn_is_choice(text, n, choices))
             return false;
         memcpy(list->values[list->n], text, n);
         list->values[list->n++][n] = '\0';
