@@ -200,6 +200,9 @@ def diff_says_what_changed_and_what_cannot_be(program):
     program.succeeds("profile", "diff", a, c, "--anyway")
     program.fails(2, ["two profiles"], "profile", "diff", a)
     program.fails(1, ["/no/such"], "profile", "diff", a, "/no/such")
+    both = program.scratch / "both"  # two runs, one behind the other
+    both.write_bytes(a.read_bytes() + b.read_bytes())
+    assert "2 runs" in program.succeeds("profile", "diff", both, both).stdout.decode()
     # Every step takes twice as long: the file itself is slowed, so that nothing is left to chance.
     slow = json.loads(a.read_text())
     for item in slow["steps"] + slow["phases"]:

@@ -216,7 +216,7 @@ static void slow_head(const struct qn_matmul *a) { /* no other product has so ma
 static json_t *json_of(struct fixture *f) {
     struct qn_profile_about about = {.file = "tiny.gguf", .kv = "f16", .n_prompt = N_PROMPT};
     quern_model_info(f->model, &about.model);
-    json_t *const json = qn_profile_json(&f->profile, &about);
+    json_t *const json = json_pack("[o]", qn_profile_json(&f->profile, &about));
     cr_assert_not_null(json);
     return json;
 }
@@ -345,8 +345,9 @@ Test(slow, a_shared_processor_shows) {
 
 static json_t *synthetic(void) {
     return json_pack(
-        "{s:i, s:{s:s, s:s, s:i, s:s, s:i}, s:{s:s, s:s, s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, "
-        "s:i, s:s}, s:[{s:s, s:[i, i, i, i, i]}], s:[{s:s, s:s, s:i, s:{s:i}, s:[i, i, i, i, i]}]}",
+        "[{s:i, s:{s:s, s:s, s:i, s:s, s:i}, s:{s:s, s:s, s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, "
+        "s:i, s:s}, s:[{s:s, s:[i, i, i, i, i]}], s:[{s:s, s:s, s:i, s:{s:i}, s:[i, i, i, i, "
+        "i]}]}]",
         "quern_profile", QN_PROFILE_FORM, "host", "processor", "P", "microcode", "1", "processors",
         4, "isa", "avx2", "threads", 2, "model", "file", "f", "type", "Q4_0", "layers", 2, "width",
         64, "mlp_width", 128, "vocabulary", 99, "run", "prompt", 8, "decoded", 5, "ubatch", 512,
@@ -360,7 +361,7 @@ static struct qn_profile_diff diff_with(const char *object, const char *member, 
     struct qn_error err = {QN_OK, ""};
     json_t *const a = synthetic(), *const b = synthetic();
     cr_assert_not_null(a);
-    json_object_set_new(object ? json_object_get(b, object) : b, member, value);
+    json_object_set_new(json_object_get(json_array_get(b, 0), object), member, value);
     cr_assert_eq(qn_profile_diff(a, b, 0.02, &diff, &err), QN_OK, "%s", err.message);
     json_decref(a);
     json_decref(b);
@@ -393,10 +394,52 @@ Test(diff, says_what_is_not_comparable) {
 Test(diff, refuses_what_is_no_profile) {
     struct qn_profile_diff diff;
     struct qn_error err;
-    json_t *const a = synthetic(), *const other = json_pack("{s:i}", "quern_profile", 1);
+    json_t *const a = synthetic(), *const other = json_pack("[{s:i}]", "quern_profile", 1);
     cr_assert_eq(qn_profile_diff(a, other, 0.02, &diff, &err), QN_BAD_FILE);
-    json_object_set_new(a, "quern_profile", json_integer(QN_PROFILE_FORM + 1));
+    json_object_set_new(json_array_get(a, 0), "quern_profile", json_integer(QN_PROFILE_FORM + 1));
     cr_assert_eq(qn_profile_diff(a, a, 0.02, &diff, &err), QN_BAD_FILE);
     json_decref(a);
     json_decref(other);
+}
+
+/* Runs of one build whose passes agree to a thousandth while runs differ by a tenth: of one run a
+ * side each pair differs; of five, only sides that lie apart do. */
+static json_t *runs_of(const int *percents, int n) {
+    json_t *const runs = json_array();
+    for (int r = 0; r < n; r++) {
+        json_t *const one = synthetic();
+        json_t *const run = json_incref(json_array_get(one, 0));
+        json_decref(one);
+        for (int list = 0; list < 2; list++) {
+            json_t *const item = json_array_get(json_object_get(run, list ? "steps" : "phases"), 0);
+            json_t *const samples = json_array();
+            for (int i = 0; i < 20; i++)
+                json_array_append_new(samples, json_integer(10000 + 100 * percents[r] + i % 7));
+            json_object_set_new(item, "samples_ns", samples);
+        }
+        json_array_append_new(runs, run);
+    }
+    return runs;
+}
+
+static bool runs_differ(const int *a, const int *b, int n) {
+    struct qn_profile_diff diff;
+    struct qn_error err = {QN_OK, ""};
+    json_t *const x = runs_of(a, n), *const y = runs_of(b, n);
+    cr_assert_eq(qn_profile_diff(x, y, 0.03, &diff, &err), QN_OK, "%s", err.message);
+    const struct qn_diff_phase *const decode = &diff.phases[QN_PHASE_DECODE];
+    cr_assert_eq(decode->rows[0].differs, decode->differs);
+    const bool differ = decode->differs;
+    qn_profile_diff_free(&diff);
+    json_decref(x);
+    json_decref(y);
+    return differ;
+}
+
+Test(diff, runs_that_scatter_do_not_differ) {
+    const int a[5] = {0, 10, 2, 8, 5}, b[5] = {9, 4, 1, 6, 11}, slow[5] = {20, 28, 22, 30, 25};
+    cr_assert(runs_differ(a, b, 1), "a single run cannot know");
+    cr_assert_not(runs_differ(a, b, 5));
+    cr_assert(runs_differ(a, slow, 5));
+    cr_assert_not(runs_differ(a, slow, 3), "three of each say nothing");
 }

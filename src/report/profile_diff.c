@@ -132,6 +132,73 @@ static bool step_samples(const json_t *profile, enum qn_phase phase, const char 
     return true;
 }
 
+/* ---- several runs ----------------------------------------------------------------------- */
+
+static double median_of(const json_t *array) {
+    struct samples samples = {0};
+    size_t kept = 0;
+    if (!add_samples(array, &samples)) return 0;
+    for (size_t i = 0; i < samples.n; i++)
+        if (samples.values[i] > 0) samples.values[kept++] = samples.values[i];
+    const double median = qn_spread_of(samples.values, kept).p50;
+    free(samples.values);
+    return median;
+}
+
+static bool same_member(const json_t *a, const json_t *b, const char *name) {
+    const json_t *const x = json_object_get(a, name), *const y = json_object_get(b, name);
+    return (!x && !y) || json_equal(x, y);
+}
+
+/* Item i of a member in each run, as an array of its medians; NULL where a run lacks it or has
+ * another in its place. */
+static json_t *medians_of(const json_t *runs, const char *list, size_t i, const char *name) {
+    size_t r;
+    const json_t *run;
+    json_t *const medians = json_array();
+    json_array_foreach(runs, r, run) {
+        const json_t *const item = json_array_get(json_object_get(run, list), i);
+        const json_t *const first =
+            json_array_get(json_object_get(json_array_get(runs, 0), list), i);
+        if (!item || !same_member(item, first, name) || !same_member(item, first, "layer")) {
+            json_decref(medians);
+            return NULL;
+        }
+        json_array_append_new(medians, json_real(median_of(json_object_get(item, "samples_ns"))));
+    }
+    return medians;
+}
+
+static bool merge_list(const json_t *runs, const char *list, const char *name, json_t *merged) {
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(merged, list), i, item) {
+        json_t *const medians = medians_of(runs, list, i, name);
+        if (!medians) return false;
+        json_object_set_new(item, "samples_ns", medians);
+        if (json_object_get(item, "wall_ns"))
+            json_object_set_new(item, "wall_ns", json_pack("{s:f}", "p50", median_of(medians)));
+    }
+    return true;
+}
+
+/* One profile whose samples are the runs' medians; a new reference. */
+static enum qn_status merge(const json_t *runs, const char *which, json_t **merged,
+                            struct qn_error *err) {
+    size_t r;
+    const json_t *run;
+    *merged = NULL;
+    json_array_foreach(runs, r, run) QN_TRY(check_form(run, which, err));
+    json_t *const copy = json_deep_copy(json_array_get(runs, 0));
+    if (!copy) return no_memory(err);
+    if (!merge_list(runs, "phases", "phase", copy) || !merge_list(runs, "steps", "name", copy)) {
+        json_decref(copy);
+        return qn_fail(err, QN_BAD_FILE, "%s holds runs of different steps", which);
+    }
+    *merged = copy;
+    return QN_OK;
+}
+
 /* ---- rows ------------------------------------------------------------------------------- */
 
 static enum qn_status compare_row(const json_t *a, const json_t *b, enum qn_phase phase,
@@ -268,20 +335,36 @@ static enum qn_status compare_phase(const json_t *a, const json_t *b, enum qn_ph
     return find_cells(a, b, phase, least, out, err);
 }
 
-enum qn_status qn_profile_diff(const json_t *a, const json_t *b, double floor,
-                               struct qn_profile_diff *diff, struct qn_error *err) {
-    *diff = (struct qn_profile_diff){.refusal = ""};
+static enum qn_status compare(const json_t *a, const json_t *b, double floor,
+                              struct qn_profile_diff *diff, struct qn_error *err) {
     QN_TRY(check_form(a, "the first file", err));
     QN_TRY(check_form(b, "the second file", err));
     note_differences(a, b, diff);
-    for (int phase = 0; phase < QN_PHASE_COUNT; phase++) {
-        const enum qn_status status =
-            compare_phase(a, b, (enum qn_phase)phase, floor, &diff->phases[phase], err);
-        if (status == QN_OK) continue;
-        qn_profile_diff_free(diff);
-        return status;
-    }
+    for (int phase = 0; phase < QN_PHASE_COUNT; phase++)
+        QN_TRY(compare_phase(a, b, (enum qn_phase)phase, floor, &diff->phases[phase], err));
     return QN_OK;
+}
+
+static enum qn_status compare_runs(const json_t *a, const json_t *b, double floor,
+                                   struct qn_profile_diff *diff, struct qn_error *err) {
+    json_t *x, *y;
+    QN_TRY(merge(a, "the first file", &x, err));
+    enum qn_status status = merge(b, "the second file", &y, err);
+    if (status == QN_OK) status = compare(x, y, floor, diff, err);
+    json_decref(x);
+    json_decref(y);
+    return status;
+}
+
+enum qn_status qn_profile_diff(const json_t *a, const json_t *b, double floor,
+                               struct qn_profile_diff *diff, struct qn_error *err) {
+    *diff = (struct qn_profile_diff){.n_runs = {(int)json_array_size(a), (int)json_array_size(b)}};
+    const bool several = diff->n_runs[0] > 1 && diff->n_runs[1] > 1;
+    const enum qn_status status =
+        several ? compare_runs(a, b, floor, diff, err)
+                : compare(json_array_get(a, 0), json_array_get(b, 0), floor, diff, err);
+    if (status != QN_OK) qn_profile_diff_free(diff);
+    return status;
 }
 
 void qn_profile_diff_free(struct qn_profile_diff *diff) {

@@ -29,16 +29,19 @@ struct qn_diff_phase {
 };
 
 struct qn_profile_diff {
+    int n_runs[2];     /* of each side */
     char refusal[256]; /* why they are not comparable, "" when they are */
     int n_notes;
     char notes[QN_DIFF_NOTES][160]; /* what else than the code differs */
     struct qn_diff_phase phases[QN_PHASE_COUNT];
 };
 
-/* a, b: what qn_profile_json writes. `floor`: the least change of a whole pass that counts (0.02:
- * 2 %), for what one run cannot see: other runs of the same build. Where they are not comparable
- * the refusal says so; the comparison is made all the same if the shapes allow it.
- * Errors: QN_BAD_FILE (not a profile, or of another form), QN_NO_MEMORY. */
+/* a, b: arrays of what qn_profile_json writes, runs of one build each. Where both sides have
+ * several, a run's medians are the samples: what differs from run to run is in the intervals then.
+ * Of one run it is not, and its passes are the samples. `floor`: the least change of a whole pass
+ * that counts (0.02: 2 %), for what one run cannot see: other runs of the same build. Where they
+ * are not comparable the refusal says so; the comparison is made all the same if the shapes allow
+ * it. Errors: QN_BAD_FILE (not a profile, or of another form), QN_NO_MEMORY. */
 enum qn_status qn_profile_diff(const json_t *a, const json_t *b, double floor,
                                struct qn_profile_diff *diff, struct qn_error *err);
 void qn_profile_diff_free(struct qn_profile_diff *diff); /* idempotent */

@@ -40,13 +40,16 @@ static double percent(double a, double b) {
 
 /* ---- text ------------------------------------------------------------------------------- */
 
-static void print_side(const char *side, const char *path, const json_t *profile) {
+static void print_side(const char *side, const char *path, const json_t *runs) {
+    const json_t *const profile = json_array_get(runs, 0);
     const json_t *const host = json_object_get(profile, "host");
     const char *when = json_string_value(json_object_get(profile, "when"));
     const char *isa = json_string_value(json_object_get(host, "isa"));
-    printf("%s  %s: %s, %lld threads, %s\n", side, path, isa != NULL ? isa : "",
+    printf("%s  %s: %s, %lld threads, %s", side, path, isa != NULL ? isa : "",
            (long long)json_integer_value(json_object_get(host, "threads")),
            when != NULL ? when : "");
+    if (json_array_size(runs) > 1) printf(", %zu runs", json_array_size(runs));
+    putchar('\n');
 }
 
 static void print_row(const struct qn_diff_phase *phase, const struct qn_diff_row *row) {
@@ -97,6 +100,9 @@ static void print_text(const struct qn_profile_diff *diff) {
     for (int p = 0; p < QN_PHASE_COUNT; p++)
         if (diff->phases[p].present) print_phase((enum qn_phase)p, &diff->phases[p]);
     for (int p = 0; p < QN_PHASE_COUNT; p++) explain((enum qn_phase)p, &diff->phases[p]);
+    if (diff->n_runs[0] == 1 || diff->n_runs[1] == 1)
+        puts("\nOf one run, what changes from run to run is not seen: append some to each file,\n"
+             "in turn, and their medians are compared.");
     puts("\nTimes are medians; ~: what chance gives, or less than the floor (--floor).");
 }
 
@@ -183,7 +189,10 @@ int command_profile_diff(int argc, char **argv) {
         .summary = "what changed between two profiles",
         .description = "Aligns what two runs of 'quern profile --json' wrote by layer and "
                        "operation and ranks what explains the change, with bootstrap confidence "
-                       "intervals. Profiles of other machines, shapes or prompts are not "
+                       "intervals. A file may hold several runs, one behind the other "
+                       "(>> in place of >): then runs are compared by their medians, and four of "
+                       "each are the least that can differ. Profiles of other machines, shapes or "
+                       "prompts are not "
                        "comparable; other builds, instruction sets, threads and types are.",
         .groups = groups,
         .n_groups = COUNT(groups),
@@ -195,7 +204,7 @@ int command_profile_diff(int argc, char **argv) {
         out_error("two profiles are compared: quern profile diff A.json B.json");
         return EXIT_WRONG_USAGE;
     }
-    json_t *const a = json_load(args.a), *const b = a != NULL ? json_load(args.b) : NULL;
+    json_t *const a = json_load_all(args.a), *const b = a != NULL ? json_load_all(args.b) : NULL;
     const int status = b != NULL ? compare(&args, a, b) : EXIT_FAILED;
     json_decref(a);
     json_decref(b);
