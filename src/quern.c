@@ -94,8 +94,13 @@ static enum qn_status open_model(const char *path, const struct quern_model_opti
                                  struct quern_model *model, struct qn_error *err) {
     if (options->n_threads < 0)
         return qn_fail(err, QN_BAD_ARGUMENT, "%d threads; expected 0 or more", options->n_threads);
+    if (options->n_threads_batch < 0 || options->spin_us < 0)
+        return qn_fail(err, QN_BAD_ARGUMENT, "%d threads for prefill, %d us; expected 0 or more",
+                       options->n_threads_batch, options->spin_us);
     if (options->vocab_only) return qn_model_open_vocab(path, &model->inner, err);
     struct qn_model_options inner = {.n_threads = options->n_threads,
+                                     .n_threads_batch = options->n_threads_batch,
+                                     .spin_us = options->spin_us,
                                      .pin = !options->no_pin,
                                      .huge_pages = !options->no_huge_pages,
                                      .quantize = options->quantize,
@@ -149,7 +154,8 @@ void quern_model_info(const struct quern_model *model, struct quern_model_info *
     info->architecture = inner->spec.family->name;
     info->type = model->type;
     info->isa = qn_isa_name(inner->kernels.isa);
-    info->n_threads = qn_pool_n_threads(inner->pool);
+    info->n_threads = inner->n_threads;
+    info->n_threads_batch = inner->n_threads_batch;
     info->n_vocab = hp->n_vocab;
     info->n_layers = hp->n_layers;
     info->n_embd = hp->n_embd;

@@ -50,6 +50,8 @@ struct quern_model;
 
 struct quern_model_options { /* all zero: defaults */
     int n_threads;           /* 0: physical cores, within affinity mask and cgroup quota */
+    int n_threads_batch;     /* where several tokens are evaluated together; 0: n_threads */
+    int spin_us;             /* that a waiting thread spins before it sleeps; 0: the default */
     const char *isa;         /* NULL: QUERN_ISA from the environment, else the best; "avx2", ... */
     bool no_pin;             /* do not bind workers to cores */
     bool no_huge_pages;
@@ -74,7 +76,7 @@ struct quern_model_info {
     const char *architecture; /* "llama" */
     const char *type;         /* of most weights: "Q4_1" */
     const char *isa;          /* "avx512vnni" */
-    int n_threads;
+    int n_threads, n_threads_batch;
     int n_vocab, n_layers, n_embd, n_heads, n_kv_heads, head_size, n_ff;
     int n_ctx_train;
     uint64_t n_params;
@@ -251,7 +253,8 @@ QUERN_API enum quern_status quern_record_start(struct quern_session *session, si
 QUERN_API void quern_record_stop(struct quern_session *session);
 /* Take the oldest events of a thread, or passes, that were not taken yet, at most `capacity`;
  * return their number, 0 when nothing is left or recorded. *lost grows by those that rings which
- * were full dropped before; may be NULL. */
+ * were full dropped before; may be NULL. A thread that a pass does not need, where n_threads_batch
+ * differs from n_threads, has no events of it. */
 QUERN_API size_t quern_record_events(struct quern_session *session, int thread,
                                      struct quern_event *events, size_t capacity, uint64_t *lost);
 QUERN_API size_t quern_record_passes(struct quern_session *session, struct quern_pass *passes,

@@ -61,12 +61,30 @@ static void walk_ring(void *context, int thread) {
     }
 }
 
-long check_ring(struct qn_pool *pool, int n_steps) {
-    struct ring ring = {.pool = pool, .n_threads = qn_pool_n_threads(pool), .n_steps = n_steps};
-    qn_pool_run(pool, walk_ring, &ring);
+static long run_ring(struct qn_pool *pool, int n_threads, int n_steps) {
+    struct ring ring = {.pool = pool, .n_threads = n_threads, .n_steps = n_steps};
+    qn_pool_run_first(pool, n_threads, walk_ring, &ring);
     long wrong = 0;
-    for (int i = 0; i < ring.n_threads; i++)
+    for (int i = 0; i < n_threads; i++)
         wrong += ring.wrong[i] + (ring.value[n_steps % 2][i] != n_steps);
+    for (int i = n_threads; i < QN_POOL_MAX_THREADS; i++) wrong += ring.value[1][i] != 0;
+    return wrong;
+}
+
+long check_ring(struct qn_pool *pool, int n_steps) {
+    return run_ring(pool, qn_pool_n_threads(pool), n_steps);
+}
+
+/* 1, all, 2, all but one, ...: threads sit out a run and come back. */
+long check_teams(struct qn_pool *pool, int n_rounds) {
+    const int n_threads = qn_pool_n_threads(pool);
+    long wrong = 0;
+    for (int round = 0; round < n_rounds; round++)
+        for (int i = 1; i <= n_threads; i++) {
+            qn_pool_set_spin(pool, round % 2 ? 1 : 0);
+            wrong += run_ring(pool, i, 5);
+            wrong += run_ring(pool, n_threads + 1 - i, 3);
+        }
     return wrong;
 }
 

@@ -20,6 +20,9 @@ long check_sums(struct qn_pool *pool, int n_runs, unsigned pause_us);
  * nobody is a step ahead or behind. */
 long check_ring(struct qn_pool *pool, int n_steps);
 
+/* The same in runs of ever other numbers of threads, each number n_rounds times. */
+long check_teams(struct qn_pool *pool, int n_rounds);
+
 /* A different thread comes late to each barrier, by more than the others spin. */
 long check_late(struct qn_pool *pool);
 

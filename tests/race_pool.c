@@ -18,6 +18,7 @@ static long check_count(int n_threads, bool pin) {
     wrong += check_sums(pool, 3, 1000);
     wrong += check_late(pool);
     wrong += check_ring(pool, 20);
+    wrong += check_teams(pool, 3);
     qn_pool_free(pool);
     printf("%2d threads, %s: %ld wrong\n", n_threads, pin ? "pinned" : "floating", wrong);
     return wrong;

@@ -36,6 +36,15 @@ Test(pool, every_thread_runs_once_a_run) {
     }
 }
 
+Test(pool, runs_on_some_of_its_threads) {
+    for (size_t c = 0; c < N_COUNTS; c++) {
+        struct qn_pool *pool = take_pool(thread_counts[c], true);
+        cr_assert_eq(check_teams(pool, 4), 0, "%d threads", thread_counts[c]);
+        cr_assert_eq(check_sums(pool, 20, 0), 0, "%d threads, all again", thread_counts[c]);
+        qn_pool_free(pool);
+    }
+}
+
 static void where(void *context, int thread) {
     pthread_t *threads = context;
     threads[thread] = pthread_self();

@@ -134,3 +134,13 @@ void qn_barrier_join(struct qn_barrier_line *lines, int n_threads, struct qn_spi
     for (int i = QN_BARRIER_GROUP; i < n_threads; i += QN_BARRIER_GROUP)
         qn_signal_wait(&lines[i].gathered, target, spin);
 }
+
+void qn_barrier_restart(struct qn_barrier_line *lines, int n_threads) {
+    const uint32_t step = lines[0].step;
+    for (int i = 0; i < n_threads; i++) {
+        lines[i].step = step;
+        atomic_store_explicit(&lines[i].arrived.word, step, memory_order_relaxed);
+        atomic_store_explicit(&lines[i].gathered.word, step, memory_order_relaxed);
+        atomic_store_explicit(&lines[i].released.word, step, memory_order_relaxed);
+    }
+}

@@ -57,5 +57,8 @@ void qn_barrier_arrive(struct qn_barrier_line *lines, int n_threads, int thread,
                        struct qn_spin spin);
 /* Thread 0: waits for all threads, who may be in qn_barrier_arrive. */
 void qn_barrier_join(struct qn_barrier_line *lines, int n_threads, struct qn_spin spin);
+/* Brings all to the step of thread 0, so that a team of another size can meet: threads that sat out
+ * are behind. When nobody is in a barrier, and before anybody of the new team is told to run. */
+void qn_barrier_restart(struct qn_barrier_line *lines, int n_threads);
 
 #endif

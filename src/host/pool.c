@@ -19,8 +19,7 @@
  * (quern-bench-barrier). Between two decode runs the caller samples a token, some tens of
  * microseconds; a barrier is reached by all within microseconds when work is split evenly. So
  * workers rarely sleep in the middle of a text, and one that has ended costs 100 us of spinning. */
-static const struct qn_spin spin_in_run = {.n_loads = 1000, .ns = 50 * 1000};
-static const struct qn_spin spin_between_runs = {.n_loads = 1000, .ns = 100 * 1000};
+enum { SPIN_US = 50 };
 /* With more threads than processors, whoever spins keeps the one that it waits for from running. */
 static const struct qn_spin spin_crowded = {.n_loads = 100, .ns = 0};
 
@@ -34,21 +33,27 @@ struct worker {
     int index;
     int cpu; /* -1: floats */
     pthread_t thread;
+    uint32_t step; /* of its order; read by the caller alone */
+};
+
+/* What a worker waits for. One line, so that it gets all of a run at once. */
+struct order {
+    alignas(QN_SIGNAL_ALIGNMENT) struct qn_signal start; /* one step a run that it takes part in */
+    void (*fn)(void *context, int thread);               /* NULL: end */
+    void *context;
+    int n_threads;               /* of the run */
+    struct qn_spin between_runs; /* before the next order */
 };
 
 struct qn_pool {
-    int n_threads;
+    int n_threads, n_running; /* all; those of the last run, whose lines are in step */
+    bool crowded;             /* more threads than processors */
     struct qn_spin in_run, between_runs;
     struct worker *workers;        /* [n_threads]; 0 is the caller */
+    struct order *orders;          /* [n_threads]; 0 is not used */
     struct qn_barrier_line *lines; /* [n_threads] */
     pid_t caller;                  /* whose affinity was changed, 0 when nobody's */
     struct cpu_mask caller_mask;   /* what it was before */
-    uint32_t step;                 /* of `start`; read by the caller alone */
-
-    /* One line, so that a worker gets all of a run at once. */
-    alignas(QN_SIGNAL_ALIGNMENT) struct qn_signal start; /* one step a run */
-    void (*fn)(void *context, int thread);               /* NULL: end */
-    void *context;
 };
 
 /* ---- affinity ---- */
@@ -98,25 +103,35 @@ static void pin_worker(struct worker *worker, int cpu) {
 static void *work(void *argument) {
     const struct worker *worker = argument;
     struct qn_pool *pool = worker->pool;
+    struct order *const order = &pool->orders[worker->index];
+    struct qn_spin spin = order->between_runs;
     /* Steps begin at 0; the first run is step 2. */
     for (uint32_t target = 2;; target += 2) {
-        qn_signal_wait(&pool->start, target, pool->between_runs);
-        if (!pool->fn) return NULL;
-        pool->fn(pool->context, worker->index);
-        qn_barrier_arrive(pool->lines, pool->n_threads, worker->index, pool->in_run);
+        qn_signal_wait(&order->start, target, spin);
+        if (!order->fn) return NULL;
+        spin = order->between_runs;
+        order->fn(order->context, worker->index);
+        qn_barrier_arrive(pool->lines, order->n_threads, worker->index, pool->in_run);
     }
 }
 
-static void start_run(struct qn_pool *pool, void (*fn)(void *context, int thread), void *context) {
-    pool->fn = fn;
-    pool->context = context;
-    pool->step += 2;
-    qn_signal_post(&pool->start, pool->step);
+static void start_run(struct qn_pool *pool, int n_threads, void (*fn)(void *context, int thread),
+                      void *context) {
+    if (n_threads != pool->n_running) qn_barrier_restart(pool->lines, n_threads);
+    pool->n_running = n_threads;
+    for (int i = 1; i < n_threads; i++) {
+        struct order *const order = &pool->orders[i];
+        order->fn = fn;
+        order->context = context;
+        order->n_threads = n_threads;
+        order->between_runs = pool->between_runs;
+        qn_signal_post(&order->start, pool->workers[i].step += 2);
+    }
 }
 
 /* Ends and joins workers 1 .. n_started - 1. */
 static void stop(struct qn_pool *pool, int n_started) {
-    start_run(pool, NULL, NULL);
+    start_run(pool, n_started, NULL, NULL);
     for (int i = 1; i < n_started; i++) pthread_join(pool->workers[i].thread, NULL);
 }
 
@@ -166,6 +181,7 @@ static void *take_aligned(size_t size) {
 
 static void release(struct qn_pool *pool) {
     free(pool->workers);
+    free(pool->orders);
     free(pool->lines);
     free(pool);
 }
@@ -173,10 +189,11 @@ static void release(struct qn_pool *pool) {
 static struct qn_pool *take_pool(int n_threads) {
     struct qn_pool *pool = take_aligned(sizeof *pool);
     if (!pool) return NULL;
-    pool->n_threads = n_threads;
+    pool->n_threads = pool->n_running = n_threads;
     pool->workers = calloc((size_t)n_threads, sizeof *pool->workers);
+    pool->orders = take_aligned((size_t)n_threads * sizeof *pool->orders);
     pool->lines = take_aligned((size_t)n_threads * sizeof *pool->lines);
-    if (!pool->workers || !pool->lines) {
+    if (!pool->workers || !pool->orders || !pool->lines) {
         release(pool);
         return NULL;
     }
@@ -195,10 +212,10 @@ enum qn_status qn_pool_new(const struct qn_topology *topology,
                        QN_POOL_MAX_THREADS);
     struct qn_pool *pool = take_pool(n_threads);
     if (!pool) return qn_fail(err, QN_NO_MEMORY, "no memory for a pool of %d threads", n_threads);
-    const bool crowded = n_threads > topology->n_allowed ||
-                         (topology->quota > 0 && (double)n_threads > topology->quota);
-    pool->in_run = crowded ? spin_crowded : spin_in_run;
-    pool->between_runs = crowded ? spin_crowded : spin_between_runs;
+    pool->crowded = n_threads > topology->n_allowed ||
+                    (topology->quota > 0 && (double)n_threads > topology->quota);
+    qn_pool_set_spin(pool, options->spin_us);
+    for (int i = 0; i < n_threads; i++) pool->orders[i].between_runs = pool->between_runs;
     const enum qn_status status = start_workers(pool, err);
     if (status != QN_OK) {
         release(pool);
@@ -216,6 +233,13 @@ void qn_pool_free(struct qn_pool *pool) {
     release(pool);
 }
 
+void qn_pool_set_spin(struct qn_pool *pool, int us) {
+    const uint64_t ns = 1000 * (uint64_t)(us ? us : SPIN_US);
+    const bool sleep = us == 0 && pool->crowded;
+    pool->in_run = sleep ? spin_crowded : (struct qn_spin){.n_loads = 1000, .ns = ns};
+    pool->between_runs = sleep ? spin_crowded : (struct qn_spin){.n_loads = 1000, .ns = 2 * ns};
+}
+
 int qn_pool_n_threads(const struct qn_pool *pool) {
     return pool->n_threads;
 }
@@ -225,11 +249,16 @@ int qn_pool_cpu(const struct qn_pool *pool, int thread) {
 }
 
 void qn_pool_run(struct qn_pool *pool, void (*fn)(void *context, int thread), void *context) {
-    start_run(pool, fn, context);
+    qn_pool_run_first(pool, pool->n_threads, fn, context);
+}
+
+void qn_pool_run_first(struct qn_pool *pool, int n_threads, void (*fn)(void *context, int thread),
+                       void *context) {
+    start_run(pool, n_threads, fn, context);
     fn(context, 0);
-    qn_barrier_join(pool->lines, pool->n_threads, pool->in_run);
+    qn_barrier_join(pool->lines, n_threads, pool->in_run);
 }
 
 void qn_pool_barrier(struct qn_pool *pool, int thread) {
-    qn_barrier_wait(pool->lines, pool->n_threads, thread, pool->in_run);
+    qn_barrier_wait(pool->lines, pool->n_running, thread, pool->in_run);
 }

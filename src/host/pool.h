@@ -23,6 +23,7 @@ static inline int qn_share(int n, int t, int n_threads) {
 
 struct qn_pool_options {
     int n_threads; /* 1 .. QN_POOL_MAX_THREADS; 0: the topology's default */
+    int spin_us;   /* as of qn_pool_set_spin */
     bool pin;      /* one worker a physical core, while there are cores; worker 0 is the
                       calling thread of qn_pool_new and is pinned too (restored on free) */
 };
@@ -34,6 +35,11 @@ enum qn_status qn_pool_new(const struct qn_topology *topology,
                            struct qn_error *err);
 void qn_pool_free(struct qn_pool *pool); /* NULL is allowed */
 
+/* How long a thread that waits within a run spins before it sleeps, microseconds; twice that
+ * between runs. 0: the default, which is not to spin where threads outnumber processors. Between
+ * runs. */
+void qn_pool_set_spin(struct qn_pool *pool, int us);
+
 int qn_pool_n_threads(const struct qn_pool *pool);
 /* Processor that a worker is pinned to as read back from the kernel, or -1 when it floats. */
 int qn_pool_cpu(const struct qn_pool *pool, int thread);
@@ -42,7 +48,10 @@ int qn_pool_cpu(const struct qn_pool *pool, int thread);
  * Orders memory: workers see what the caller wrote, and the caller what they wrote. One caller at
  * a time; not from inside fn. */
 void qn_pool_run(struct qn_pool *pool, void (*fn)(void *context, int thread), void *context);
-/* Inside fn: every worker must call it the same number of times. Orders memory. */
+/* The same on workers 0 .. n_threads - 1, who alone meet at barriers; the others are not woken. */
+void qn_pool_run_first(struct qn_pool *pool, int n_threads, void (*fn)(void *context, int thread),
+                       void *context);
+/* Inside fn: every worker of the run must call it the same number of times. Orders memory. */
 void qn_pool_barrier(struct qn_pool *pool, int thread);
 
 #endif

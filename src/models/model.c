@@ -33,6 +33,19 @@ static enum qn_status check_rope_factors(const struct qn_model *model, struct qn
     return QN_OK;
 }
 
+/* As many workers as the larger of the two needs. */
+static enum qn_status make_pool(struct qn_model *model, const struct qn_model_options *options,
+                                struct qn_error *err) {
+    QN_TRY(qn_topology_read(NULL, &model->topology, err));
+    const int n = options->n_threads ? options->n_threads : model->topology.n_default;
+    const int n_batch = options->n_threads_batch ? options->n_threads_batch : n;
+    const struct qn_pool_options pool = {
+        .n_threads = n > n_batch ? n : n_batch, .spin_us = options->spin_us, .pin = options->pin};
+    model->n_threads = n;
+    model->n_threads_batch = n_batch;
+    return qn_pool_new(&model->topology, &pool, &model->pool, err);
+}
+
 static enum qn_status open_whole(struct qn_model *model, const struct qn_model_options *options,
                                  struct qn_error *err) {
     qn_kernels_select(options->bundles, &model->kernels);
@@ -43,9 +56,7 @@ static enum qn_status open_whole(struct qn_model *model, const struct qn_model_o
         return qn_fail(err, QN_BAD_FILE,
                        "the vocabulary has %u tokens but the embedding only %d rows",
                        qn_tokenizer_n_tokens(model->tokenizer), model->spec.hparams.n_vocab);
-    QN_TRY(qn_topology_read(NULL, &model->topology, err));
-    const struct qn_pool_options pool = {.n_threads = options->n_threads, .pin = options->pin};
-    QN_TRY(qn_pool_new(&model->topology, &pool, &model->pool, err));
+    QN_TRY(make_pool(model, options, err));
     QN_TRY(qn_arena_open(model->spec.arena_size, options->huge_pages, &model->arena, err));
     QN_TRY(qn_weights_load(model, options->progress, options->progress_context, err));
     QN_TRY(qn_checkpoint_check_unchanged(model->checkpoint, err));

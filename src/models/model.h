@@ -13,8 +13,10 @@
 #include "text/tokenizer.h"
 
 struct qn_model_options {
-    int n_threads;    /* 0: the topology's default */
-    uint32_t bundles; /* kernels to choose from, see qn_kernels_select */
+    int n_threads;       /* 0: the topology's default */
+    int n_threads_batch; /* for ubatches of several tokens; 0: n_threads */
+    int spin_us;         /* see qn_pool_set_spin */
+    uint32_t bundles;    /* kernels to choose from, see qn_kernels_select */
     bool pin, huge_pages;
     const char *quantize;                         /* NULL: weights as stored (models/quantize.h) */
     bool (*progress)(void *context, double done); /* false stops; may be NULL */
@@ -27,7 +29,8 @@ struct qn_model {
     struct qn_kernels kernels;
     struct qn_topology topology;
     struct qn_pool *pool;
-    struct qn_arena arena; /* packed weights */
+    int n_threads, n_threads_batch; /* of the pool's: for one token, and for several */
+    struct qn_arena arena;          /* packed weights */
     struct qn_tokenizer *tokenizer;
 };
 

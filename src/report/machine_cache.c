@@ -5,15 +5,14 @@
 #include "report/machine_cache.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "report/cache_file.h"
 
 /* ---- the key ---- */
 
@@ -49,6 +48,11 @@ void qn_machine_key_read(const char *root, const struct qn_kernels *kernels, int
     fclose(file);
 }
 
+void qn_machine_key_text(const struct qn_machine_key *key, char *text, size_t size) {
+    snprintf(text, size, "%s|%s|%x|%d|%d", key->cpu, key->microcode, key->bundles, key->n_threads,
+             key->n_processors);
+}
+
 bool qn_machine_cache_folder(char *folder, size_t size) {
     const char *const cache = getenv("XDG_CACHE_HOME"), *const home = getenv("HOME");
     int n = -1;
@@ -59,16 +63,12 @@ bool qn_machine_cache_folder(char *folder, size_t size) {
     return n > 0 && (size_t)n < size;
 }
 
-/* FNV-1a of the key's text, so that any processor's name makes a file's name. */
+/* What names the file. */
 static bool file_name(const char *folder, const struct qn_machine_key *key, char *path,
                       size_t size) {
     char text[256];
-    snprintf(text, sizeof text, "%s|%s|%x|%d|%d", key->cpu, key->microcode, key->bundles,
-             key->n_threads, key->n_processors);
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (const char *c = text; *c; c++) hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
-    const int n = snprintf(path, size, "%s/machine-%016llx.json", folder, (unsigned long long)hash);
-    return n > 0 && (size_t)n < size;
+    qn_machine_key_text(key, text, sizeof text);
+    return qn_cache_path(folder, "machine", text, path, size);
 }
 
 /* ---- figures as JSON ---- */
@@ -143,42 +143,14 @@ bool qn_machine_cache_read(const char *folder, const struct qn_machine_key *key,
 
 /* ---- writing ---- */
 
-/* The folder and those above it. */
-static bool make_folders(const char *folder) {
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s", folder) >= (int)sizeof path) return false;
-    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash) *slash = '\0';
-        if (mkdir(path, 0700) != 0 && errno != EEXIST) return false;
-        if (!slash) return true;
-        *slash = '/';
-    }
-}
-
-/* mkostemp makes files of mode 0600. */
-static bool write_atomic(const char *path, json_t *object) {
-    char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
-        return false;
-    const int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0) return false;
-    const bool written = json_dumpfd(object, fd, JSON_INDENT(1)) == 0;
-    const bool closed = close(fd) == 0;
-    if (written && closed && rename(temporary, path) == 0) return true;
-    const int reason = errno;
-    unlink(temporary);
-    errno = reason;
-    return false;
-}
-
 enum qn_status qn_machine_cache_write(const char *folder, const struct qn_machine_key *key,
                                       const struct qn_machine_figures *figures,
                                       struct qn_error *err) {
     char path[PATH_MAX];
     json_t *const object = to_json(key, figures);
     if (!object) return qn_fail(err, QN_NO_MEMORY, "no memory for the figures of this machine");
-    const bool done = file_name(folder, key, path, sizeof path) && make_folders(folder) &&
-                      write_atomic(path, object);
+    const bool done =
+        file_name(folder, key, path, sizeof path) && qn_cache_write(folder, path, object);
     const int reason = errno;
     json_decref(object);
     if (done) return QN_OK;

@@ -22,6 +22,9 @@ struct qn_machine_key {
 void qn_machine_key_read(const char *root, const struct qn_kernels *kernels, int n_threads,
                          int n_processors, struct qn_machine_key *key);
 
+/* All of it but the instruction set's name, which the bundles say, in one line. */
+void qn_machine_key_text(const struct qn_machine_key *key, char *text, size_t size);
+
 /* $XDG_CACHE_HOME/quern, or $HOME/.cache/quern; false where neither is set (absolute paths only, as
  * the XDG specification has it). */
 bool qn_machine_cache_folder(char *folder, size_t size);

@@ -67,6 +67,11 @@ enum qn_status qn_profile_start(struct qn_session *session, size_t n_passes, siz
     *profile = (struct qn_profile){.session = session,
                                    .n_threads = qn_pool_n_threads(session->model->pool),
                                    .capacity = n_tokens};
+    const struct qn_model *const model = session->model;
+    if (model->n_threads != model->n_threads_batch)
+        return qn_fail(err, QN_BAD_ARGUMENT,
+                       "%d threads decode and %d prefill; a profile needs as many for both",
+                       model->n_threads, model->n_threads_batch);
     const enum qn_status status = start(session, n_passes, n_tokens, profile, err);
     if (status != QN_OK) qn_profile_free(profile);
     return status;

@@ -29,7 +29,7 @@ static void embed_token(const struct qn_executor *e, int m, int thread) {
 
 static int embed(const struct qn_executor *e, int thread) {
     const struct qn_hparams *const hp = &e->model->spec.hparams;
-    const int n_threads = qn_pool_n_threads(e->model->pool), half = hp->n_rot / 2;
+    const int n_threads = e->n_threads, half = hp->n_rot / 2;
     const int start = qn_share(e->ubatch->m, thread, n_threads);
     const int end = qn_share(e->ubatch->m, thread + 1, n_threads);
     for (int m = start; m < end; m++) {
@@ -71,7 +71,7 @@ static void prepare_row(const struct qn_executor *e, const struct qn_step *step,
 
 /* n: tokens or outputs. The slots of a single token all read one row. */
 static int prepare(const struct qn_executor *e, const struct qn_step *step, int thread, int n) {
-    const int n_threads = qn_pool_n_threads(e->model->pool);
+    const int n_threads = e->n_threads;
     const int n_used = e->model->spec.hparams.n_experts_used;
     const bool slots = step->rows == QN_ROWS_SLOTS;
     if (n == 1) {
@@ -112,7 +112,7 @@ static void attend(const struct qn_executor *e, const struct qn_step *step, int 
  * an even run of query heads, and calls for those that share a KV head go together. */
 static int attention(const struct qn_executor *e, const struct qn_step *step, int thread) {
     const struct qn_hparams *const hp = &e->model->spec.hparams;
-    const int n_threads = qn_pool_n_threads(e->model->pool), n_tiles = e->ubatch->n_tiles;
+    const int n_threads = e->n_threads, n_tiles = e->ubatch->n_tiles;
     const int group = hp->n_heads / hp->n_kv_heads, n_items = n_tiles * hp->n_kv_heads;
     int n_pieces = 0;
     if (n_items >= 4 * n_threads) {
@@ -168,7 +168,7 @@ static void norm_row(const struct qn_executor *e, const struct qn_step *step, in
 
 /* Each thread takes an even run of the tokens. */
 static int each_row(const struct qn_executor *e, const struct qn_step *step, int thread) {
-    const int n_threads = qn_pool_n_threads(e->model->pool);
+    const int n_threads = e->n_threads;
     const int start = qn_share(e->ubatch->m, thread, n_threads);
     const int end = qn_share(e->ubatch->m, thread + 1, n_threads);
     for (int m = start; m < end; m++) {
@@ -260,13 +260,15 @@ static struct qn_pass describe(const struct qn_executor *e, const struct qn_ubat
 }
 
 void qn_executor_run(struct qn_executor *executor, const struct qn_ubatch *ubatch) {
+    const struct qn_model *const model = executor->model;
     executor->ubatch = ubatch;
+    executor->n_threads = ubatch->m == 1 ? model->n_threads : model->n_threads_batch;
     for (int s = 0; s < executor->plan->n_steps; s++)
         atomic_store_explicit(&executor->next[s], 0, memory_order_relaxed);
     if (executor->recorder) {
         const struct qn_pass pass = describe(executor, ubatch);
         qn_record_pass_start(executor->recorder, &pass);
     }
-    qn_pool_run(executor->model->pool, walk, executor);
+    qn_pool_run_first(model->pool, executor->n_threads, walk, executor);
     if (executor->recorder) qn_record_pass_end(executor->recorder);
 }

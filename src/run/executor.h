@@ -38,6 +38,7 @@ struct qn_executor {
     atomic_int *next;               /* [n_steps] next piece of work to hand out */
     uint64_t *bytes_read;           /* the session's count, for what only the routes tell */
     const struct qn_ubatch *ubatch;
+    int n_threads; /* that run the ubatch */
     struct qn_tap tap;
     struct qn_recorder *recorder; /* NULL: nothing is recorded */
 };

@@ -32,7 +32,7 @@ static void route_token(const struct qn_executor *e, int thread, int m) {
 }
 
 int qn_experts_route(const struct qn_executor *e, int thread) {
-    const int m = e->ubatch->m, n_threads = qn_pool_n_threads(e->model->pool);
+    const int m = e->ubatch->m, n_threads = e->n_threads;
     const int first = m == 1 ? 0 : qn_share(m, thread, n_threads);
     const int end = m == 1 ? 1 : qn_share(m, thread + 1, n_threads);
     for (int token = first; token < end; token++) route_token(e, thread, token);

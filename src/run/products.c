@@ -157,7 +157,7 @@ static void run_piece(const struct qn_executor *e, const struct qn_step *step,
  * start within its even part of it. */
 static int run_fixed(const struct qn_executor *e, const struct qn_step *step, int thread,
                      int n_rows) {
-    const size_t n_threads = (size_t)qn_pool_n_threads(e->model->pool);
+    const size_t n_threads = (size_t)e->n_threads;
     size_t total = 0, base = 0;
     int n_pieces = 0;
     for (int i = 0; i < n_groups(step); i++) {
@@ -185,7 +185,7 @@ static int run_fixed(const struct qn_executor *e, const struct qn_step *step, in
 /* About PIECE_ROWS; less where experts are so narrow that threads would find no fourth piece. */
 static int piece_rows(const struct qn_executor *e, const struct qn_step *step,
                       const struct group *group) {
-    const int share = group->n / (4 * qn_pool_n_threads(e->model->pool));
+    const int share = group->n / (4 * e->n_threads);
     const int rows = step->rows == QN_ROWS_SLOTS ? min_int(share, PIECE_ROWS) : PIECE_ROWS;
     const int granules = (rows + group->granule - 1) / group->granule;
     return (granules > 1 ? granules : 1) * group->granule;

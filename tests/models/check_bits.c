@@ -83,10 +83,12 @@ void check_bits(struct quern_model *model, const struct subject *subject, const 
         if (k == 0) {
             check_sequences(model, name, ids, expected, n_vocab);
             for (int threads = 1; threads <= 4; threads++) {
-                struct quern_model *const other = open_model(subject->path, threads);
+                struct quern_model *const other = open_model(subject->path, threads, 5 - threads);
                 if (other == NULL) continue;
                 check_chunks(other, name, ids, kinds[k], 64, ids->rows, expected, n_vocab);
                 check_chunks(other, name, ids, kinds[k], 64, 1, expected, n_vocab);
+                /* Ubatches of 5 tokens and one: both numbers of threads by turns. */
+                check_chunks(other, name, ids, kinds[k], 5, 6, expected, n_vocab);
                 quern_model_close(other);
             }
         }

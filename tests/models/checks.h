@@ -39,7 +39,7 @@ void check(bool ok, const char *format, ...) __attribute__((format(printf, 2, 3)
 int check_result(void);
 
 /* NULL, and a failure counted, when it does not open. */
-struct quern_model *open_model(const char *path, int n_threads);
+struct quern_model *open_model(const char *path, int n_threads, int n_threads_batch);
 /* Ends the program on failure. ubatch and kv: 0 and NULL for the defaults. */
 struct quern_session *new_session(struct quern_model *model, int n_ubatch, int n_sequences,
                                   const char *kv);

@@ -32,10 +32,11 @@ int check_result(void) {
     return run.failed != 0;
 }
 
-struct quern_model *open_model(const char *path, int n_threads) {
+struct quern_model *open_model(const char *path, int n_threads, int n_threads_batch) {
     struct quern_error err;
     struct quern_model *model;
-    const struct quern_model_options options = {.n_threads = n_threads};
+    const struct quern_model_options options = {.n_threads = n_threads,
+                                                .n_threads_batch = n_threads_batch};
     if (quern_model_open(path, &options, &model, &err) == QUERN_OK) return model;
     check(false, "%s: %s", path, err.message);
     return NULL;
@@ -70,7 +71,7 @@ void eval(struct quern_session *session, const int32_t *ids, const int32_t *sequ
 
 static void check_model(const struct subject *subject, const struct golden *golden,
                         const char *prefix) {
-    struct quern_model *const model = open_model(subject->path, 0);
+    struct quern_model *const model = open_model(subject->path, 0, 0);
     if (!model) return;
     check_logits(model, subject, golden, prefix);
     check_bits(model, subject, &golden->ids);

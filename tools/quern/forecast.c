@@ -36,12 +36,14 @@ static enum qn_status make_limits(const struct model_args *model_args,
     QN_TRY(qn_topology_read(NULL, &topology, err));
     const int n_ctx =
         session_args->n_ctx > 0 ? session_args->n_ctx : qn_session_default_ctx(hparams);
-    *limits = (struct qn_limits){
-        .n_ctx = n_ctx,
-        .n_ubatch = session_args->n_ubatch < n_ctx ? session_args->n_ubatch : n_ctx,
-        .n_sequences = 1,
-        .n_logits = 1,
-        .n_threads = model_args->n_threads > 0 ? model_args->n_threads : topology.n_default};
+    const int n_threads = model_args->n_threads > 0 ? model_args->n_threads : topology.n_default;
+    const int n_batch = model_args->n_threads_batch;
+    *limits = (struct qn_limits){.n_ctx = n_ctx,
+                                 .n_ubatch = session_args->n_ubatch < n_ctx ? session_args->n_ubatch
+                                                                            : n_ctx,
+                                 .n_sequences = 1,
+                                 .n_logits = 1,
+                                 .n_threads = n_batch > n_threads ? n_batch : n_threads};
     qn_topology_free(&topology);
     qn_kv_parse(session_args->kv_type_k, &limits->kv_k);
     qn_kv_parse(session_args->kv_type_v, &limits->kv_v);

@@ -135,6 +135,8 @@ int loader_try(const struct model_args *args, bool vocab_only, struct quern_mode
     struct progress progress = {.columns = out_columns(), .last = -1};
     clock_gettime(CLOCK_MONOTONIC, &progress.started);
     const struct quern_model_options options = {.n_threads = args->n_threads,
+                                                .n_threads_batch = args->n_threads_batch,
+                                                .spin_us = args->spin_us,
                                                 .isa = args->isa,
                                                 .no_pin = args->no_pin,
                                                 .no_huge_pages = args->no_huge_pages,

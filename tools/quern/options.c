@@ -25,9 +25,15 @@ const struct option model_options[5] = {
      true, "do not ask for huge pages"},
 };
 
-const struct option thread_options[1] = {
+const struct option thread_options[3] = {
     {"-t, --threads", OPTION_INT, "N", 1, MAX_THREADS, offsetof(struct model_args, n_threads),
      false, true, "threads (physical cores, within affinity mask and cgroup quota)"},
+    {"-tb, --threads-batch", OPTION_INT, "N", 1, MAX_THREADS,
+     offsetof(struct model_args, n_threads_batch), false, true,
+     "threads for the prompt, where several tokens are evaluated together (as -t)"},
+    {"--spin", OPTION_INT, "US", 1, 1000000, offsetof(struct model_args, spin_us), false, true,
+     "microseconds that a waiting thread spins before it sleeps (50; none where threads outnumber "
+     "processors)"},
 };
 
 const struct option context_options[1] = {

@@ -18,6 +18,8 @@ struct model_args {
     const char *isa;
     const char *quantize; /* NULL: weights as stored */
     int n_threads;        /* 0: the engine's choice */
+    int n_threads_batch;  /* 0: n_threads */
+    int spin_us;          /* 0: the engine's choice */
     bool no_pin, no_huge_pages;
 };
 
@@ -33,7 +35,7 @@ struct sampling_args {
 };
 
 extern const struct option model_options[5];
-extern const struct option thread_options[1];
+extern const struct option thread_options[3];
 extern const struct option context_options[1];
 extern const struct option batch_options[2];
 extern const struct option cache_options[2];
