@@ -68,3 +68,51 @@ enum qn_status qn_roofline_pass(const struct qn_profile *profile, const struct q
     qn_table_free(&steps);
     return QN_OK;
 }
+
+/* ---- JSON ------------------------------------------------------------------------------- */
+
+static bool add_phase(const struct qn_profile *p, const struct qn_roof *roof, enum qn_phase phase,
+                      json_t *phases, json_t *steps) {
+    struct qn_error err;
+    struct qn_phase_times times;
+    struct qn_table names;
+    double least;
+    if (qn_profile_phase(p, phase, &times, &err) != QN_OK) return false;
+    if (times.n_passes == 0) return true;
+    if (qn_roofline_pass(p, roof, phase, &least, &err) != QN_OK ||
+        qn_profile_table(p, phase, QN_BY_NAME, &names, &err) != QN_OK)
+        return false;
+    const double tokens = (double)times.n_tokens / (double)times.n_passes;
+    json_array_append_new(phases,
+                          json_pack("{s:s, s:f, s:f, s:f}", "phase", qn_phase_name(phase),
+                                    "least_pass_ns", least, "ceiling_ts", 1e9 * tokens / least,
+                                    "measured_ts", 1e9 * tokens / times.pass.p50));
+    for (int r = 0; r < names.n; r++) {
+        const struct qn_roofline f = qn_roofline_of(p, roof, &names, r);
+        json_array_append_new(
+            steps, json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:s}", "phase",
+                             qn_phase_name(phase), "name", p->tags[names.rows[r].step].name, "ns",
+                             f.ns, "least_ns", f.least_ns, "intensity", f.intensity, "gb_s", f.gb_s,
+                             "gop_s", f.gop_s, "part", f.part, "bound", qn_bound_name(f.bound),
+                             "level", qn_level_name(f.level)));
+    }
+    qn_table_free(&names);
+    return true;
+}
+
+json_t *qn_roofline_json(const struct qn_profile *profile, const struct qn_roof *roof) {
+    const struct qn_machine_limits *const l = &roof->limits;
+    json_t *const phases = json_array(), *const steps = json_array();
+    for (int phase = 0; phase < QN_PHASE_COUNT; phase++)
+        if (!add_phase(profile, roof, (enum qn_phase)phase, phases, steps)) {
+            json_decref(phases);
+            json_decref(steps);
+            return NULL;
+        }
+    return json_pack("{s:{s:s, s:f, s:f, s:f, s:f, s:f, s:b}, s:o, s:o}", "limits", "weights_from",
+                     qn_level_name(roof->weights), "weights_gb_s", l->read[roof->weights].best,
+                     "l2_gb_s", l->read[QN_LEVEL_L2].best, "int8_gop_s", l->peak[QN_PEAK_INT8].best,
+                     "f32_gflop_s", l->peak[QN_PEAK_F32].best, "bf16_gflop_s",
+                     l->peak[QN_PEAK_BF16].best, "noisy", roof->noisy, "phases", phases, "steps",
+                     steps);
+}

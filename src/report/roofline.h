@@ -37,4 +37,8 @@ struct qn_roofline qn_roofline_of(const struct qn_profile *profile, const struct
 enum qn_status qn_roofline_pass(const struct qn_profile *profile, const struct qn_roof *roof,
                                 enum qn_phase phase, double *least_ns, struct qn_error *err);
 
+/* Limits, ceilings of the phases and operations against them. A new reference; NULL without memory.
+ */
+json_t *qn_roofline_json(const struct qn_profile *profile, const struct qn_roof *roof);
+
 #endif

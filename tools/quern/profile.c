@@ -67,8 +67,14 @@ static struct qn_profile_about describe(const struct profile_run *run, const cha
     return about;
 }
 
-static int print_json(const struct qn_profile *profile, const struct qn_profile_about *about) {
-    json_t *const object = qn_profile_json(profile, about);
+static int print_json(const struct qn_profile *profile, const struct qn_profile_about *about,
+                      const struct qn_roof *roof) {
+    json_t *object = qn_profile_json(profile, about);
+    if (object != NULL && roof != NULL &&
+        json_object_set_new(object, "roofline", qn_roofline_json(profile, roof)) != 0) {
+        json_decref(object);
+        object = NULL;
+    }
     if (object == NULL) {
         out_error("no memory");
         return EXIT_FAILED;
@@ -147,7 +153,7 @@ static int report(struct profile_run *run, const struct profile_args *args,
     if (status == EXIT_DONE) status = profile_run_record(run, &profile);
     if (status != EXIT_DONE) return status;
     const struct qn_roof *const measured = args->roofline ? &roof : NULL;
-    status = args->json  ? print_json(&profile, about)
+    status = args->json  ? print_json(&profile, about, measured)
              : args->csv ? print_csv(&profile)
                          : print_text(run, &profile, about, measured);
     if (status == EXIT_DONE) status = write_files(args, &profile, about, measured);

@@ -25,11 +25,11 @@ int profile_measure(const struct qn_model *model, const struct qn_machine_key *h
 
 /* ---- a phase ---------------------------------------------------------------------------- */
 
-enum { ROOF_BAR = 10 };
+enum { ROOF_BAR = 8 };
 
 static void print_row(const struct qn_tag *tag, const struct qn_roofline *r) {
-    printf("  %-12s %8.1f %9.3f %8.2f %8.1f %9.1f %5.0f %%  %-8s", tag->name, 1e-3 * r->ns,
-           1e-6 * r->gb_s * r->ns, r->intensity, r->gb_s, r->gop_s, 100 * r->part,
+    printf("  %-12s %8.*f %8.3f %7.2f %6.1f %7.1f %4.0f %%  %-7s ", tag->name, r->ns < 1e8 ? 1 : 0,
+           1e-3 * r->ns, 1e-6 * r->gb_s * r->ns, r->intensity, r->gb_s, r->gop_s, 100 * r->part,
            qn_bound_name(r->bound));
     style_bar(STYLE_PLAIN, r->part * ROOF_BAR > ROOF_BAR ? ROOF_BAR : r->part * ROOF_BAR);
     putchar('\n');
@@ -79,17 +79,17 @@ static enum qn_status print_phase(const struct qn_profile *p, const struct qn_ro
     QN_TRY(qn_profile_table(p, phase, QN_BY_NAME, &names, err));
     snprintf(title, sizeof title, "Roofline of %s", qn_phase_name(phase));
     style_title(title);
-    puts("  step         us, p50   MB read    ops/B     GB/s     GOP/s   roof  bound");
+    puts("  step          us, p50  MB read   ops/B   GB/s   GOP/s   roof  bound");
     for (int r = 0; r < names.n; r++) {
         const struct qn_roofline row = qn_roofline_of(p, roof, &names, r);
         print_row(&p->tags[names.rows[r].step], &row);
         if (faster_than_machine(roof, &row))
-            printf("  WARN: %s reads faster than %s was measured to: it found its bytes closer.\n",
+            printf("  WARN: %s reads faster than %s was measured to.\n",
                    p->tags[names.rows[r].step].name, qn_level_name(row.level));
     }
     const double tokens = (double)times.n_tokens / (double)times.n_passes;
-    printf("\n  At the roof %.3f ms a pass, %.1f tokens/s; measured %.3f ms, %.1f tokens/s: %.0f "
-           "%%.\n",
+    printf("\n  At the roof %.3f ms a pass, %.1f tokens/s;\n"
+           "  measured    %.3f ms, %.1f tokens/s: %.0f %% of it.\n",
            1e-6 * least, 1e9 * tokens / least, 1e-6 * times.pass.p50, 1e9 * tokens / times.pass.p50,
            100 * least / times.pass.p50);
     print_left(p, roof, &names, times.pass.p50);
