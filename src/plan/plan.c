@@ -330,19 +330,35 @@ uint32_t qn_step_writes(const struct qn_step *step) {
  * of steps that no barrier parts when there is one token: a thread may still read what it prepares
  * while another has gone on to write the product. LOGITS are the caller's until the next eval,
  * whose first steps must not touch them. */
+struct lifetimes {
+    uint32_t live, together;
+};
+
+static const struct lifetimes at_the_end = {.live = 1u << QN_BUFFER_LOGITS};
+
+static uint32_t busy_before(struct lifetimes *l, const struct qn_step *step) {
+    const uint32_t reads = qn_step_reads(step), writes = qn_step_writes(step);
+    if (qn_step_has_barrier(step, 1)) l->together = 0;
+    l->together |= reads | writes;
+    const uint32_t busy = l->live | l->together;
+    l->live = (l->live & ~writes) | reads;
+    return busy;
+}
+
+void qn_plan_busy(const struct qn_plan *plan, uint32_t *busy) {
+    struct lifetimes lifetimes = at_the_end;
+    for (int s = plan->n_steps - 1; s >= 0; s--)
+        busy[s] = busy_before(&lifetimes, &plan->steps[s]) | 1u << QN_BUFFER_LOGITS;
+}
+
 static void find_conflicts(const struct qn_plan *plan, uint32_t *conflicts) {
     const uint32_t logits = 1u << QN_BUFFER_LOGITS;
-    uint32_t live = logits, together = 0;
+    struct lifetimes lifetimes = at_the_end;
     memset(conflicts, 0, QN_BUFFER_COUNT * sizeof *conflicts);
     for (int s = plan->n_steps - 1; s >= 0; s--) {
-        const uint32_t reads = qn_step_reads(&plan->steps[s]);
-        const uint32_t writes = qn_step_writes(&plan->steps[s]);
-        if (qn_step_has_barrier(&plan->steps[s], 1)) together = 0;
-        together |= reads | writes;
-        const uint32_t busy = live | together;
+        const uint32_t busy = busy_before(&lifetimes, &plan->steps[s]);
         for (int b = 0; b < QN_BUFFER_COUNT; b++)
             if (busy >> b & 1) conflicts[b] |= busy;
-        live = (live & ~writes) | reads;
     }
     for (int b = 0; b < QN_BUFFER_COUNT; b++) conflicts[b] |= logits;
     conflicts[QN_BUFFER_LOGITS] = (1u << QN_BUFFER_COUNT) - 1;

@@ -131,6 +131,9 @@ void qn_plan_free(struct qn_plan *plan); /* idempotent */
 /* Buffers that a step reads or writes, as bits. */
 uint32_t qn_step_reads(const struct qn_step *step);
 uint32_t qn_step_writes(const struct qn_step *step);
+/* Buffers that a step must leave alone or works on itself, as bits: busy [n_steps]. Two that are
+ * busy at one step share no bytes. */
+void qn_plan_busy(const struct qn_plan *plan, uint32_t *busy);
 /* Barriers of a step for m tokens or outputs: every thread prepares and routes a single one for
  * itself. */
 bool qn_step_has_barrier(const struct qn_step *step, int m);
@@ -154,8 +157,16 @@ const char *qn_module_name(enum qn_module module); /* "embed", "norm", "attn", "
 bool qn_kv_parse(const char *name, enum qn_kv *kv);
 const char *qn_kv_name(enum qn_kv kv);
 
+/* The least time that a machine needs for each step, nanoseconds. */
+struct qn_plan_times {
+    double *decode, *prefill; /* [n_steps] */
+    int position;             /* of the decoded token */
+    int n_prefill;            /* tokens from an empty cache, in ubatches */
+    double decode_sum, prefill_sum;
+};
+
 /* Writes the plan as text: steps of one layer and those outside, buffers, and where each byte of
- * memory goes. */
-void qn_plan_print(const struct qn_plan *plan, FILE *out);
+ * memory goes. times: shown beside the bytes, or NULL. */
+void qn_plan_print(const struct qn_plan *plan, const struct qn_plan_times *times, FILE *out);
 
 #endif

@@ -59,15 +59,23 @@ static void describe(const struct qn_plan *plan, const struct qn_step *step, cha
         describe_products(plan, step, text, capacity);
 }
 
-static void print_step(const struct qn_plan *plan, int s, FILE *out) {
+/* Two columns of microseconds, where they are known. */
+static void print_times(const struct qn_plan_times *times, int s, FILE *out) {
+    if (times) fprintf(out, "  %9.2f  %10.1f", 1e-3 * times->decode[s], 1e-3 * times->prefill[s]);
+}
+
+static void print_step(const struct qn_plan *plan, const struct qn_plan_times *times, int s,
+                       FILE *out) {
     const struct qn_step *const step = &plan->steps[s];
     char layer[16] = "-", what[160] = "";
     if (step->layer >= 0) snprintf(layer, sizeof layer, "%d", step->layer);
     describe(plan, step, what, sizeof what);
     const int width = 46 - (int)strlen(what) > 0 ? 46 : (int)strlen(what);
-    fprintf(out, "%4d  %5s  %-11s  %-9s  %-*s  %9.3f  %-7s  %s\n", s, layer, step->name,
-            qn_op_name(step->op), width, what, (double)step->bytes / mebibyte,
-            qn_step_has_barrier(step, 1) ? "barrier" : "", after_names[step->after]);
+    fprintf(out, "%4d  %5s  %-11s  %-9s  %-*s  %9.3f", s, layer, step->name, qn_op_name(step->op),
+            width, what, (double)step->bytes / mebibyte);
+    print_times(times, s, out);
+    fprintf(out, "  %-7s  %s\n", qn_step_has_barrier(step, 1) ? "barrier" : "",
+            after_names[step->after]);
 }
 
 /* Layers of one shape are printed once. */
@@ -91,12 +99,14 @@ static int layer_length(const struct qn_plan *plan, int first) {
     return n;
 }
 
-static void print_steps(const struct qn_plan *plan, FILE *out) {
-    fprintf(out, "\n%4s  %5s  %-11s  %-9s  %-46s  %9s  %s\n", "step", "layer", "name", "op",
-            "weights (outputs x inputs)", "MiB", "decode");
+static void print_steps(const struct qn_plan *plan, const struct qn_plan_times *times, FILE *out) {
+    fprintf(out, "\n%4s  %5s  %-11s  %-9s  %-46s  %9s", "step", "layer", "name", "op",
+            "weights (outputs x inputs)", "MiB");
+    if (times) fprintf(out, "  %9s  %10s", "us token", "us prefill");
+    fprintf(out, "  %s\n", "decode");
     for (int s = 0; s < plan->n_steps;) {
         const int n = layer_length(plan, s);
-        for (int i = 0; i < n; i++) print_step(plan, s + i, out);
+        for (int i = 0; i < n; i++) print_step(plan, times, s + i, out);
         int next = s + n, repeats = 0;
         if (plan->steps[s].layer >= 0)
             while (next + n <= plan->n_steps && plan->steps[next].layer >= 0 &&
@@ -151,7 +161,7 @@ static void print_memory(const struct qn_plan *plan, FILE *out) {
     fprintf(out, "%-24s  %12.2f\n", "total", (double)total / mebibyte);
 }
 
-void qn_plan_print(const struct qn_plan *plan, FILE *out) {
+void qn_plan_print(const struct qn_plan *plan, const struct qn_plan_times *times, FILE *out) {
     const struct qn_hparams *const h = &plan->spec->hparams;
     const struct qn_limits *const limits = &plan->limits;
     const struct qn_layout *const l = &plan->layout;
@@ -163,7 +173,7 @@ void qn_plan_print(const struct qn_plan *plan, FILE *out) {
             limits->n_ctx, limits->n_ubatch, limits->n_sequences,
             limits->n_sequences > 1 ? "s" : "", limits->n_threads, limits->n_threads > 1 ? "s" : "",
             plan->spec->tile_rows, qn_kv_name(limits->kv_k));
-    print_steps(plan, out);
+    print_steps(plan, times, out);
     print_buffers(plan, out);
     fprintf(out, "\na decoded token reads %.2f MiB of weights, and %zu bytes of KV a position\n",
             (double)plan->spec->decode_size / mebibyte,

@@ -10,6 +10,7 @@
 
 #include "host/counters.h"
 #include "quern.h"
+#include "report/cost.h"
 #include "report/machine_cache.h"
 #include "report/statistics.h"
 #include "run/session.h"
@@ -30,11 +31,6 @@ struct qn_tag {
     char type[32];                   /* of what it reads: "Q4_1", "Q4_K+Q6_K", "f16" */
     char kernel[QN_PHASE_COUNT][96]; /* functions of one row, and of many, joined by '+' */
     enum qn_peak peak;               /* the machine's limit for its arithmetic */
-};
-
-/* Nominal cost: bytes that have to be read or written once, multiply-adds counted as two. */
-struct qn_cost {
-    double bytes, flops;
 };
 
 struct qn_span {
@@ -100,8 +96,10 @@ static inline const struct qn_event *qn_profile_events(const struct qn_profile *
 }
 
 /* What a step had to do in a pass. */
-struct qn_cost qn_profile_cost(const struct qn_profile *profile, int step,
-                               const struct qn_pass *pass);
+static inline struct qn_cost qn_profile_cost(const struct qn_profile *profile, int step,
+                                             const struct qn_pass *pass) {
+    return qn_plan_cost(&profile->session->plan, step, pass);
+}
 /* Fills the tags (profile_tags.c). */
 void qn_profile_tag(const struct qn_session *session, struct qn_tag *tags);
 

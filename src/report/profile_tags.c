@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a step is: shape, types, kernels, and what it costs at the least.
+ * What a step is: shape, types, kernels.
  */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -112,65 +111,4 @@ static void tag_step(const struct qn_session *session, int s, struct qn_tag *tag
 
 void qn_profile_tag(const struct qn_session *session, struct qn_tag *tags) {
     for (int s = 0; s < session->plan.n_steps; s++) tag_step(session, s, &tags[s]);
-}
-
-/* ---- cost ------------------------------------------------------------------------------- */
-
-/* Weights once a pass, however many rows; of experts, those of as many tokens as choose all of them
- * if no two choose the same. Rows of input and output as floats. */
-static struct qn_cost cost_of_product(const struct qn_model *model, const struct qn_step *step,
-                                      double rows) {
-    const struct qn_hparams *const hp = &model->spec.hparams;
-    double row = 0, reads = 1;
-    if (step->rows == QN_ROWS_SLOTS) reads = fmin(rows, (double)hp->n_experts / hp->n_experts_used);
-    for (int i = 0; i < step->n_products; i++) {
-        const struct qn_weight *const w =
-            qn_spec_weight(&model->spec, step->products[i].weight, step->layer);
-        const enum qn_act act = qn_pack_act(qn_type_infos[w->type].pack);
-        row += (double)w->n * sizeof(float);
-        if (i == 0) row += (double)qn_act_row_size(act, w->k);
-    }
-    return (struct qn_cost){reads * (double)step->bytes + rows * row, (double)step->flops * rows};
-}
-
-/* Of each position that a query sees: a product with K, a product with V. Of the cache what at
- * least one query sees, once. */
-static struct qn_cost cost_of_attention(const struct qn_session *session,
-                                        const struct qn_step *step, const struct qn_pass *pass) {
-    const struct qn_hparams *const hp = &session->model->spec.hparams;
-    const struct qn_layout *const l = &session->plan.layout;
-    const bool windowed = qn_hparams_window(hp, step->layer) > 0;
-    const double position = (double)(l->k_block + l->v_block) / QN_KV_BLOCK * hp->n_kv_heads;
-    const double width = (double)hp->n_heads * hp->head_size;
-    return (struct qn_cost){(double)pass->read[windowed] * position +
-                                pass->m * 2 * width * sizeof(float),
-                            (double)pass->visible[windowed] * 4 * width};
-}
-
-/* A row: read, squared, summed and scaled by the norm (4 operations an element); its largest
- * magnitude, scaled and rounded by the quantization (3). */
-static struct qn_cost cost_of_prepare(const struct qn_session *session, const struct qn_step *step,
-                                      double rows) {
-    const struct qn_step *const product = step + 1;
-    if (product->n_products == 0) return (struct qn_cost){0, 0};
-    const int k =
-        qn_spec_weight(&session->model->spec, product->products[0].weight, step->layer)->k;
-    double bytes = k * (double)sizeof(float), flops = step->norm != QN_ROLE_COUNT ? 4.0 * k : 0;
-    for (int act = 0; act < QN_ACT_COUNT; act++)
-        if (step->acts >> act & 1) bytes += (double)qn_act_row_size((enum qn_act)act, k);
-    if (step->acts >> QN_ACT_Q8 & 1) flops += 3.0 * k;
-    return (struct qn_cost){rows * bytes, rows * flops};
-}
-
-struct qn_cost qn_profile_cost(const struct qn_profile *profile, int step,
-                               const struct qn_pass *pass) {
-    const struct qn_session *const session = profile->session;
-    const struct qn_step *const s = &session->plan.steps[step];
-    const double rows = s->rows == QN_ROWS_OUTPUTS ? pass->n_outputs : pass->m;
-    if (s->op == QN_OP_ATTENTION) return cost_of_attention(session, s, pass);
-    if (s->op == QN_OP_PREPARE) return cost_of_prepare(session, s, rows);
-    if (s->op == QN_OP_MATMUL) return cost_of_product(session->model, s, rows);
-    /* A row of the stream is read and written, an operation an element. */
-    const double n = session->model->spec.hparams.n_embd;
-    return (struct qn_cost){rows * n * 2 * sizeof(float), rows * n};
 }

@@ -253,12 +253,14 @@ static int draw(const struct qn_doctor *doctor, const char *path) {
     return EXIT_FAILED;
 }
 
-/* The set named by --isa or QUERN_ISA, else the best of the machine. */
+/* The set named by --isa or QUERN_ISA, else those that the engine takes by itself: figures are kept
+ * by them, so they must be the same. */
 static bool choose_isa(const struct doctor_args *args, struct qn_doctor_options *options) {
     const char *name = args->isa != NULL ? args->isa : getenv("QUERN_ISA");
     enum qn_isa isa;
-    options->bundles = qn_cpu_bundles();
+    options->bundles = qn_cpu_default_bundles();
     if (name == NULL || *name == '\0') return true;
+    options->bundles = qn_cpu_bundles();
     options->isa_forced = true;
     if (!qn_isa_parse(name, &isa)) {
         out_error("unknown instruction set '%s' (see --isa in 'quern run --help')", name);

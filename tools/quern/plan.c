@@ -4,40 +4,195 @@
  */
 #include "plan/plan.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "commands.h"
 #include "forecast.h"
+#include "json_text.h"
 #include "models/vocab.h"
 #include "options.h"
 #include "output.h"
+#include "report/plan_files.h"
 #include "system.h"
 
+struct plan_args {
+    bool json;
+    const char *html;
+};
+
+#define PLAN(field) offsetof(struct plan_args, field)
+
+static const struct option form_options[] = {
+    {"--json", OPTION_FLAG, NULL, 0, 0, PLAN(json), false, true, "as JSON"},
+    {"--html", OPTION_TEXT, "FILE", 0, 0, PLAN(html), false, true,
+     "also a page with a picture of the arena; it needs no network"},
+};
+
+/* What is known of the machine; the pointers of `about` lead into it. */
+struct outlook {
+    struct qn_plan_about about;
+    struct qn_roof roof;
+    struct qn_plan_times times;
+    bool usual; /* as many threads as a run would take */
+};
+
+/* ---- looking at the machine ------------------------------------------------------------- */
+
+/* Figures that an earlier run measured; nothing is measured here. */
+static bool read_roof(const struct forecast *forecast, struct outlook *outlook) {
+    struct qn_topology topology;
+    struct qn_machine_key key;
+    struct qn_machine_figures figures;
+    char folder[4096];
+    const int n_threads = forecast->plan.limits.n_threads;
+    if (qn_topology_read(NULL, &topology, NULL) != QN_OK) return false;
+    qn_machine_key_read("", &forecast->kernels, n_threads, topology.n_allowed, &key);
+    outlook->usual = n_threads == topology.n_default;
+    qn_topology_free(&topology);
+    if (!qn_machine_cache_folder(folder, sizeof folder) ||
+        !qn_machine_cache_read(folder, &key, &figures))
+        return false;
+    outlook->roof = qn_roof_of(&figures.all, forecast->spec.decode_size);
+    return true;
+}
+
+static enum qn_status look(const struct forecast *forecast, struct outlook *outlook,
+                           struct qn_error *err) {
+    const char *const slash = strrchr(forecast->path, '/');
+    struct qn_plan_about *const about = &outlook->about;
+    *outlook = (struct outlook){.about = {.file = slash && slash[1] ? slash + 1 : forecast->path,
+                                          .isa = qn_isa_name(forecast->kernels.isa)}};
+    about->memory = qn_capacity_memory("", &about->limited);
+    for (int kv = 0; kv < QN_KV_COUNT; kv++)
+        about->contexts[kv] = qn_capacity_context(&forecast->plan, (enum qn_kv)kv, about->memory);
+    if (!read_roof(forecast, outlook)) return QN_OK;
+    about->roof = &outlook->roof;
+    about->times = &outlook->times;
+    return qn_predict(&forecast->plan, &outlook->roof, forecast->kernels.bundles, &outlook->times,
+                      err);
+}
+
+/* ---- text ------------------------------------------------------------------------------- */
+
+static void print_prediction(const struct forecast *forecast, const struct outlook *outlook) {
+    const struct qn_plan_times *const t = outlook->about.times;
+    const struct qn_machine_limits *const l = &outlook->roof.limits;
+    if (t == NULL) {
+        const bool forced = forecast->kernels.bundles != qn_cpu_default_bundles();
+        printf("\npredicted times: this machine was not measured with %s on %d thread%s: ",
+               outlook->about.isa, forecast->plan.limits.n_threads,
+               forecast->plan.limits.n_threads == 1 ? "" : "s");
+        if (outlook->usual)
+            printf("run 'quern doctor%s%s'\n", forced ? " --isa " : "",
+                   forced ? outlook->about.isa : "");
+        else
+            puts("run 'quern bench --roofline' with as many");
+        return;
+    }
+    printf("\n%-36s  %10s  %10s\n", "predicted, at the least", "ms", "tokens/s");
+    printf("a token at position %-16d  %10.3f  %10.1f\n", t->position, 1e-6 * t->decode_sum,
+           1e9 / t->decode_sum);
+    printf("a prefill of %-23d  %10.3f  %10.1f\n", t->n_prefill, 1e-6 * t->prefill_sum,
+           1e9 * t->n_prefill / t->prefill_sum);
+    printf("by the roofline of %d thread%s: %.1f GB/s from %s, %.0f GOP/s int8, %.0f GFLOP/s f32\n",
+           l->n_threads, l->n_threads == 1 ? "" : "s", l->read[outlook->roof.weights].best,
+           qn_level_name(outlook->roof.weights), l->peak[QN_PEAK_INT8].best,
+           l->peak[QN_PEAK_F32].best);
+    if (outlook->roof.noisy)
+        puts("WARN: these figures scatter; 'quern doctor --fresh' measures anew");
+}
+
+static void print_capacity(const struct forecast *forecast, const struct qn_plan_about *about) {
+    if (about->memory <= 0) return;
+    printf("\n%-36s  %10s\n", "largest context", "positions");
+    for (int kv = 0; kv < QN_KV_COUNT; kv++)
+        if (about->contexts[kv] > 0)
+            printf("KV %-33s  %10d\n", qn_kv_name((enum qn_kv)kv), about->contexts[kv]);
+    printf("in %.2f GiB %s; trained for %d\n", about->memory / (1 << 30),
+           about->limited ? "that the control group allows" : "of memory",
+           forecast->spec.hparams.n_ctx_train);
+}
+
 /* What a process that runs the model holds besides: the program, its libraries, the file's header
- * and the tokenizer. This one has all of these, so it says what it takes itself. */
+ * and the tokenizer. This one has all of these, so it says what it takes itself; to stderr, as it
+ * is not the same in every run. */
 static int print_process(const struct forecast *forecast) {
-    const struct qn_layout *const l = &forecast->plan.layout;
-    const size_t threads = (size_t)forecast->plan.limits.n_threads;
-    const size_t planned =
-        forecast->spec.arena_size + l->kv_size + l->buffer_size + l->scratch_size * threads;
     struct qn_tokenizer *tokenizer;
     struct qn_error err;
     if (qn_vocab_read(forecast->checkpoint, &tokenizer, &err) != QN_OK) {
         out_error("%s", err.message);
         return EXIT_FAILED;
     }
-    const size_t process = system_resident();
-    printf("%-24s  %12.2f  (measured: program, tokenizer, header)\n", "process",
-           (double)process / 1048576);
-    printf("%-24s  %12.2f\n", "expected resident", (double)(process + planned) / 1048576);
+    const double process = (double)system_resident() / 1048576;
+    const double planned = (double)qn_capacity_needed(&forecast->plan) / 1048576;
     qn_tokenizer_free(tokenizer);
+    fprintf(stderr, "expected resident: %.2f MiB, with %.2f of program, tokenizer and header\n",
+            planned + process, process);
     return EXIT_DONE;
+}
+
+static int print_text(const struct forecast *forecast, const struct outlook *outlook) {
+    qn_plan_print(&forecast->plan, outlook->about.times, stdout);
+    print_prediction(forecast, outlook);
+    print_capacity(forecast, &outlook->about);
+    return out_flush() ? print_process(forecast) : EXIT_FAILED;
+}
+
+/* ---- files ------------------------------------------------------------------------------ */
+
+static int print_json(const struct forecast *forecast, const struct qn_plan_about *about) {
+    struct qn_plan_about named = *about;
+    json_t *const file = json_text(about->file, strlen(about->file));
+    named.file = json_string_value(file);
+    json_t *const object = file != NULL ? qn_plan_json(&forecast->plan, &named) : NULL;
+    if (object == NULL)
+        out_error("no memory");
+    else
+        json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    if (object != NULL) putchar('\n');
+    json_decref(object);
+    json_decref(file);
+    return object != NULL && out_flush() ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int write_html(const char *path, const struct forecast *forecast,
+                      const struct qn_plan_about *about) {
+    struct qn_error err;
+    FILE *const file = fopen(path, "we");
+    if (file == NULL) {
+        out_error("%s: cannot be written: %s", path, strerror(errno));
+        return EXIT_FAILED;
+    }
+    const enum qn_status status = qn_plan_write_html(&forecast->plan, about, file, &err);
+    const bool whole = !ferror(file);
+    if (fclose(file) == 0 && whole && status == QN_OK) return EXIT_DONE;
+    out_error("%s: %s", path, status != QN_OK ? err.message : strerror(errno));
+    return EXIT_FAILED;
+}
+
+static int report(const struct plan_args *args, const struct forecast *forecast) {
+    struct outlook outlook;
+    struct qn_error err;
+    if (look(forecast, &outlook, &err) != QN_OK) {
+        out_error("%s", err.message);
+        return EXIT_FAILED;
+    }
+    int status = EXIT_DONE;
+    if (args->html != NULL) status = write_html(args->html, forecast, &outlook.about);
+    if (status == EXIT_DONE)
+        status = args->json ? print_json(forecast, &outlook.about) : print_text(forecast, &outlook);
+    qn_predict_free(&outlook.times);
+    return status;
 }
 
 int command_plan(int argc, char **argv) {
     struct model_args model_args = {.path = NULL};
     struct session_args session_args = session_args_default();
+    struct plan_args args = {.json = false};
     const struct option_group groups[] = {
+        OPTION_GROUP("Form of the plan", form_options, &args),
         OPTION_GROUP("Options", context_options, &session_args),
         OPTION_GROUP(NULL, thread_options, &model_args),
         {NULL, batch_options + 1, 1, &session_args}, /* -b: nothing of the plan depends on it */
@@ -49,9 +204,12 @@ int command_plan(int argc, char **argv) {
         .name = "plan",
         .arguments = "[options] MODEL",
         .summary = "memory and steps of a model, before loading it",
-        .description = "Prints the steps of a forward pass and where each byte of memory goes. "
-                       "Only the file's header is read. With --isa, the plan is that of a machine "
-                       "with these instructions.",
+        .description = "Prints the steps of a forward pass, where each byte of memory goes, the "
+                       "largest context that fits, and how long the steps take at the least on "
+                       "this machine, once 'quern doctor' has measured it. Only the file's header "
+                       "is read. With --isa, the plan is that of a machine with these "
+                       "instructions. The same plan prints the same text, so that a diff shows "
+                       "what a change does.",
         .groups = groups,
         .n_groups = COUNT(groups),
         .positionals = positionals,
@@ -67,8 +225,7 @@ int command_plan(int argc, char **argv) {
         forecast_close(&forecast);
         return EXIT_FAILED;
     }
-    qn_plan_print(&forecast.plan, stdout);
-    const int printed = print_process(&forecast);
+    const int printed = report(&args, &forecast);
     forecast_close(&forecast);
     return printed;
 }

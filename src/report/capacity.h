@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The largest context that fits into a machine's memory.
+ */
+#ifndef QN_REPORT_CAPACITY_H
+#define QN_REPORT_CAPACITY_H
+
+#include "plan/plan.h"
+
+/* Bytes that this process may have at the most: the machine's memory, or what the control groups
+ * allow where that is less (*limited). The same from run to run, unlike what is free. 0: the system
+ * does not tell. root: stands before /proc. */
+double qn_capacity_memory(const char *root, bool *limited);
+
+/* Bytes of packed weights, KV cache, work buffers and scratch; what lies between them in the arena
+ * is never touched. */
+size_t qn_capacity_needed(const struct qn_plan *plan);
+
+/* The largest context whose weights and session need at most so many bytes, with caches of the type
+ * and everything else as in the plan; 0 when none does, or the model cannot have such caches. At
+ * most the positions that a model has learned, and QN_CAPACITY_MAX. By bisection over qn_plan_new:
+ * a longer context never needs less. */
+enum { QN_CAPACITY_MAX = 1 << 24 };
+int qn_capacity_context(const struct qn_plan *plan, enum qn_kv kv, double memory);
+
+#endif
