@@ -385,6 +385,7 @@ size_t quern_record_passes(struct quern_session *session, struct quern_pass *pas
                                           .end_ns = qn_ticks_to_ns(pass.end, r->started, now),
                                           .n_tokens = pass.m,
                                           .n_logits = pass.n_outputs,
+                                          .n_threads = pass.n_threads,
                                           .position = pass.position,
                                           .decode = pass.decode};
     return n;

@@ -240,6 +240,7 @@ struct quern_event {
 struct quern_pass {
     uint64_t start_ns, end_ns; /* on the thread that called quern_session_eval */
     int n_tokens, n_logits;    /* tokens; those whose logits were computed */
+    int n_threads;             /* that took part, the first ones; the others have no events */
     int position;              /* of the last token */
     bool decode;               /* one token of each sequence */
 };

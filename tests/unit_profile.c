@@ -25,16 +25,21 @@ struct fixture {
     struct qn_profile profile;
 };
 
-static void open_fixture(struct fixture *f, const char *file, int n_threads) {
+static void open_threads(struct fixture *f, const char *file, int n_threads, int n_batch) {
     struct quern_error err = {QUERN_OK, ""};
     char path[512];
     snprintf(path, sizeof path, "%s/models/%s", TEST_DATA, file);
-    const struct quern_model_options model_options = {.n_threads = n_threads};
+    const struct quern_model_options model_options = {.n_threads = n_threads,
+                                                      .n_threads_batch = n_batch};
     const struct quern_session_options session_options = {.n_ctx = 128};
     cr_assert_eq(quern_model_open(path, &model_options, &f->model, &err), QUERN_OK, "%s",
                  err.message);
     cr_assert_eq(quern_session_new(f->model, &session_options, &f->session, &err), QUERN_OK, "%s",
                  err.message);
+}
+
+static void open_fixture(struct fixture *f, const char *file, int n_threads) {
+    open_threads(f, file, n_threads, n_threads);
 }
 
 static void close_fixture(struct fixture *f) {
@@ -120,6 +125,30 @@ Test(profile, groups_agree) {
         }
     }
     close_fixture(&f);
+}
+
+/* A thread that takes no part in a phase has no events of it, and counts for nothing there. */
+Test(profile, phases_may_have_other_threads) {
+    for (int n_decode = 1; n_decode <= 3; n_decode += 2) {
+        struct fixture f = {NULL};
+        open_threads(&f, "llama-q4_k.gguf", n_decode, 4 - n_decode);
+        run_profile(&f, 5);
+        for (int phase = 0; phase < QN_PHASE_COUNT; phase++) {
+            const int n_threads = phase == QN_PHASE_DECODE ? n_decode : 4 - n_decode;
+            cr_assert_eq(qn_profile_threads(&f.profile, (enum qn_phase)phase), n_threads);
+            struct qn_table whole = table_of(&f, (enum qn_phase)phase, QN_BY_PHASE);
+            const struct qn_group *const g = &whole.rows[0].group;
+            cr_assert_geq(g->most_work, g->work);
+            if (n_threads == 1) cr_assert_float_eq(g->work + g->wait, g->wall.sum, 1);
+            qn_table_free(&whole);
+        }
+        for (size_t pass = 0; pass < f.profile.n_passes; pass++)
+            for (int t = 0; t < 3; t++)
+                for (size_t i = f.profile.first[pass]; i < f.profile.first[pass + 1]; i++)
+                    cr_assert_eq(qn_event_happened(&qn_profile_events(&f.profile, t)[i]),
+                                 t < f.profile.passes[pass].n_threads);
+        close_fixture(&f);
+    }
 }
 
 /* ---- statistics ------------------------------------------------------------------------- */

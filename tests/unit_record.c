@@ -123,9 +123,10 @@ Test(record, says_what_a_pass_was) {
     record(&f, 4);
     evaluate(&f, 1);
     cr_assert_eq(quern_record_passes(f.session, p, 4, NULL), 3);
-    const struct quern_pass expected[3] = {{.n_tokens = 32, .n_logits = 0, .position = 31},
-                                           {.n_tokens = 8, .n_logits = 1, .position = 39},
-                                           {1, 2, 1, 1, 40, true}};
+    const struct quern_pass expected[3] = {
+        {.n_tokens = 32, .n_logits = 0, .position = 31},
+        {.n_tokens = 8, .n_logits = 1, .position = 39},
+        {.n_tokens = 1, .n_logits = 1, .position = 40, .decode = true}};
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(p[i].n_tokens, expected[i].n_tokens);
         cr_assert_eq(p[i].n_logits, expected[i].n_logits);

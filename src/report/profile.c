@@ -67,11 +67,6 @@ enum qn_status qn_profile_start(struct qn_session *session, size_t n_passes, siz
     *profile = (struct qn_profile){.session = session,
                                    .n_threads = qn_pool_n_threads(session->model->pool),
                                    .capacity = n_tokens};
-    const struct qn_model *const model = session->model;
-    if (model->n_threads != model->n_threads_batch)
-        return qn_fail(err, QN_BAD_ARGUMENT,
-                       "%d threads decode and %d prefill; a profile needs as many for both",
-                       model->n_threads, model->n_threads_batch);
     const enum qn_status status = start(session, n_passes, n_tokens, profile, err);
     if (status != QN_OK) qn_profile_free(profile);
     return status;
@@ -112,6 +107,7 @@ static void to_ns(struct qn_profile *p, const struct qn_recorder *r) {
     const size_t n = (size_t)p->n_threads * p->first[p->n_passes];
     for (size_t i = 0; i < n; i++) {
         struct qn_event *const e = &p->events[i];
+        if (!qn_event_happened(e)) continue;
         e->start = qn_ticks_to_ns(e->start, r->started, now);
         e->worked = qn_ticks_to_ns(e->worked, r->started, now);
         e->end = qn_ticks_to_ns(e->end, r->started, now);
@@ -144,27 +140,58 @@ static void find_skew(struct qn_profile *p) {
     }
 }
 
-/* Threads record the same steps; rings that went round may have lost different ones of the
- * first pass, so all begin with the first whole pass. */
+/* Puts a thread's events beside those of the caller, which has all of them: both are in the order
+ * of passes and steps. */
+static void align(const struct qn_event *all, size_t n, struct qn_event *mine, size_t n_mine,
+                  struct qn_event *out) {
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        const bool took_part =
+            at < n_mine && mine[at].pass == all[i].pass && mine[at].step == all[i].step;
+        out[i] =
+            took_part ? mine[at++] : (struct qn_event){.pass = all[i].pass, .step = all[i].step};
+    }
+}
+
+/* Takes a thread's events of the passes from `number` on: rings that went round may have lost a
+ * part of those before. */
+static size_t take_events(struct qn_profile *p, struct qn_recorder *r, int thread, uint64_t number,
+                          struct qn_event *events) {
+    const size_t n = qn_record_events(r, thread, events, r->mask + 1, &p->lost);
+    size_t before = 0;
+    while (before < n && events[before].pass < (uint32_t)number) before++;
+    memmove(events, events + before, (n - before) * sizeof *events);
+    return n - before;
+}
+
 static enum qn_status take(struct qn_profile *p, struct qn_recorder *r, struct qn_error *err) {
     uint64_t number = 0, lost_passes = 0;
     const size_t capacity = r->pass_mask + 1, room = r->mask + 1;
     p->passes = calloc(capacity, sizeof *p->passes);
     p->first = calloc(capacity + 1, sizeof *p->first);
     p->events = calloc((size_t)p->n_threads * room, sizeof *p->events);
-    if (!p->passes || !p->first || !p->events) return no_memory(err);
-    p->n_passes = qn_record_passes(r, p->passes, capacity, &number, &lost_passes);
-    size_t n = 0;
-    for (int t = 0; t < p->n_threads; t++) {
-        size_t kept = 0;
-        struct qn_event *const events = p->events + (size_t)t * n;
-        n = qn_record_events(r, t, events, room, &p->lost);
-        while (kept < n && events[kept].pass < (uint32_t)number) kept++;
-        memmove(events, events + kept, (n - kept) * sizeof *events);
-        n -= kept;
+    struct qn_event *const mine = calloc(room, sizeof *mine);
+    if (!p->passes || !p->first || !p->events || !mine) {
+        free(mine);
+        return no_memory(err);
     }
+    p->n_passes = qn_record_passes(r, p->passes, capacity, &number, &lost_passes);
+    const size_t n = take_events(p, r, 0, number, p->events);
+    for (int t = 1; t < p->n_threads; t++) {
+        const size_t n_mine = take_events(p, r, t, number, mine);
+        align(p->events, n, mine, n_mine, p->events + (size_t)t * n);
+    }
+    free(mine);
     find_passes(p, number, n);
     return QN_OK;
+}
+
+int qn_profile_threads(const struct qn_profile *profile, enum qn_phase phase) {
+    int n = 0;
+    for (size_t i = 0; i < profile->n_passes; i++)
+        if (qn_pass_phase(&profile->passes[i]) == phase && profile->passes[i].n_threads > n)
+            n = profile->passes[i].n_threads;
+    return n;
 }
 
 enum qn_status qn_profile_finish(struct qn_profile *profile, struct qn_error *err) {

@@ -58,7 +58,8 @@ struct qn_profile {
     size_t n_passes;
     struct qn_pass *passes;  /* [n_passes], times in ns */
     size_t *first;           /* [n_passes + 1] events of pass p: [first[p], first[p + 1]) */
-    struct qn_event *events; /* [n_threads][first[n_passes]], times in ns */
+    struct qn_event *events; /* [n_threads][first[n_passes]], times in ns; all 0 but pass and step
+                                where the thread took no part */
     uint64_t lost;           /* events that found no room */
     int64_t skew;            /* ns by which a thread passed a barrier before another came: clocks */
 
@@ -94,6 +95,12 @@ static inline const struct qn_event *qn_profile_events(const struct qn_profile *
                                                        int thread) {
     return profile->events + (size_t)thread * profile->first[profile->n_passes];
 }
+
+static inline bool qn_event_happened(const struct qn_event *event) {
+    return event->end > 0;
+}
+/* Threads that the phase's passes have. */
+int qn_profile_threads(const struct qn_profile *profile, enum qn_phase phase);
 
 /* What a step had to do in a pass. */
 static inline struct qn_cost qn_profile_cost(const struct qn_profile *profile, int step,

@@ -55,6 +55,7 @@ static const struct difference {
     {"model", "type", "weights", false},
     {"host", "isa", "instruction set", false},
     {"host", "threads", "threads", false},
+    {"host", "prefill_threads", "threads of prefill", false},
     {"run", "kv", "cache type", false},
     {"run", "repetitions", "repetitions", false},
 };
@@ -65,7 +66,7 @@ static void note_differences(const json_t *a, const json_t *b, struct qn_profile
         const json_t *const x = json_object_get(json_object_get(a, d->object), d->member);
         const json_t *const y = json_object_get(json_object_get(b, d->object), d->member);
         char left[64], right[64];
-        if (json_equal(x, y)) continue;
+        if ((!x && !y) || json_equal(x, y)) continue;
         value_text(x, left, sizeof left);
         value_text(y, right, sizeof right);
         if (d->refuses && !diff->refusal[0])

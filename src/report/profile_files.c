@@ -67,7 +67,7 @@ static void write_pass(const struct trace *t, size_t number) {
     const struct qn_pass *const pass = &p->passes[number];
     begin(t, qn_phase_name(qn_pass_phase(pass)), -1, "pass", 0, pass->start, pass->end);
     fprintf(t->out, "\"tokens\":%d,\"position\":%d}}", pass->m, pass->position);
-    for (int thread = 0; thread < p->n_threads; thread++) {
+    for (int thread = 0; thread < pass->n_threads; thread++) {
         write_layers(t, thread, number);
         for (size_t i = p->first[number]; i < p->first[number + 1]; i++)
             write_step(t, thread, &qn_profile_events(p, thread)[i], pass);
@@ -113,7 +113,7 @@ static void write_stack(const struct qn_profile *p, enum qn_phase phase, const s
     fprintf(out, "%s;", qn_phase_name(phase));
     if (tag->layer >= 0) fprintf(out, "layer %d;", tag->layer);
     fprintf(out, "%s;%s;%s %.0f\n", qn_module_name(tag->module), tag->name, leaf,
-            ns * p->n_threads);
+            ns * qn_profile_threads(p, phase));
 }
 
 enum qn_status qn_profile_write_folded(const struct qn_profile *profile, FILE *out,

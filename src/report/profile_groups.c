@@ -57,19 +57,20 @@ static void find_rows(const struct qn_profile *p, enum qn_by by, int *row_of,
     }
 }
 
-/* Adds event i of all threads; the time it took on the caller's. */
-static double add_event(const struct qn_profile *p, size_t i, struct qn_group *group) {
+/* Adds event i of the first n_threads; the time it took on the caller's. */
+static double add_event(const struct qn_profile *p, size_t i, int n_threads,
+                        struct qn_group *group) {
     const size_t n = p->first[p->n_passes];
     double work = 0, wait = 0, most = 0;
-    for (int t = 0; t < p->n_threads; t++) {
+    for (int t = 0; t < n_threads; t++) {
         const struct qn_event *const e = &p->events[(size_t)t * n + i];
         const double worked = (double)(e->worked - e->start);
         work += worked;
         wait += (double)(e->end - e->worked);
         if (worked > most) most = worked;
     }
-    group->work += work / p->n_threads;
-    group->wait += wait / p->n_threads;
+    group->work += work / n_threads;
+    group->wait += wait / n_threads;
     group->most_work += most;
     return (double)(p->events[i].end - p->events[i].start);
 }
@@ -80,7 +81,7 @@ static void add_pass(const struct qn_profile *p, size_t pass, const int *row_of,
     for (size_t i = p->first[pass]; i < p->first[pass + 1]; i++) {
         const int step = p->events[i].step, row = row_of[step];
         struct qn_group *const group = &table->rows[row].group;
-        walls[row] += add_event(p, i, group);
+        walls[row] += add_event(p, i, p->passes[pass].n_threads, group);
         const struct qn_cost cost = qn_profile_cost(p, step, &p->passes[pass]);
         group->cost.bytes += cost.bytes;
         group->cost.flops += cost.flops;

@@ -53,6 +53,7 @@ static json_t *events_json(const struct qn_profile *p, int thread, size_t first_
     const struct qn_event *const events = qn_profile_events(p, thread);
     for (size_t i = p->first[first_pass]; i < p->first[p->n_passes]; i++) {
         const struct qn_event *const e = &events[i];
+        if (!qn_event_happened(e)) continue;
         json_array_append_new(list, json_integer(e->step));
         json_array_append_new(list, json_integer((json_int_t)(e->start - zero)));
         json_array_append_new(list, json_integer((json_int_t)(e->worked - e->start)));

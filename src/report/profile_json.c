@@ -18,10 +18,12 @@ static json_t *host_json(const struct qn_profile *p, const struct qn_machine_key
     json_t *const cpus = json_array();
     for (int t = 0; t < p->n_threads; t++)
         json_array_append_new(cpus, json_integer(qn_pool_cpu(p->session->model->pool, t)));
-    return json_pack("{s:s%, s:s%, s:i, s:s, s:i, s:o}", "processor", host->cpu, strlen(host->cpu),
-                     "microcode", host->microcode, strlen(host->microcode), "processors",
-                     host->n_processors, "isa", qn_isa_name(host->isa), "threads", p->n_threads,
-                     "pinned_to", cpus);
+    const struct qn_model *const model = p->session->model;
+    return json_pack("{s:s%, s:s%, s:i, s:s, s:i, s:i, s:o}", "processor", host->cpu,
+                     strlen(host->cpu), "microcode", host->microcode, strlen(host->microcode),
+                     "processors", host->n_processors, "isa", qn_isa_name(host->isa), "threads",
+                     model->n_threads, "prefill_threads", model->n_threads_batch, "pinned_to",
+                     cpus);
 }
 
 static json_t *model_json(const struct qn_profile_about *about) {

@@ -243,8 +243,11 @@ static void walk(void *context, int thread) {
 
 /* What a recording says of a pass: its size, and the positions of the cache that it needs. */
 static struct qn_pass describe(const struct qn_executor *e, const struct qn_ubatch *u) {
-    struct qn_pass pass = {
-        .m = u->m, .n_outputs = u->n_outputs, .position = u->positions[u->m - 1], .decode = true};
+    struct qn_pass pass = {.m = u->m,
+                           .n_outputs = u->n_outputs,
+                           .n_threads = e->n_threads,
+                           .position = u->positions[u->m - 1],
+                           .decode = true};
     for (int m = 0; m < u->m; m++) {
         const bool ends = m + 1 == u->m || u->sequences[m + 1] != u->sequences[m];
         const int window = e->model->spec.hparams.window;

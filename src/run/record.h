@@ -28,6 +28,7 @@ struct qn_event {
 struct qn_pass {
     uint64_t start, end; /* ticks, on the caller's thread */
     int m, n_outputs;    /* tokens; those whose logits are computed */
+    int n_threads;       /* that took part, the first of the pool */
     int position;        /* of the last token */
     bool decode;         /* one token of each sequence */
     uint64_t visible[2]; /* summed over tokens: pairs of query and position */

@@ -216,7 +216,10 @@ static enum qn_status print_phase(const struct qn_profile *p, enum qn_phase phas
 static void print_head(const struct qn_profile *p, const struct quern_model_info *model) {
     printf("%s: %s, %s, %.1f M parameters\n", model->name, model->architecture, model->type,
            1e-6 * (double)model->n_params);
-    printf("%s, %d thread%s on processor", model->isa, p->n_threads, p->n_threads > 1 ? "s" : "");
+    printf("%s, %d thread%s", model->isa, model->n_threads, model->n_threads > 1 ? "s" : "");
+    if (model->n_threads_batch != model->n_threads)
+        printf(" (%d for prefill)", model->n_threads_batch);
+    printf(" on processor");
     for (int t = 0; t < p->n_threads; t++) {
         const int cpu = qn_pool_cpu(p->session->model->pool, t);
         if (cpu < 0)
@@ -266,8 +269,8 @@ static void print_counters(const struct qn_profile *p) {
             any = true;
         }
         if (any && c->valid[QN_COUNTER_CYCLES] && times.passes > 0)
-            printf("; %.2f GHz",
-                   1e-9 * (double)c->count[QN_COUNTER_CYCLES] / times.passes / p->n_threads);
+            printf("; %.2f GHz", 1e-9 * (double)c->count[QN_COUNTER_CYCLES] / times.passes /
+                                     qn_profile_threads(p, (enum qn_phase)phase));
         if (any) putchar('\n');
     }
 }
