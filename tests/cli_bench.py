@@ -148,6 +148,25 @@ def forms_agree(program: Program):
 
 
 @case
+def speeds_are_held_against_the_machine(program: Program):
+    common = ["-p", "8", "-n", "2", "-pg", "8,2", "-d", "0,64", "-r", "1"]
+    assert all(row["roofline_ts"] is None and row["percent_of_peak_read"] is None
+               for row in measure(program, *common))
+    assert len(measure(program, *common, "--roofline")) == 6
+    rows = measure(program, *common)  # the figures are kept
+    for row in rows:
+        near = lambda a, b: abs(a - b) <= 1e-6 * abs(b)
+        tokens = row["n_prompt"] + row["n_gen"]
+        least = 1e9 * tokens / row["roofline_ts"]
+        assert near(row["percent_of_peak_read"], 100 * row["gb_per_s"] / row["peak_gb_per_s"])
+        assert abs(row["percent_of_roofline"] - 100 * least / row["avg_ns"]) < 1e-2, row
+    for shallow, deep in zip(rows[:3], rows[3:]):
+        assert deep["roofline_ts"] < shallow["roofline_ts"]
+    prompt, gen, both = (1e9 * (r["n_prompt"] + r["n_gen"]) / r["roofline_ts"] for r in rows[:3])
+    assert prompt + gen * 0.99 < both  # tokens after the prompt see more than those of gen
+
+
+@case
 def names_with_quotes_are_whole(program: Program):
     path = program.scratch / "it's \"a\" model.gguf"
     path.write_bytes(open(program.model(MODEL), "rb").read())

@@ -67,6 +67,31 @@ enum qn_status qn_predict(const struct qn_plan *plan, const struct qn_roof *roof
     return QN_OK;
 }
 
+static double pass_ns(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
+                      const struct qn_pass *pass) {
+    double sum = 0;
+    for (int s = 0; s < plan->n_steps; s++) sum += least_ns(plan, roof, bundles, s, pass);
+    return sum;
+}
+
+double qn_predict_run(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
+                      int depth, int n_prompt, int n_gen) {
+    enum { EVALUATED = 256 }; /* tokens at most: steps' times are lines over the position, or two */
+    const int n_ubatch = plan->limits.n_ubatch, stride = 1 + (n_gen - 1) / EVALUATED;
+    double sum = 0;
+    for (int at = 0; at < n_prompt; at += n_ubatch) {
+        const int m = n_prompt - at < n_ubatch ? n_prompt - at : n_ubatch;
+        const struct qn_pass pass = pass_at(plan, depth + at, m, at + m == n_prompt);
+        sum += pass_ns(plan, roof, bundles, &pass);
+    }
+    for (int at = 0; at < n_gen; at += stride) {
+        const int n = n_gen - at < stride ? n_gen - at : stride;
+        const struct qn_pass token = pass_at(plan, depth + n_prompt + at + n / 2, 1, true);
+        sum += n * pass_ns(plan, roof, bundles, &token);
+    }
+    return sum;
+}
+
 void qn_predict_free(struct qn_plan_times *times) {
     free(times->decode);
     free(times->prefill);

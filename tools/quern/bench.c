@@ -12,6 +12,7 @@
 #include "loader.h"
 #include "output.h"
 #include "profile_commands.h"
+#include "report/machine_cache.h"
 #include "run/access.h"
 
 #define KV_TYPES "f16|f32|q8_0"
@@ -63,8 +64,8 @@ struct bench {
     const char *model_path;
     struct quern_model *model;
     struct bench_output output;
-    const struct qn_machine_figures *figures; /* or NULL */
-    struct bench_row row;                     /* the last */
+    const struct qn_roof *roof; /* or NULL */
+    struct bench_row row;       /* the last */
 };
 
 static bool run_test(struct bench *bench, struct bench_test *test, int n_prompt, int n_gen) {
@@ -74,10 +75,9 @@ static bool run_test(struct bench *bench, struct bench_test *test, int n_prompt,
     test->n_gen = n_gen;
     if (!bench_samples_new(bench->args->repeats, n_gen, &samples)) return false;
     samples.warm_up = !bench->args->no_warm_up;
-    const bool done = bench_run(bench->model, test, &samples);
+    const bool done = bench_run(bench->model, test, bench->roof, &samples);
     if (done) {
-        bench_row_fill(bench->model, bench->model_path, test, &samples, bench->figures,
-                       &bench->row);
+        bench_row_fill(bench->model, bench->model_path, test, &samples, bench->roof, &bench->row);
         bench_print_row(&bench->output, &bench->row);
     }
     bench_samples_free(&samples);
@@ -157,7 +157,9 @@ static bool run_model(struct bench *bench) {
     struct qn_machine_figures figures;
     bool known;
     if (!read_figures(bench, &figures, &known)) return false;
-    bench->figures = known ? &figures : NULL;
+    struct qn_roof roof;
+    if (known) roof = qn_roof_of(&figures.all, qn_model_of(bench->model)->spec.decode_size);
+    bench->roof = known ? &roof : NULL;
     return run_settings(bench);
 }
 

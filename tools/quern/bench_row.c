@@ -12,7 +12,6 @@
 
 #include "options.h"
 #include "report/interval.h"
-#include "report/roofline.h"
 #include "run/access.h"
 #include "system.h"
 
@@ -109,7 +108,7 @@ static void summarize(struct bench_samples *samples, struct bench_row *row) {
 
 void bench_row_fill(struct quern_model *model, const char *model_path,
                     const struct bench_test *test, struct bench_samples *samples,
-                    const struct qn_machine_figures *figures, struct bench_row *row) {
+                    const struct qn_roof *roof, struct bench_row *row) {
     *row = (struct bench_row){.build = quern_version(),
                               .backend = "CPU",
                               .gpu = "",
@@ -120,6 +119,8 @@ void bench_row_fill(struct quern_model *model, const char *model_path,
                               .token_p99 = NAN,
                               .peak_gb_s = NAN,
                               .of_peak = NAN,
+                              .roof_ts = NAN,
+                              .of_roof = NAN,
                               .stolen = samples->stolen,
                               .kv_size = (int64_t)samples->kv_size,
                               .buffer_size = (int64_t)samples->buffer_size,
@@ -128,8 +129,9 @@ void bench_row_fill(struct quern_model *model, const char *model_path,
     describe_model(model, row);
     describe_host(model, row);
     summarize(samples, row);
-    if (figures == NULL) return;
-    const struct qn_roof roof = qn_roof_of(&figures->all, qn_model_of(model)->spec.decode_size);
-    row->peak_gb_s = roof.limits.read[roof.weights].best;
+    if (roof == NULL) return;
+    row->peak_gb_s = roof->limits.read[roof->weights].best;
     row->of_peak = 100 * row->gb_s / row->peak_gb_s;
+    row->roof_ts = 1e9 * (test->n_prompt + test->n_gen) / samples->least_ns;
+    row->of_roof = 100 * samples->least_ns / (double)row->avg_ns;
 }

@@ -6,7 +6,6 @@
 #define QUERN_TOOLS_BENCH_ROW_H
 
 #include "bench_run.h"
-#include "report/machine_cache.h"
 
 /* Numbers that are not known are NAN, texts "". */
 struct bench_row {
@@ -32,6 +31,7 @@ struct bench_row {
     double gb_s;                            /* weights and KV that are read */
     double peak_gb_s, of_peak; /* what these threads were measured to read from where the
                                   weights lie; percent of that */
+    double roof_ts, of_roof;   /* at the least time of every step; percent of that */
     char governor[32];
     double mhz;    /* of the first thread's processor, at the end */
     double stolen; /* percent */
@@ -40,11 +40,11 @@ struct bench_row {
     const struct bench_samples *samples; /* not owned */
 };
 
-/* figures: what the machine was measured to do with as many threads, or NULL. Sorts the samples of
+/* roof: what the machine was measured to do with as many threads, or NULL. Sorts the samples of
  * tokens. */
 void bench_row_fill(struct quern_model *model, const char *model_path,
                     const struct bench_test *test, struct bench_samples *samples,
-                    const struct qn_machine_figures *figures, struct bench_row *row);
+                    const struct qn_roof *roof, struct bench_row *row);
 
 /* "pp512", "tg128", "pp512+tg128", "tg128 @ d4096" */
 void bench_test_name(const struct bench_test *test, char *text, size_t size);

@@ -10,6 +10,8 @@
 
 #include "host/ticks.h"
 #include "output.h"
+#include "report/predict.h"
+#include "run/access.h"
 #include "run/random.h"
 #include "system.h"
 
@@ -117,7 +119,19 @@ static int32_t opening_token(const struct quern_model *model) {
     return status == QUERN_OK && n > 0 ? ids[0] : -1;
 }
 
-bool bench_run(struct quern_model *model, const struct bench_test *test,
+/* What the session that ran takes, and what it would take at the least. */
+static void describe_session(const struct runner *runner, const struct bench_test *test,
+                             const struct qn_roof *roof, struct bench_samples *samples) {
+    const struct qn_session *const session = qn_session_of(runner->session);
+    samples->kv_size = session->plan.layout.kv_size;
+    samples->buffer_size = session->plan.layout.buffer_size;
+    samples->least_ns = roof == NULL
+                            ? NAN
+                            : qn_predict_run(&session->plan, roof, session->model->kernels.bundles,
+                                             test->n_depth, test->n_prompt, test->n_gen);
+}
+
+bool bench_run(struct quern_model *model, const struct bench_test *test, const struct qn_roof *roof,
                struct bench_samples *samples) {
     const struct quern_session_options options = {.n_ctx =
                                                       test->n_depth + test->n_prompt + test->n_gen,
@@ -134,10 +148,7 @@ bool bench_run(struct quern_model *model, const struct bench_test *test,
         out_error("%s", err.message);
         return false;
     }
-    struct quern_session_info session;
-    quern_session_info(runner.session, &session);
-    samples->kv_size = session.kv_size;
-    samples->buffer_size = session.buffer_size;
+    describe_session(&runner, test, roof, samples);
     runner.tokens = calloc((size_t)runner.n_batch, sizeof *runner.tokens);
     runner.no_logits = calloc((size_t)runner.n_batch, sizeof *runner.no_logits);
     const bool room = runner.tokens != NULL && runner.no_logits != NULL;
@@ -152,7 +163,7 @@ bool bench_run(struct quern_model *model, const struct bench_test *test,
 bool bench_samples_new(int repeats, int n_gen, struct bench_samples *samples) {
     const uint64_t all = (uint64_t)repeats * (uint64_t)n_gen;
     const size_t n_tokens = all < BENCH_MAX_TOKENS ? (size_t)all : BENCH_MAX_TOKENS;
-    *samples = (struct bench_samples){.n = repeats, .stolen = NAN};
+    *samples = (struct bench_samples){.n = repeats, .stolen = NAN, .least_ns = NAN};
     samples->ns = calloc((size_t)repeats, sizeof *samples->ns);
     samples->token_ns = calloc(n_tokens + 1, sizeof *samples->token_ns);
     if (samples->ns != NULL && samples->token_ns != NULL) return true;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "quern.h"
+#include "report/roofline.h"
 
 /* `depth` tokens lie in the cache when the time starts; then n_prompt tokens at once and n_gen one
  * by one. */
@@ -28,6 +29,7 @@ struct bench_samples {
     uint64_t bytes;   /* of weights and KV that a repetition read */
     double stolen;    /* percent of the processors' time that the hypervisor gave to others; NAN:
                          not told */
+    double least_ns;  /* of a repetition by the roofline; NAN: not known */
     size_t kv_size, buffer_size; /* of the session */
     size_t resident;             /* of the process, at the end */
 };
@@ -39,8 +41,9 @@ enum { BENCH_MAX_TOKENS = 1 << 18 };
 bool bench_samples_new(int repeats, int n_gen, struct bench_samples *samples);
 void bench_samples_free(struct bench_samples *samples); /* idempotent */
 
-/* Runs the test in a session of its own. False, with the sentence printed, on failure. */
-bool bench_run(struct quern_model *model, const struct bench_test *test,
+/* Runs the test in a session of its own. roof: of as many threads, or NULL. False, with the
+ * sentence printed, on failure. */
+bool bench_run(struct quern_model *model, const struct bench_test *test, const struct qn_roof *roof,
                struct bench_samples *samples);
 
 #endif
