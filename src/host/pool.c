@@ -173,7 +173,7 @@ static void name_and_pin(struct qn_pool *pool, const struct qn_topology *topolog
 /* ---- the pool ---- */
 
 static void *take_aligned(size_t size) {
-    /* A multiple of the alignment by construction: every struct here is padded to it. */
+    /* A multiple of the alignment by construction: orders and lines are padded to it. */
     void *memory = aligned_alloc(QN_SIGNAL_ALIGNMENT, size);
     if (memory) memset(memory, 0, size);
     return memory;
@@ -187,7 +187,7 @@ static void release(struct qn_pool *pool) {
 }
 
 static struct qn_pool *take_pool(int n_threads) {
-    struct qn_pool *pool = take_aligned(sizeof *pool);
+    struct qn_pool *pool = calloc(1, sizeof *pool);
     if (!pool) return NULL;
     pool->n_threads = pool->n_running = n_threads;
     pool->workers = calloc((size_t)n_threads, sizeof *pool->workers);
