@@ -253,9 +253,10 @@ QUERN_API enum quern_status quern_record_start(struct quern_session *session, si
 /* Ends the recording and forgets what was recorded. */
 QUERN_API void quern_record_stop(struct quern_session *session);
 /* Take the oldest events of a thread, or passes, that were not taken yet, at most `capacity`;
- * return their number, 0 when nothing is left or recorded. *lost grows by those that rings which
- * were full dropped before; may be NULL. A thread that a pass does not need, where n_threads_batch
- * differs from n_threads, has no events of it. */
+ * return their number, 0 when nothing is left or recorded. Times of one call are on one line; those
+ * of another may be off by some tens of nanoseconds, as the clocks are compared anew. *lost grows
+ * by those that rings which were full dropped before; may be NULL. A thread that a pass does not
+ * need, where n_threads_batch differs from n_threads, has no events of it. */
 QUERN_API size_t quern_record_events(struct quern_session *session, int thread,
                                      struct quern_event *events, size_t capacity, uint64_t *lost);
 QUERN_API size_t quern_record_passes(struct quern_session *session, struct quern_pass *passes,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a session refuses, and that decoding does not allocate.
+ * What a session refuses, that decoding does not allocate, and that recording is safe.
  */
 #include "alloc_meter.h"
 #include "checks.h"
@@ -50,7 +50,36 @@ static void check_allocations(struct quern_model *model, const char *name) {
     quern_session_free(session);
 }
 
+/* Rings of two passes that go round many times; ThreadSanitizer sees what threads write there. */
+static void check_recording(struct quern_model *model, const char *name) {
+    struct quern_session *const session = new_session(model, 16, 1, NULL);
+    struct quern_error err = {0};
+    struct quern_model_info info;
+    const int32_t prompt[20] = {0}, token = 3;
+    quern_model_info(model, &info);
+    check(quern_record_start(session, 2, &err) == QUERN_OK, "%s: %s", name, err.message);
+    alloc_meter_reset();
+    eval(session, prompt, NULL, 20);
+    for (int i = 0; i < 20; i++) eval(session, &token, NULL, 1);
+    check(alloc_meter_calls() == 0, "%s: %zu allocations while recording; expected none", name,
+          alloc_meter_calls());
+    for (int t = 0; t < info.n_threads; t++) {
+        static struct quern_event events[4096];
+        uint64_t lost = 0;
+        const size_t n = quern_record_events(session, t, events, 4096, &lost);
+        bool rising = true;
+        for (size_t i = 0; i < n; i++)
+            rising = rising && events[i].start_ns <= events[i].work_end_ns &&
+                     events[i].work_end_ns <= events[i].end_ns &&
+                     (i == 0 || events[i - 1].end_ns <= events[i].start_ns);
+        check(n > 0 && lost > 0 && rising, "%s: thread %d: %zu events, %llu lost, in %s order",
+              name, t, n, (unsigned long long)lost, rising ? "good" : "bad");
+    }
+    quern_session_free(session);
+}
+
 void check_limits(struct quern_model *model, const char *name) {
     check_refusals(model, name);
     check_allocations(model, name);
+    check_recording(model, name);
 }
