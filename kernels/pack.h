@@ -46,6 +46,10 @@
 
 #include "kernels/types.h"
 
+/* Raised with every change of what is packed, or of what quantize.h makes of floats before, so that
+ * packed weights which were kept in a file are not read by a build that would make others. */
+enum { QN_PACK_VERSION = 1 };
+
 /* Elements of k in a unit of the form, and the unit's bytes for one of its R rows. */
 static inline int qn_pack_unit_k(enum qn_pack form) {
     if (form <= QN_PACK_BF16) return 16;

@@ -104,6 +104,7 @@ static enum qn_status open_model(const char *path, const struct quern_model_opti
                                      .pin = !options->no_pin,
                                      .huge_pages = !options->no_huge_pages,
                                      .quantize = options->quantize,
+                                     .pack_cache = options->pack_cache,
                                      .progress = options->progress,
                                      .progress_context = options->progress_context};
     QN_TRY(choose_bundles(options->isa, &inner.bundles, err));
@@ -167,6 +168,8 @@ void quern_model_info(const struct quern_model *model, struct quern_model_info *
     info->n_params = inner->spec.n_params;
     info->weight_size = inner->spec.arena_size;
     info->decode_size = inner->spec.decode_size;
+    info->cached = inner->cached;
+    info->uncached = inner->uncached.status == QN_OK ? NULL : inner->uncached.message;
 }
 
 /* ---- text ------------------------------------------------------------------------------- */

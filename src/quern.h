@@ -58,6 +58,10 @@ struct quern_model_options { /* all zero: defaults */
     /* Matrices stored as floats become this type while they load: "q4_k", any type that files can
      * have. Quantized ones stay as they are. NULL: all as stored. */
     const char *quantize;
+    /* Folder where packed weights are kept, so that the next start maps them in place of packing:
+     * "" is quern/packed among the user's caches; NULL: none. What is there and does not fit the
+     * model, or is damaged, is replaced; see quern_model_info. */
+    const char *pack_cache;
     bool vocab_only; /* read the tokenizer and no weights; sessions cannot be made */
     /* Called while weights load with the part done, 0 to 1; return false to stop. May be NULL. */
     bool (*progress)(void *context, double done);
@@ -84,6 +88,9 @@ struct quern_model_info {
     uint64_t weight_size; /* bytes of packed weights in memory */
     uint64_t decode_size; /* bytes of weights that one decoded token reads */
     bool has_chat_template;
+    bool cached; /* packed weights were mapped from options.pack_cache */
+    /* Why they were there and were not, or could not be kept: one sentence; NULL: no reason. */
+    const char *uncached;
 };
 QUERN_API void quern_model_info(const struct quern_model *model, struct quern_model_info *info);
 

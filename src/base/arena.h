@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One anonymous mapping that holds everything of a model or a session; placement is decided
- * beforehand (plan/), the arena only provides zeroed, aligned memory and says what it got. Pages
+ * One mapping that holds everything of a model or a session; placement is decided beforehand
+ * (plan/), the arena only provides zeroed, aligned memory and says what it got. Pages
  * without access stand before and after it, so running over an edge ends in a fault, not in
  * somebody else's data.
  */
@@ -24,6 +24,10 @@ struct qn_arena {
 /* size 0 is allowed and gives data == NULL. Error: QN_NO_MEMORY. */
 enum qn_status qn_arena_open(size_t size, bool huge_pages, struct qn_arena *arena,
                              struct qn_error *err);
+/* The same layout over bytes [offset, offset + size) of an open file, read-only and private; offset
+ * is a multiple of 2 MiB. fd may be closed afterwards. Error: QN_NO_MEMORY. */
+enum qn_status qn_arena_map(int fd, size_t offset, size_t size, bool huge_pages,
+                            struct qn_arena *arena, struct qn_error *err);
 /* Bytes that huge pages back at this moment, as the kernel says; 0 when it does not say. */
 size_t qn_arena_huge_size(const struct qn_arena *arena);
 /* Idempotent; a zeroed struct counts as closed. */

@@ -25,7 +25,12 @@ static enum qn_status map_descriptor(int fd, const char *path, struct qn_file_ma
     if (data == MAP_FAILED)
         return qn_fail(err, QN_IO, "%s: %zu bytes cannot be mapped: %s", path, size,
                        strerror(errno));
-    *map = (struct qn_file_map){.data = data, .size = size, .modified = info.st_mtim, .fd = fd};
+    *map = (struct qn_file_map){.data = data,
+                                .size = size,
+                                .modified = info.st_mtim,
+                                .changed = info.st_ctim,
+                                .inode = info.st_ino,
+                                .fd = fd};
     return QN_OK;
 }
 

@@ -15,7 +15,9 @@ struct qn_file_map {
     const uint8_t *data; /* [size], page-aligned; NULL when closed */
     size_t size;
     struct timespec modified; /* when the contents last changed, as of open */
-    int fd;                   /* kept to ask whether the file has changed; valid while data is */
+    struct timespec changed;  /* when contents, name or owner did: no program can set this back */
+    uint64_t inode;
+    int fd; /* kept to ask whether the file has changed; valid while data is */
 };
 
 /* Errors: QN_NOT_FOUND, QN_IO (a folder, no permission, empty, map failed). */

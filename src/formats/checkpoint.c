@@ -93,6 +93,11 @@ size_t qn_checkpoint_n_files(const struct qn_checkpoint *checkpoint) {
                               : qn_gguf_n_files(checkpoint->gguf);
 }
 
+const struct qn_file_map *qn_checkpoint_file_at(const struct qn_checkpoint *checkpoint, size_t i) {
+    return checkpoint->folder ? qn_folder_file_at(checkpoint->folder, i)
+                              : qn_gguf_file_at(checkpoint->gguf, i);
+}
+
 size_t qn_checkpoint_file_size(const struct qn_checkpoint *checkpoint) {
     return checkpoint->folder ? qn_folder_file_size(checkpoint->folder)
                               : qn_gguf_file_size(checkpoint->gguf);

@@ -45,7 +45,9 @@ size_t qn_checkpoint_n_left_out(const struct qn_checkpoint *checkpoint);
 const char *qn_checkpoint_left_out_at(const struct qn_checkpoint *checkpoint, size_t i,
                                       const char **why);
 
-size_t qn_checkpoint_n_files(const struct qn_checkpoint *checkpoint);   /* that hold tensors */
+size_t qn_checkpoint_n_files(const struct qn_checkpoint *checkpoint); /* that hold tensors */
+/* One of them. */
+const struct qn_file_map *qn_checkpoint_file_at(const struct qn_checkpoint *checkpoint, size_t i);
 size_t qn_checkpoint_file_size(const struct qn_checkpoint *checkpoint); /* bytes of those */
 /* QN_IO when a file was written since it was opened. To be asked after its data have been read. */
 enum qn_status qn_checkpoint_check_unchanged(const struct qn_checkpoint *checkpoint,

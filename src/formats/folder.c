@@ -308,6 +308,10 @@ size_t qn_folder_n_files(const struct qn_folder *folder) {
     return folder->n_files;
 }
 
+const struct qn_file_map *qn_folder_file_at(const struct qn_folder *folder, size_t i) {
+    return &folder->files[i].map;
+}
+
 size_t qn_folder_file_size(const struct qn_folder *folder) {
     size_t size = 0;
     for (size_t i = 0; i < folder->n_files; i++) size += folder->files[i].size;

@@ -44,6 +44,7 @@ size_t qn_folder_n_left_out(const struct qn_folder *folder);
 const char *qn_folder_left_out_at(const struct qn_folder *folder, size_t i, const char **why);
 
 size_t qn_folder_n_files(const struct qn_folder *folder);
+const struct qn_file_map *qn_folder_file_at(const struct qn_folder *folder, size_t i);
 size_t qn_folder_file_size(const struct qn_folder *folder); /* bytes of all */
 /* As of struct qn_checkpoint. */
 enum qn_status qn_folder_check_unchanged(const struct qn_folder *folder, struct qn_error *err);

@@ -271,6 +271,10 @@ size_t qn_gguf_n_files(const struct qn_gguf *gguf) {
     return gguf->n_parts;
 }
 
+const struct qn_file_map *qn_gguf_file_at(const struct qn_gguf *gguf, size_t i) {
+    return &gguf->parts[i].map;
+}
+
 size_t qn_gguf_file_size(const struct qn_gguf *gguf) {
     size_t size = 0;
     for (size_t i = 0; i < gguf->n_parts; i++) size += gguf->parts[i].size;

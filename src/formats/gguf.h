@@ -69,6 +69,7 @@ const struct qn_tensor *qn_gguf_find_tensor(const struct qn_gguf *gguf, const ch
 
 uint32_t qn_gguf_version(const struct qn_gguf *gguf);
 size_t qn_gguf_n_files(const struct qn_gguf *gguf);
+const struct qn_file_map *qn_gguf_file_at(const struct qn_gguf *gguf, size_t i);
 size_t qn_gguf_file_size(const struct qn_gguf *gguf); /* all parts */
 /* QN_IO when a file was written since it was opened. To be asked after its data have been read. */
 enum qn_status qn_gguf_check_unchanged(const struct qn_gguf *gguf, struct qn_error *err);

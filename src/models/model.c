@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "models/pack_cache.h"
 #include "models/vocab.h"
 #include "models/weights.h"
 
@@ -46,8 +47,39 @@ static enum qn_status make_pool(struct qn_model *model, const struct qn_model_op
     return qn_pool_new(&model->topology, &pool, &model->pool, err);
 }
 
-static enum qn_status open_whole(struct qn_model *model, const struct qn_model_options *options,
-                                 struct qn_error *err) {
+static enum qn_status pack_weights(struct qn_model *model, const struct qn_model_options *options,
+                                   struct qn_error *err) {
+    QN_TRY(qn_arena_open(model->spec.arena_size, options->huge_pages, &model->arena, err));
+    QN_TRY(qn_weights_load(model, options->progress, options->progress_context, err));
+    return qn_checkpoint_check_unchanged(model->checkpoint, err);
+}
+
+/* What is wrong with the cache costs time, not the model: it is only remembered. That there is
+ * nothing in it yet is not wrong. */
+static enum qn_status load_weights(struct qn_model *model, const char *path,
+                                   const struct qn_model_options *options, struct qn_error *err) {
+    struct qn_error *const why = &model->uncached;
+    struct qn_pack_cache cache;
+    if (!options->pack_cache || qn_pack_cache_find(options->pack_cache, path, options->quantize,
+                                                   &model->spec, &cache, why) != QN_OK)
+        return pack_weights(model, options, err);
+    const struct qn_packed_reader reader = {.pool = model->pool,
+                                            .huge_pages = options->huge_pages,
+                                            .progress = options->progress,
+                                            .progress_context = options->progress_context};
+    const enum qn_status status =
+        qn_packed_file_open(cache.path, &cache.key, &reader, &model->arena, why);
+    model->cached = status == QN_OK;
+    if (status == QN_OK) return QN_OK;
+    if (status == QN_CANCELLED) return qn_fail(err, status, "%s", why->message);
+    if (status == QN_NOT_FOUND) *why = (struct qn_error){0};
+    QN_TRY(pack_weights(model, options, err));
+    qn_pack_cache_keep(&cache, model->pool, model->arena.data, why);
+    return QN_OK;
+}
+
+static enum qn_status open_whole(struct qn_model *model, const char *path,
+                                 const struct qn_model_options *options, struct qn_error *err) {
     qn_kernels_select(options->bundles, &model->kernels);
     QN_TRY(qn_spec_read(model->checkpoint, model->kernels.tile_rows, options->quantize,
                         &model->spec, err));
@@ -57,9 +89,7 @@ static enum qn_status open_whole(struct qn_model *model, const struct qn_model_o
                        "the vocabulary has %u tokens but the embedding only %d rows",
                        qn_tokenizer_n_tokens(model->tokenizer), model->spec.hparams.n_vocab);
     QN_TRY(make_pool(model, options, err));
-    QN_TRY(qn_arena_open(model->spec.arena_size, options->huge_pages, &model->arena, err));
-    QN_TRY(qn_weights_load(model, options->progress, options->progress_context, err));
-    QN_TRY(qn_checkpoint_check_unchanged(model->checkpoint, err));
+    QN_TRY(load_weights(model, path, options, err));
     return check_rope_factors(model, err);
 }
 
@@ -67,7 +97,7 @@ static enum qn_status open_files(const char *path, const struct qn_model_options
                                  struct qn_model *model, struct qn_error *err) {
     if (options) {
         QN_TRY(qn_checkpoint_open(path, &model->checkpoint, err));
-        return open_whole(model, options, err);
+        return open_whole(model, path, options, err);
     }
     QN_TRY(qn_checkpoint_open_vocab(path, &model->checkpoint, err));
     return qn_vocab_read(model->checkpoint, &model->tokenizer, err);

@@ -18,7 +18,8 @@ struct qn_model_options {
     int spin_us;         /* see qn_pool_set_spin */
     uint32_t bundles;    /* kernels to choose from, see qn_kernels_select */
     bool pin, huge_pages;
-    const char *quantize;                         /* NULL: weights as stored (models/quantize.h) */
+    const char *quantize;   /* NULL: weights as stored (models/quantize.h) */
+    const char *pack_cache; /* folder of packed weights, "" the user's; NULL: none is used */
     bool (*progress)(void *context, double done); /* false stops; may be NULL */
     void *progress_context;
 };
@@ -30,7 +31,9 @@ struct qn_model {
     struct qn_topology topology;
     struct qn_pool *pool;
     int n_threads, n_threads_batch; /* of the pool's: for one token, and for several */
-    struct qn_arena arena;          /* packed weights */
+    struct qn_arena arena;          /* packed weights; read-only */
+    bool cached;                    /* they were mapped from the cache of packed weights */
+    struct qn_error uncached;       /* why they were not, or could not be kept; QN_OK: no reason */
     struct qn_tokenizer *tokenizer;
 };
 

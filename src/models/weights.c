@@ -14,6 +14,10 @@
  * the other threads have read them (a page that one still needs is only read again). */
 enum { PIECE_SIZE = 4 << 20, RELEASE_LAG = 4 };
 
+/* What is not in the page cache comes from the disk while so many weights before it are packed: 1
+ * to 100 MB, so that the disk is never idle and what it brings is not pushed out again. */
+enum { PREFETCH_LEAD = 2 };
+
 struct load {
     struct qn_model *model;
     bool (*progress)(void *context, double done);
@@ -174,6 +178,14 @@ static void release(const struct qn_model *model, const struct qn_weight *weight
     }
 }
 
+static void prefetch(const struct qn_model *model, const struct qn_weight *weight) {
+    for (int part = 0; part < weight->n_parts; part++) {
+        const struct qn_tensor *const tensor = weight->sources[part].tensor;
+        if (weight->part_size)
+            qn_checkpoint_prefetch(model->checkpoint, tensor->data, tensor->size);
+    }
+}
+
 static void load_share(void *context, int thread) {
     struct load *const load = context;
     struct qn_model *const model = load->model;
@@ -181,6 +193,8 @@ static void load_share(void *context, int thread) {
     size_t done = 0;
     for (size_t i = 0; i < spec->n_weights; i++) {
         const struct qn_weight *const weight = &spec->weights[i];
+        if (thread == 0 && i + PREFETCH_LEAD < spec->n_weights)
+            prefetch(model, &spec->weights[i + PREFETCH_LEAD]);
         if (thread == 0 && i >= RELEASE_LAG) release(model, &spec->weights[i - RELEASE_LAG]);
         for (int part = 0; weight->tile_size && part < weight->n_parts; part++) {
             load_matrix(load, weight, part, thread);

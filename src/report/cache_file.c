@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/cache_folder.h"
 
 /* The hash is FNV-1a. */
 bool qn_cache_path(const char *folder, const char *kind, const char *key, char *path, size_t size) {
@@ -18,18 +19,6 @@ bool qn_cache_path(const char *folder, const char *kind, const char *key, char *
     const int n =
         snprintf(path, size, "%s/%s-%016llx.json", folder, kind, (unsigned long long)hash);
     return n > 0 && (size_t)n < size;
-}
-
-/* The folder and those above it. */
-static bool make_folders(const char *folder) {
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s", folder) >= (int)sizeof path) return false;
-    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash) *slash = '\0';
-        if (mkdir(path, 0700) != 0 && errno != EEXIST) return false;
-        if (!slash) return true;
-        *slash = '/';
-    }
 }
 
 /* mkostemp makes files of mode 0600. */
@@ -49,5 +38,5 @@ static bool write_atomic(const char *path, const json_t *object) {
 }
 
 bool qn_cache_write(const char *folder, const char *path, const json_t *object) {
-    return make_folders(folder) && write_atomic(path, object);
+    return qn_folder_make(folder) && write_atomic(path, object);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/cache_folder.h"
 #include "report/cache_file.h"
 
 /* ---- the key ---- */
@@ -54,13 +55,7 @@ void qn_machine_key_text(const struct qn_machine_key *key, char *text, size_t si
 }
 
 bool qn_machine_cache_folder(char *folder, size_t size) {
-    const char *const cache = getenv("XDG_CACHE_HOME"), *const home = getenv("HOME");
-    int n = -1;
-    if (cache && cache[0] == '/')
-        n = snprintf(folder, size, "%s/quern", cache);
-    else if (home && home[0] == '/')
-        n = snprintf(folder, size, "%s/.cache/quern", home);
-    return n > 0 && (size_t)n < size;
+    return qn_folder_of_caches("", folder, size);
 }
 
 /* What names the file. */

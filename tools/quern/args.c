@@ -207,6 +207,7 @@ static bool parse_value(const struct option *option, const char *text, void *fie
     case OPTION_SEED:
         return parse_seed(text, field);
     case OPTION_TEXT:
+    case OPTION_MAYBE:
         *(const char **)field = text;
         return true;
     case OPTION_CHOICE:
@@ -271,6 +272,8 @@ static enum args_result parse_option(struct parser *parser, const char *argument
                       argument + name.size + 1);
             return ARGS_WRONG;
         }
+    } else if (lookup.option->kind == OPTION_MAYBE) {
+        value = assigned ? argument + name.size + 1 : "";
     } else if (assigned) {
         value = argument + name.size + 1;
     } else if (parser->next < parser->argc) {

@@ -24,6 +24,7 @@ enum option_kind {               /* target type */
                    OPTION_FLOAT, /* float */
                    OPTION_SEED,  /* struct seed */
                    OPTION_TEXT,  /* const char *, not copied */
+                   OPTION_MAYBE, /* const char *: TEXT of "--name=TEXT", or "" */
                    OPTION_CHOICE /* const char *: one of `value`, which separates them with | */
 };
 

@@ -69,6 +69,7 @@ static void format_default(const struct option *option, const void *target, char
             snprintf(out, capacity, " (%s)", *(const char *const *)field);
         break;
     case OPTION_FLAG:
+    case OPTION_MAYBE:
     case OPTION_PAIR:
     case OPTION_SEED:
         break;
@@ -77,7 +78,8 @@ static void format_default(const struct option *option, const void *target, char
 
 static void print_option(const struct option *option, const void *target) {
     int at = printf("%*s%s", INDENT, "", option->names);
-    if (option->value != NULL) at += printf(" %s", option->value);
+    if (option->value != NULL)
+        at += printf("%s%s", option->kind == OPTION_MAYBE ? "" : " ", option->value);
     if (at + 2 > COLUMN) {
         putchar('\n');
         at = 0;

@@ -141,6 +141,7 @@ int loader_try(const struct model_args *args, bool vocab_only, struct quern_mode
                                                 .no_pin = args->no_pin,
                                                 .no_huge_pages = args->no_huge_pages,
                                                 .quantize = args->quantize,
+                                                .pack_cache = args->pack_cache,
                                                 .vocab_only = vocab_only,
                                                 .progress = progress_show,
                                                 .progress_context = &progress};
@@ -150,6 +151,9 @@ int loader_try(const struct model_args *args, bool vocab_only, struct quern_mode
     progress_clear(&progress);
     free(path);
     if (opened == QUERN_OK) {
+        struct quern_model_info info;
+        quern_model_info(*out, &info);
+        if (info.uncached != NULL) out_error("%s", info.uncached);
         if (args->quantize != NULL && !vocab_only) tell_if_kept(args, &qn_model_of(*out)->spec);
         return EXIT_DONE;
     }

@@ -9,7 +9,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-const struct option model_options[5] = {
+const struct option model_options[6] = {
     {"-m, --model", OPTION_TEXT, "MODEL", 0, 0, offsetof(struct model_args, path), false, true,
      "the model, in place of the argument"},
     {"--isa", OPTION_TEXT, "NAME", 0, 0, offsetof(struct model_args, isa), false, true,
@@ -19,6 +19,10 @@ const struct option model_options[5] = {
      "make matrices that are stored as floats this type while they load, others stay as they are: "
      "f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs; "
      "the head becomes q6_k at least"},
+    {"--pack-cache", OPTION_MAYBE, "[=DIR]", 0, 0, offsetof(struct model_args, pack_cache), false,
+     true,
+     "keep packed weights in this folder ($XDG_CACHE_HOME/quern/packed), and map them at the next "
+     "start; about as large as the model, may be deleted at any time"},
     {"--no-pin", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_pin), false, true,
      "let threads move between cores"},
     {"--no-huge-pages", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_huge_pages), false,

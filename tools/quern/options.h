@@ -16,10 +16,11 @@ enum { MAX_THREADS = 256, MAX_CONTEXT = 1 << 24, MAX_UBATCH = 1 << 16 };
 struct model_args {
     const char *path;
     const char *isa;
-    const char *quantize; /* NULL: weights as stored */
-    int n_threads;        /* 0: the engine's choice */
-    int n_threads_batch;  /* 0: n_threads */
-    int spin_us;          /* 0: the engine's choice */
+    const char *quantize;   /* NULL: weights as stored */
+    const char *pack_cache; /* folder, "" the user's; NULL: none */
+    int n_threads;          /* 0: the engine's choice */
+    int n_threads_batch;    /* 0: n_threads */
+    int spin_us;            /* 0: the engine's choice */
     bool no_pin, no_huge_pages;
 };
 
@@ -34,7 +35,7 @@ struct sampling_args {
     struct seed seed;
 };
 
-extern const struct option model_options[5];
+extern const struct option model_options[6];
 extern const struct option thread_options[3];
 extern const struct option context_options[1];
 extern const struct option batch_options[2];
