@@ -10,10 +10,13 @@ import io
 import json
 import sqlite3
 import statistics
+import subprocess
 import sys
+import xml.etree.ElementTree
 from datetime import datetime, timezone
+from pathlib import Path
 
-from cli_harness import Program, case, main
+from cli_harness import SECONDS, Program, case, main
 
 MODEL = "llama-q8_0"
 # Columns of llama-bench that mean the same here, in its order.
@@ -177,6 +180,58 @@ def names_with_quotes_are_whole(program: Program):
     base = sqlite3.connect(":memory:")
     base.executescript(run("sql"))
     assert base.execute("SELECT model_filename FROM llama_bench").fetchall() == [(str(path),)]
+
+
+def plot(*arguments) -> subprocess.CompletedProcess:
+    script = Path(__file__).resolve().parent.parent / "bench" / "plot"
+    return subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True,
+                          timeout=SECONDS)
+
+
+def drawn(svg: bytes) -> tuple[list[str], int, int]:
+    """Texts, points and lines of a drawing; all of it lies within the page."""
+    root = xml.etree.ElementTree.fromstring(svg)
+    width, height = float(root.get("width")), float(root.get("height"))
+    name = lambda element: element.tag.split("}")[1]
+    for element in root.iter():
+        for key, limit in (("x", width), ("cx", width), ("x1", width), ("x2", width),
+                           ("y", height), ("cy", height), ("y1", height), ("y2", height)):
+            assert 0 <= float(element.get(key, 0)) <= limit, element.attrib
+    kinds = [name(element) for element in root.iter()]
+    return ([element.text for element in root.iter() if name(element) == "text"],
+            kinds.count("circle"), kinds.count("polyline"))
+
+
+@case
+def speeds_are_drawn(program: Program):
+    path = program.scratch / "speeds <1>.json"
+    run = lambda *arguments: path.write_bytes(program.succeeds(
+        "bench", program.model(MODEL), *arguments, "-r", "2").stdout)
+    run("-p", "8", "-n", "2", "-d", "0,16,64", "-t", "1,2", "-o", "json")
+    done = plot(path)
+    assert done.returncode == 0, done.stderr
+    texts, points, lines = drawn(done.stdout)
+    assert "Prefill of 8 tokens (pp8)" in texts and "Decoding of 2 tokens (tg2)" in texts
+    assert {"threads 1", "threads 2"} <= set(texts) and texts.count("tokens per second") == 2
+    assert texts.count("tokens in the cache before the test") == 2
+    assert points == 2 * 2 * 3 + 2 and lines == 4  # and two names in the legend
+    one, two = (drawn(plot(path, "-x", axis).stdout) for axis in ("threads", "depth"))
+    assert "threads" in one[0] and one[2] == 6 and two == (texts, points, lines)
+    other = program.scratch / "other.json"
+    other.write_bytes(path.read_bytes())
+    named = drawn(plot(path, other, "--title", "a & b").stdout)[0]
+    assert {"a & b", "speeds <1>, threads 1", "other, threads 2"} <= set(named)
+    svg = program.scratch / "out.svg"
+    assert plot(path, "-o", svg).returncode == 0 and svg.read_bytes() == done.stdout
+    run("-p", "1-64*2", "-n", "0", "-o", "jsonl")
+    texts, points, lines = drawn(plot(path, "-x", "prompt").stdout)
+    assert "tokens of the prompt, log scale" in texts and (points, lines) == (7, 1)
+    path.write_text("[]")
+    assert b"no test" in plot(path).stderr
+    path.write_text('{"a": 1}')
+    for wrong in (path, program.scratch / "none.json"):
+        done = plot(wrong)
+        assert done.returncode == 1 and str(wrong).encode() in done.stderr, done.stderr
 
 
 @case
