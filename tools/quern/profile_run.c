@@ -4,6 +4,7 @@
  */
 #include "profile_run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,8 +115,13 @@ int profile_run_record(struct profile_run *run, struct qn_profile *profile) {
     if (!answer(run, run->n_gen > 4 ? 4 : run->n_gen, NULL)) return EXIT_FAILED;
     if (qn_profile_start(qn_session_of(run->session), n_passes, n_tokens, profile, &err) != QN_OK)
         return failed(err.message);
+    const bool shown = out_columns() > 0;
     bool done = true;
-    for (int i = 0; done && i < run->repeats; i++) done = answer(run, run->n_gen, profile);
+    for (int i = 0; done && i < run->repeats; i++) {
+        if (shown) fprintf(stderr, "\rrepetition %d of %d", i + 1, run->repeats);
+        done = answer(run, run->n_gen, profile);
+    }
+    if (shown) fprintf(stderr, "\r%*s\r", 40, "");
     if (qn_profile_finish(profile, &err) != QN_OK) {
         out_error("%s", err.message);
         done = false;

@@ -253,8 +253,11 @@ static void print_overhead(const struct qn_comparison *c) {
 /* Of a token, with the frequency that cycles and time give. */
 static void print_counters(const struct qn_profile *p) {
     struct qn_error err;
+    bool counted = false;
+    for (int k = 0; k < QN_COUNTER_COUNT; k++) counted |= p->counts[QN_PHASE_PREFILL].valid[k];
     if (p->counters_reason != 0)
-        printf("Hardware counters: not all to be had here (%s).\n", strerror(p->counters_reason));
+        printf("Hardware counters: %s to be had here (%s).\n", counted ? "not all" : "none",
+               strerror(p->counters_reason));
     for (int phase = 0; phase < QN_PHASE_COUNT; phase++) {
         const struct qn_phase_counts *const c = &p->counts[phase];
         struct qn_phase_times times;
