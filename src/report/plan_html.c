@@ -127,8 +127,9 @@ static void write_memory(const struct qn_plan *plan, const struct qn_plan_about 
             about->limited ? "that the control group allows" : "of this machine's memory");
     for (int kv = 0; kv < QN_KV_COUNT; kv++)
         if (about->contexts[kv] > 0)
-            fprintf(out, "%s <b>%d</b> positions with a cache of %s", kv ? "," : "",
-                    about->contexts[kv], qn_kv_name((enum qn_kv)kv));
+            fprintf(out, "%s <b>%d</b>%s positions with a cache of %s", kv ? "," : "",
+                    about->contexts[kv], about->contexts[kv] == QN_CAPACITY_MAX ? " or more" : "",
+                    qn_kv_name((enum qn_kv)kv));
     fprintf(out, ". The model was trained for %d.</p>\n", plan->spec->hparams.n_ctx_train);
 }
 

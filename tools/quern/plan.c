@@ -109,7 +109,8 @@ static void print_capacity(const struct forecast *forecast, const struct qn_plan
     printf("\n%-36s  %10s\n", "largest context", "positions");
     for (int kv = 0; kv < QN_KV_COUNT; kv++)
         if (about->contexts[kv] > 0)
-            printf("KV %-33s  %10d\n", qn_kv_name((enum qn_kv)kv), about->contexts[kv]);
+            printf("KV %-33s  %10d%s\n", qn_kv_name((enum qn_kv)kv), about->contexts[kv],
+                   about->contexts[kv] == QN_CAPACITY_MAX ? " or more" : "");
     printf("in %.2f GiB %s; trained for %d\n", about->memory / (1 << 30),
            about->limited ? "that the control group allows" : "of memory",
            forecast->spec.hparams.n_ctx_train);
