@@ -87,6 +87,8 @@ def buffers_that_live_together_lie_apart(program: Program):
         for step in report["steps"]:
             live = sorted(places[name] for name in step["buffers"])
             assert all(a[1] <= b[0] for a, b in zip(live, live[1:])), (step["name"], live)
+            assert step["layer"] < 0 or "x" in step["buffers"], step  # the stream, to the head
+            assert step["op"] != "attention" or {"q", "attn"} <= set(step["buffers"]), step
         assert max(end for _, end in places.values()) <= report["memory"]["buffers"]
 
 
