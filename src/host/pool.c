@@ -104,7 +104,9 @@ static void *work(void *argument) {
     const struct worker *worker = argument;
     struct qn_pool *pool = worker->pool;
     struct order *const order = &pool->orders[worker->index];
-    struct qn_spin spin = order->between_runs;
+    /* The caller writes the first order while this thread starts: nothing of it may be read before
+     * its signal. Until then the thread sleeps. */
+    struct qn_spin spin = {.n_loads = 0};
     /* Steps begin at 0; the first run is step 2. */
     for (uint32_t target = 2;; target += 2) {
         qn_signal_wait(&order->start, target, spin);
