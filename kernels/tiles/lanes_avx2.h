@@ -22,6 +22,7 @@
 enum { QN_R = 8 };
 /* Register tiles: 6 rows of activations by this many tiles of integer weights, which takes as many
  * accumulators as sums, and this many rows by two tiles of floats. */
+#define QN_DIRECT_ROWS 4 /* up to so many rows of activations share an unpacked block */
 #define QN_PANEL_TILES 1
 #define QN_FLOAT_M     6
 typedef __m256 lanes_f;

@@ -22,6 +22,7 @@
 enum { QN_R = 16 };
 /* Register tiles: 6 rows of activations by this many tiles of integer weights, which takes as many
  * accumulators as sums, and this many rows by two tiles of floats. */
+#define QN_DIRECT_ROWS 8 /* up to so many rows of activations share an unpacked block */
 #define QN_PANEL_TILES 2
 #define QN_FLOAT_M     12
 typedef __m512 lanes_f;

@@ -22,6 +22,7 @@
 enum { QN_R = 8 };
 /* Register tiles, as in lanes_avx2.h: 6 x 1 x 2 sums and as many accumulators, or 6 x 2 x 2 sums
  * of floats, of 32 registers. */
+#define QN_DIRECT_ROWS 4 /* up to so many rows of activations share an unpacked block */
 #define QN_PANEL_TILES 1
 #define QN_FLOAT_M     6
 

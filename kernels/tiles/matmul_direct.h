@@ -38,19 +38,19 @@ QN_INLINE void direct_block(const enum qn_pack form, const struct qn_form_traits
     }
 }
 
-/* Rows [m0, m0 + mr) of the product; mr <= 4. */
+/* The product with mr = a->m rows, at most QN_DIRECT_ROWS. */
 QN_INLINE void direct_rows(const enum qn_pack form, const struct qn_form_traits t,
-                           const struct qn_matmul *a, int m0, const int mr) {
+                           const struct qn_matmul *a, const int mr) {
     const int unit_k = qn_pack_unit_k(form), unit_size = qn_pack_unit_bytes(form) * QN_R;
     const int units = (a->k + unit_k - 1) / unit_k, padded = (a->k + 255) / 256 * 256;
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
-    const int8_t *const x = (const int8_t *)a->x + (size_t)m0 * a->x_ld;
+    const int8_t *const x = a->x;
     const uint8_t *tile = (const uint8_t *)a->w + (size_t)(a->n0 / QN_R) * tile_size;
     for (int n = a->n0; n < a->n1; n += QN_R, tile += tile_size) {
         const uint8_t *unit = tile;
         const int8_t *q = x;
         const struct qn_act_block *act = (const void *)(x + padded);
-        lanes_f y[4];
+        lanes_f y[QN_DIRECT_ROWS];
         for (int m = 0; m < mr; m++) y[m] = f_zero();
         for (int u = 0; u < units; u++) {
             _Alignas(64) float scale[16 * QN_R], neg_min[16 * QN_R];
@@ -60,7 +60,7 @@ QN_INLINE void direct_rows(const enum qn_pack form, const struct qn_form_traits 
                 direct_block(form, t, unit, b, scale, neg_min, q, act, a->x_ld, y, mr);
             unit += unit_size;
         }
-        for (int m = 0; m < mr; m++) finish_tile(a, m0 + m, n, y[m]);
+        for (int m = 0; m < mr; m++) finish_tile(a, m, n, y[m]);
     }
 }
 

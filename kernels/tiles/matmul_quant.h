@@ -66,35 +66,44 @@ QN_PANEL_KERNELS(panel_8_min, QN_TRAITS_8_MIN)
 #define QN_PANEL_8_MIN panel_8_min
 #endif
 
-/* Up to QN_DIRECT_M rows, unpacking again for each four costs less than a panel. */
+/* The direct kernels of 1 to QN_DIRECT_ROWS rows. */
+#define QN_DIRECT_CASE(form, traits, rows)                                                         \
+    case rows:                                                                                     \
+        direct_rows(form, traits, a, rows);                                                        \
+        break;
+#if QN_DIRECT_ROWS == 8
+#define QN_DIRECT_CASES(form, traits)                                                              \
+    QN_DIRECT_CASE(form, traits, 1)                                                                \
+    QN_DIRECT_CASE(form, traits, 2)                                                                \
+    QN_DIRECT_CASE(form, traits, 3)                                                                \
+    QN_DIRECT_CASE(form, traits, 4)                                                                \
+    QN_DIRECT_CASE(form, traits, 5)                                                                \
+    QN_DIRECT_CASE(form, traits, 6)                                                                \
+    QN_DIRECT_CASE(form, traits, 7)                                                                \
+    QN_DIRECT_CASE(form, traits, 8)
+#else
+#define QN_DIRECT_CASES(form, traits)                                                              \
+    QN_DIRECT_CASE(form, traits, 1)                                                                \
+    QN_DIRECT_CASE(form, traits, 2)                                                                \
+    QN_DIRECT_CASE(form, traits, 3)                                                                \
+    QN_DIRECT_CASE(form, traits, 4)
+#endif
+
+/* From more rows on, unpacking a panel for all pays. */
 #define QN_MATMUL(name, form, traits, kernels)                                                     \
-    static void direct_##name(const struct qn_matmul *a, int m0, int mr) {                         \
-        switch (mr) {                                                                              \
-        case 1:                                                                                    \
-            direct_rows(form, traits, a, m0, 1);                                                   \
-            break;                                                                                 \
-        case 2:                                                                                    \
-            direct_rows(form, traits, a, m0, 2);                                                   \
-            break;                                                                                 \
-        case 3:                                                                                    \
-            direct_rows(form, traits, a, m0, 3);                                                   \
-            break;                                                                                 \
-        default:                                                                                   \
-            direct_rows(form, traits, a, m0, 4);                                                   \
-            break;                                                                                 \
-        }                                                                                          \
+    static void direct_##name(const struct qn_matmul *a) {                                         \
+        switch (a->m) { QN_DIRECT_CASES(form, traits) }                                            \
     }                                                                                              \
     void QN_KERNEL_NAME(matvec, name)(const struct qn_matmul *a) {                                 \
         check_matmul(a);                                                                           \
-        direct_##name(a, 0, 1);                                                                    \
+        direct_##name(a);                                                                          \
     }                                                                                              \
     void QN_KERNEL_NAME(matmul, name)(const struct qn_matmul *a) {                                 \
         check_matmul(a);                                                                           \
-        if (a->m > QN_DIRECT_M) {                                                                  \
+        if (a->m > QN_DIRECT_ROWS)                                                                 \
             panel_matmul(form, traits, a, kernels);                                                \
-            return;                                                                                \
-        }                                                                                          \
-        for (int m = 0; m < a->m; m += 4) direct_##name(a, m, a->m - m < 4 ? a->m - m : 4);        \
+        else                                                                                       \
+            direct_##name(a);                                                                      \
     }
 
 QN_MATMUL(q8_0, QN_PACK_Q8_0, QN_TRAITS_8, QN_PANEL_8)

@@ -12,9 +12,8 @@ enum {
     QN_PANEL_ROWS = 32, /* weight rows of a panel at the most */
     QN_FLOAT_K = 256,   /* k of a float panel */
     QN_PANEL_BYTES = QN_FLOAT_K * QN_PANEL_ROWS * 4, /* the largest panel: floats */
-    QN_BF16_M = 96,        /* rows of activations rounded to bf16 at a time */
-    QN_FLOAT_AHEAD = 1024, /* bytes ahead in each of four streams */
-    QN_DIRECT_M = 4        /* up to so many rows, weights are unpacked for each use */
+    QN_BF16_M = 96,       /* rows of activations rounded to bf16 at a time */
+    QN_FLOAT_AHEAD = 1024 /* bytes ahead in each of four streams */
 };
 
 #endif
