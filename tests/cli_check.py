@@ -21,7 +21,7 @@ from pathlib import Path
 from cli_harness import Program, case, main
 
 SUBCOMMANDS = ["run", "tokenize", "logits", "bench", "plan", "inspect", "verify",
-               "doctor", "kbench"]
+               "doctor", "kbench", "tune"]
 TRAINED = "llama-trained-q8_0"
 IDS = "272,283,276,305,266"  # "The capital of France is" in that model's vocabulary
 

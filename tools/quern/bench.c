@@ -14,6 +14,7 @@
 #include "profile_commands.h"
 #include "report/machine_cache.h"
 #include "run/access.h"
+#include "tuned.h"
 
 #define KV_TYPES "f16|f32|q8_0"
 
@@ -168,7 +169,7 @@ static bool run_model(struct bench *bench) {
 static int run_threads(struct bench *bench, struct model_args *model_args) {
     const struct qn_int_list *const n_threads = &bench->args->n_threads;
     for (int i = 0; i == 0 || i < n_threads->n; i++) {
-        model_args->n_threads = n_threads->n > 0 ? n_threads->values[i] : 0;
+        if (n_threads->n > 0) model_args->n_threads = n_threads->values[i];
         const int opened = loader_open(model_args, false, &bench->model);
         if (opened != EXIT_DONE) return opened;
         const bool done = run_model(bench);
@@ -192,6 +193,14 @@ static int run_bench(const struct bench_args *args, struct model_args *model_arg
     return status;
 }
 
+/* Lists that were given are what is to be measured. */
+static void use_tuned(struct bench_args *args, struct model_args *model_args) {
+    struct session_args session = {.n_ubatch = args->n_ubatch.given ? args->n_ubatch.values[0] : 0};
+    if (args->n_threads.given) return;
+    tuned_apply(model_args, &session, false);
+    if (session.n_ubatch > 0 && !args->n_ubatch.given) args->n_ubatch.values[0] = session.n_ubatch;
+}
+
 int command_bench(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "compare") == 0)
         return command_bench_compare(argc - 1, argv + 1);
@@ -202,7 +211,7 @@ int command_bench(int argc, char **argv) {
                               .n_gen = {{128}, 1, false},
                               .n_depth = {{0}, 1, false},
                               .n_batch = {{session.n_batch}, 1, false},
-                              .n_ubatch = {{session.n_ubatch}, 1, false},
+                              .n_ubatch = {{QN_DEFAULT_UBATCH}, 1, false},
                               .type_k = {{"f16"}, 1, false},
                               .type_v = {{"f16"}, 1, false},
                               .repeats = 5,
@@ -229,5 +238,6 @@ int command_bench(int argc, char **argv) {
         .n_positionals = COUNT(positionals)};
     const enum args_result parsed = args_parse(&command, argc, argv);
     if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    use_tuned(&args, &model_args);
     return run_bench(&args, &model_args);
 }

@@ -16,5 +16,6 @@ int command_verify(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_profile(int argc, char **argv);
 int command_kbench(int argc, char **argv);
+int command_tune(int argc, char **argv);
 
 #endif

@@ -38,9 +38,9 @@ static enum qn_status make_limits(const struct model_args *model_args,
         session_args->n_ctx > 0 ? session_args->n_ctx : qn_session_default_ctx(hparams);
     const int n_threads = model_args->n_threads > 0 ? model_args->n_threads : topology.n_default;
     const int n_batch = model_args->n_threads_batch;
+    const int n_ubatch = session_args->n_ubatch > 0 ? session_args->n_ubatch : QN_DEFAULT_UBATCH;
     *limits = (struct qn_limits){.n_ctx = n_ctx,
-                                 .n_ubatch = session_args->n_ubatch < n_ctx ? session_args->n_ubatch
-                                                                            : n_ctx,
+                                 .n_ubatch = n_ubatch < n_ctx ? n_ubatch : n_ctx,
                                  .n_sequences = 1,
                                  .n_logits = 1,
                                  .n_threads = n_batch > n_threads ? n_batch : n_threads};

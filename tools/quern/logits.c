@@ -15,6 +15,7 @@
 #include "npy.h"
 #include "output.h"
 #include "tap_files.h"
+#include "tuned.h"
 
 struct logits_args {
     const char *prompt, *ids, *ids_file, *output, *tap;
@@ -220,6 +221,7 @@ int command_logits(int argc, char **argv) {
     if (wrong != EXIT_DONE) return wrong;
 
     struct quern_model *model;
+    tuned_apply(&model_args, &session_args, false);
     const int opened = loader_open(&model_args, false, &model);
     if (opened != EXIT_DONE) return opened;
     struct token_list ids = {.data = NULL};

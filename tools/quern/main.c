@@ -25,6 +25,7 @@ static const struct {
     {"inspect", "what a file holds and what the engine makes of it", command_inspect},
     {"verify", "is a model right? weights, cache, attention, output", command_verify},
     {"doctor", "what this machine is, and what of it costs speed", command_doctor},
+    {"tune", "find and keep the fastest settings for a model here", command_tune},
     {"kbench", "measure and check kernels one by one", command_kbench},
 };
 

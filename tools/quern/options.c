@@ -9,7 +9,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-const struct option model_options[6] = {
+const struct option model_options[7] = {
     {"-m, --model", OPTION_TEXT, "MODEL", 0, 0, offsetof(struct model_args, path), false, true,
      "the model, in place of the argument"},
     {"--isa", OPTION_TEXT, "NAME", 0, 0, offsetof(struct model_args, isa), false, true,
@@ -27,6 +27,8 @@ const struct option model_options[6] = {
      "let threads move between cores"},
     {"--no-huge-pages", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_huge_pages), false,
      true, "do not ask for huge pages"},
+    {"--no-tune", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_tune), false, true,
+     "do not use what 'quern tune' found for this model and machine"},
 };
 
 const struct option thread_options[3] = {
@@ -49,7 +51,7 @@ const struct option batch_options[2] = {
     {"-b, --batch-size", OPTION_INT, "N", 1, MAX_CONTEXT, offsetof(struct session_args, n_batch),
      false, false, "tokens handed to the engine at once"},
     {"-ub, --ubatch-size", OPTION_INT, "N", 1, MAX_UBATCH, offsetof(struct session_args, n_ubatch),
-     false, false, "tokens that go through the layers at once"},
+     false, true, "tokens that go through the layers at once (512)"},
 };
 
 const struct option cache_options[2] = {
@@ -79,8 +81,7 @@ const struct option sampling_options[7] = {
 };
 
 struct session_args session_args_default(void) {
-    return (struct session_args){
-        .n_batch = 2048, .n_ubatch = 512, .kv_type_k = "f16", .kv_type_v = "f16"};
+    return (struct session_args){.n_batch = 2048, .kv_type_k = "f16", .kv_type_v = "f16"};
 }
 
 struct sampling_args sampling_args_default(void) {

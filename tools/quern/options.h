@@ -21,12 +21,12 @@ struct model_args {
     int n_threads;          /* 0: the engine's choice */
     int n_threads_batch;    /* 0: n_threads */
     int spin_us;            /* 0: the engine's choice */
-    bool no_pin, no_huge_pages;
+    bool no_pin, no_huge_pages, no_tune;
 };
 
 struct session_args {
-    int n_ctx; /* 0: the engine's choice */
-    int n_batch, n_ubatch;
+    int n_ctx;             /* 0: the engine's choice */
+    int n_batch, n_ubatch; /* n_ubatch 0: the engine's choice */
     const char *kv_type_k, *kv_type_v;
 };
 
@@ -35,7 +35,7 @@ struct sampling_args {
     struct seed seed;
 };
 
-extern const struct option model_options[6];
+extern const struct option model_options[7];
 extern const struct option thread_options[3];
 extern const struct option context_options[1];
 extern const struct option batch_options[2];

@@ -16,6 +16,7 @@
 #include "profile_text.h"
 #include "report/profile_files.h"
 #include "run/access.h"
+#include "tuned.h"
 
 struct profile_args {
     int n_prompt, n_gen, repeats;
@@ -161,9 +162,10 @@ static int report(struct profile_run *run, const struct profile_args *args,
     return status;
 }
 
-static int load_and_report(const struct profile_args *args, const struct model_args *model_args,
-                           const struct session_args *session_args) {
+static int load_and_report(const struct profile_args *args, struct model_args *model_args,
+                           struct session_args *session_args) {
     struct quern_model *model;
+    tuned_apply(model_args, session_args, false);
     int status = loader_open(model_args, false, &model);
     if (status != EXIT_DONE) return status;
     char *path = loader_find(model_args->path, &status);

@@ -12,6 +12,7 @@
 #include "interrupt.h"
 #include "loader.h"
 #include "output.h"
+#include "tuned.h"
 
 struct run_args {
     struct generate_args generate;
@@ -152,11 +153,11 @@ static int generate(struct quern_model *model, const struct session_args *sessio
     return status;
 }
 
-static int load_and_generate(const struct model_args *model_args,
-                             const struct session_args *session_args,
+static int load_and_generate(struct model_args *model_args, struct session_args *session_args,
                              struct sampling_args *sampling_args, const struct run_args *args,
                              const struct question *question) {
     struct quern_model *model;
+    tuned_apply(model_args, session_args, args->generate.quiet);
     int status = loader_open(model_args, false, &model);
     if (status != EXIT_DONE) return status;
     status = generate(model, session_args, sampling_args, args, question);
