@@ -46,7 +46,8 @@ def fails_above(program):
     a = result(program, "a", (512, 0, 1000000), (0, 8, 1000))
     b = result(program, "b", (512, 0, 1050000), (0, 8, 900))
     program.succeeds("bench", "compare", a, b, "--fail-above", 6)
-    assert program.run("bench", "compare", a, b, "--fail-above", 4).returncode == 1
+    assert program.run("bench", "compare", a, b, "--fail-above", "4%").returncode == 1
+    program.fails(2, ["--fail-above", "much"], "bench", "compare", a, b, "--fail-above", "much")
     program.succeeds("bench", "compare", b, a, "--fail-above", 15)
 
 

@@ -10,19 +10,19 @@
 #include "json_load.h"
 #include "options.h"
 #include "output.h"
+#include "percent.h"
 #include "profile_commands.h"
 #include "report/statistics.h"
 
 struct compare_args {
-    const char *a, *b;
-    float fail_above;
+    const char *a, *b, *fail_above;
     bool anyway, json;
 };
 
 #define COMPARE(field) offsetof(struct compare_args, field)
 
 static const struct option compare_options[] = {
-    {"--fail-above", OPTION_FLOAT, "PERCENT", 0, 1e6, COMPARE(fail_above), false, true,
+    {"--fail-above", OPTION_TEXT, "PERCENT", 0, 0, COMPARE(fail_above), false, true,
      "exit status 1 if a test got slower by more than this, beyond doubt"},
     {"--anyway", OPTION_FLAG, NULL, 0, 0, COMPARE(anyway), false, true,
      "compare results of different processors"},
@@ -152,10 +152,12 @@ static bool same_processor(const struct compare_args *args, const json_t *a, con
 }
 
 static int compare(const struct compare_args *args, const json_t *a, const json_t *b) {
+    double limit = -1;
     size_t i;
     const json_t *test;
     bool slow = false;
     int n = 0;
+    if (!percent_parse("--fail-above", args->fail_above, &limit)) return EXIT_WRONG_USAGE;
     if (!is_result(a, args->a) || !is_result(b, args->b) || !same_processor(args, a, b))
         return EXIT_FAILED;
     json_t *const rows = json_array();
@@ -175,7 +177,7 @@ static int compare(const struct compare_args *args, const json_t *a, const json_
         if (!args->json) print_row(test, &c);
         json_array_append_new(rows, row_json(test, &c));
         n++;
-        slow |= qn_differ(&c) && 100 * (c.b / c.a - 1) > (double)args->fail_above;
+        slow |= qn_differ(&c) && 100 * (c.b / c.a - 1) > limit;
     }
     if (args->json) {
         json_dumpf(rows, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
@@ -185,11 +187,11 @@ static int compare(const struct compare_args *args, const json_t *a, const json_
     }
     json_decref(rows);
     if (n == 0) out_error("%s and %s have no test in common", args->a, args->b);
-    return n == 0 || (args->fail_above >= 0 && slow) ? EXIT_FAILED : EXIT_DONE;
+    return n == 0 || (limit >= 0 && slow) ? EXIT_FAILED : EXIT_DONE;
 }
 
 int command_bench_compare(int argc, char **argv) {
-    struct compare_args args = {.fail_above = -1};
+    struct compare_args args = {.a = NULL};
     const struct option_group groups[] = {OPTION_GROUP("Options", compare_options, &args)};
     const struct positional positionals[] = {{"A", &args.a}, {"B", &args.b}};
     const struct command command = {

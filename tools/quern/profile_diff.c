@@ -11,21 +11,21 @@
 #include "json_load.h"
 #include "options.h"
 #include "output.h"
+#include "percent.h"
 #include "profile_commands.h"
 #include "style.h"
 
 struct diff_args {
-    const char *a, *b;
-    float fail_above, floor;
+    const char *a, *b, *fail_above, *floor;
     bool anyway, json;
 };
 
 #define DIFF(field) offsetof(struct diff_args, field)
 
 static const struct option diff_options[] = {
-    {"--fail-above", OPTION_FLOAT, "PERCENT", 0, 1e6, DIFF(fail_above), false, true,
+    {"--fail-above", OPTION_TEXT, "PERCENT", 0, 0, DIFF(fail_above), false, true,
      "exit status 1 if prefill or decode got slower by more than this, beyond doubt"},
-    {"--floor", OPTION_FLOAT, "PERCENT", 0, 100, DIFF(floor), false, false,
+    {"--floor", OPTION_TEXT, "PERCENT", 0, 0, DIFF(floor), false, false,
      "a change of a whole pass counts if its interval lies beyond this; runs of one build differ, "
      "by "
      "3 % (standard deviation) on the shared machine where this was measured"},
@@ -154,9 +154,13 @@ static bool too_slow(const struct qn_profile_diff *diff, double limit) {
 }
 
 static int compare(const struct diff_args *args, const json_t *a, const json_t *b) {
+    double limit = -1, least = 0;
     struct qn_profile_diff diff;
     struct qn_error err;
-    if (qn_profile_diff(a, b, 0.01 * (double)args->floor, &diff, &err) != QN_OK) {
+    if (!percent_parse("--fail-above", args->fail_above, &limit) ||
+        !percent_parse("--floor", args->floor, &least))
+        return EXIT_WRONG_USAGE;
+    if (qn_profile_diff(a, b, 0.01 * least, &diff, &err) != QN_OK) {
         out_error("%s", err.message);
         return EXIT_FAILED;
     }
@@ -172,15 +176,14 @@ static int compare(const struct diff_args *args, const json_t *a, const json_t *
             print_side("B", args->b, b);
             print_text(&diff);
         }
-        if (args->fail_above >= 0 && too_slow(&diff, (double)args->fail_above))
-            status = EXIT_FAILED;
+        if (limit >= 0 && too_slow(&diff, limit)) status = EXIT_FAILED;
     }
     qn_profile_diff_free(&diff);
     return status;
 }
 
 int command_profile_diff(int argc, char **argv) {
-    struct diff_args args = {.fail_above = -1, .floor = 3};
+    struct diff_args args = {.floor = "3"};
     const struct option_group groups[] = {OPTION_GROUP("Options", diff_options, &args)};
     const struct positional positionals[] = {{"A", &args.a}, {"B", &args.b}};
     const struct command command = {
