@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Times that a plan takes at the least, lifetimes of its buffers, and the largest context.
+ */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "report/capacity.h"
+#include "report/predict.h"
+
+struct planned {
+    struct qn_checkpoint *checkpoint;
+    struct qn_spec spec;
+    struct qn_plan plan;
+};
+
+static void plan_model(const char *file, int n_ctx, int n_ubatch, struct planned *p) {
+    struct qn_error err;
+    char path[512];
+    snprintf(path, sizeof path, "%s/models/%s", TEST_DATA, file);
+    cr_assert_eq(qn_checkpoint_open(path, &p->checkpoint, &err), QN_OK, "%s", err.message);
+    cr_assert_eq(qn_spec_read(p->checkpoint, 16, NULL, &p->spec, &err), QN_OK, "%s", err.message);
+    const struct qn_limits limits = {
+        .n_ctx = n_ctx, .n_ubatch = n_ubatch, .n_sequences = 1, .n_logits = 1, .n_threads = 2};
+    cr_assert_eq(qn_plan_new(&p->spec, &limits, &p->plan, &err), QN_OK, "%s", err.message);
+}
+
+static void close_model(struct planned *p) {
+    qn_plan_free(&p->plan);
+    qn_spec_free(&p->spec);
+    qn_checkpoint_close(p->checkpoint);
+}
+
+/* GB/s and GOP/s that make every step bound by bytes, or by operations. */
+static struct qn_roof roof_of(double read, double peak) {
+    struct qn_roof roof = {.weights = QN_LEVEL_MEMORY};
+    for (int i = 0; i < QN_LEVEL_COUNT; i++) roof.limits.read[i].best = read;
+    for (int i = 0; i < QN_PEAK_COUNT; i++) roof.limits.peak[i].best = peak;
+    return roof;
+}
+
+static const uint32_t reference = 1u << QN_ISA_REF;
+
+Test(predict, bytes_and_operations_bound_in_turn) {
+    struct planned p;
+    plan_model("llama-q8_0.gguf", 128, 128, &p);
+    const struct qn_roof slow_memory = roof_of(1, 1e12), slow_cores = roof_of(1e12, 1);
+    struct qn_plan_times bytes, flops;
+    cr_assert_eq(qn_predict(&p.plan, &slow_memory, reference, &bytes, NULL), QN_OK);
+    cr_assert_eq(qn_predict(&p.plan, &slow_cores, reference, &flops, NULL), QN_OK);
+    cr_assert(bytes.n_prefill == 128 && bytes.position == 127, "%d %d", bytes.n_prefill,
+              bytes.position);
+    double weights = 0, operations = 0;
+    for (int s = 0; s < p.plan.n_steps; s++) {
+        const struct qn_step *const step = &p.plan.steps[s];
+        if (step->op != QN_OP_MATMUL) continue;
+        weights += (double)step->bytes;
+        operations += (double)step->flops;
+        const double rows = step->rows == QN_ROWS_OUTPUTS ? 1 : 128;
+        cr_assert_float_eq(flops.decode[s], (double)step->flops, 1e-9 * (double)step->flops);
+        cr_assert_float_eq(flops.prefill[s], rows * (double)step->flops,
+                           1e-9 * rows * (double)step->flops, "%s", step->name);
+        /* 1 GB/s is a byte a nanosecond; rows of input and output come on top. */
+        cr_assert(bytes.decode[s] >= (double)step->bytes);
+    }
+    cr_assert(bytes.decode_sum >= weights && bytes.decode_sum < 2 * weights);
+    cr_assert(flops.decode_sum >= operations);
+    qn_predict_free(&bytes);
+    qn_predict_free(&flops);
+    close_model(&p);
+}
+
+Test(predict, runs_are_sums_of_passes) {
+    struct planned p;
+    plan_model("llama-q8_0.gguf", 2048, 64, &p);
+    const struct qn_roof roof = roof_of(3, 5);
+    struct qn_plan_times times;
+    cr_assert_eq(qn_predict(&p.plan, &roof, reference, &times, NULL), QN_OK);
+    const double prompt = qn_predict_run(&p.plan, &roof, reference, 0, times.n_prefill, 0);
+    const double token = qn_predict_run(&p.plan, &roof, reference, times.position, 0, 1);
+    cr_assert_float_eq(prompt, times.prefill_sum, 1e-9 * prompt);
+    cr_assert_float_eq(token, times.decode_sum, 1e-9 * token);
+    const double both = qn_predict_run(&p.plan, &roof, reference, 0, times.n_prefill, 1);
+    cr_assert_float_eq(both, prompt + token, 1e-9 * both);
+    cr_assert_eq(qn_predict_run(&p.plan, &roof, reference, 7, 0, 0), 0);
+    /* Of many tokens some stand for their neighbours: times are lines, so next to nothing is lost.
+     */
+    double one_by_one = 0;
+    for (int i = 0; i < 1000; i++)
+        one_by_one += qn_predict_run(&p.plan, &roof, reference, 100 + i, 0, 1);
+    const double at_once = qn_predict_run(&p.plan, &roof, reference, 100, 0, 1000);
+    cr_assert_float_eq(at_once, one_by_one, 1e-3 * one_by_one, "%f %f", at_once, one_by_one);
+    cr_assert_gt(qn_predict_run(&p.plan, &roof, reference, 1000, 0, 1), token);
+    qn_predict_free(&times);
+    close_model(&p);
+}
+
+Test(predict, windows_end_the_growth) {
+    struct planned p;
+    plan_model("llama-window-f32.gguf", 4096, 64, &p);
+    const struct qn_roof roof = roof_of(1, 1e12);
+    const int window = p.spec.hparams.window;
+    cr_assert_gt(window, 0);
+    const double full = qn_predict_run(&p.plan, &roof, reference, window, 0, 1);
+    cr_assert_lt(qn_predict_run(&p.plan, &roof, reference, 0, 0, 1), full);
+    bool all_windowed = true;
+    for (int l = 0; l < p.spec.hparams.n_layers; l++)
+        all_windowed &= qn_hparams_window(&p.spec.hparams, l) > 0;
+    const double deep = qn_predict_run(&p.plan, &roof, reference, 4000, 0, 1);
+    cr_assert(all_windowed ? deep == full : deep > full);
+    close_model(&p);
+}
+
+Test(predict, busy_buffers_hold_what_steps_read_and_write) {
+    static const char *const files[] = {"llama-q8_0.gguf", "mixtral-f16.gguf", "gemma2-f16.gguf"};
+    for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
+        struct planned p;
+        plan_model(files[f], 64, 64, &p);
+        uint32_t *const busy = calloc((size_t)p.plan.n_steps, sizeof *busy), live = 0;
+        qn_plan_busy(&p.plan, busy);
+        for (int s = p.plan.n_steps - 1; s >= 0; s--) {
+            const uint32_t reads = qn_step_reads(&p.plan.steps[s]);
+            const uint32_t writes = qn_step_writes(&p.plan.steps[s]);
+            /* Itself, and what later steps read that no step before them writes anew. */
+            cr_assert_eq(~busy[s] & (reads | writes | live), 0, "%s step %d", files[f], s);
+            live = (live & ~writes) | reads;
+        }
+        free(busy);
+        close_model(&p);
+    }
+}
+
+Test(capacity, the_largest_context_fits) {
+    struct planned p, other;
+    plan_model("llama-q8_0.gguf", 256, 64, &p);
+    const double memory = 64.0 * (1 << 20);
+    const int n_ctx = qn_capacity_context(&p.plan, QN_KV_F16, memory);
+    plan_model("llama-q8_0.gguf", n_ctx, 64, &other);
+    cr_assert_leq((double)qn_capacity_needed(&other.plan), memory);
+    close_model(&other);
+    plan_model("llama-q8_0.gguf", n_ctx + 1, 64, &other);
+    cr_assert_gt((double)qn_capacity_needed(&other.plan), memory);
+    close_model(&other);
+    cr_assert_leq(qn_capacity_context(&p.plan, QN_KV_F32, memory), n_ctx);
+    cr_assert_eq(qn_capacity_context(&p.plan, QN_KV_F16, 1000), 0, "not even the weights");
+    cr_assert_eq(qn_capacity_context(&p.plan, QN_KV_F16, 1e18), QN_CAPACITY_MAX);
+    close_model(&p);
+    bool limited;
+    cr_assert_gt(qn_capacity_memory("", &limited), 0);
+}
