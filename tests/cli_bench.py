@@ -116,7 +116,8 @@ def a_deeper_cache_is_read(program: Program):
     plan = program.succeeds("plan", program.model(MODEL)).stdout.decode()
     per_position = int(plan.split(" bytes of KV a position")[0].split()[-1])
     assert shape["engine"]["supported"]
-    assert abs(read[1] - read[0] - 4 * 256 * per_position) <= 1e-3 * read[1] + 4, (read, per_position)
+    assert abs(read[1] - read[0] - 4 * 256 * per_position) <= 1e-3 * read[1] + 4, \
+        (read, per_position)
 
 
 @case

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""quern plan from outside. Figures of the machine are planted in its cache, so that times are known.
+"""quern plan from outside. Figures of the machine are planted in its cache: times are known.
 
 usage: cli_plan.py PROGRAM FOLDER-OF-MODELS
 """
