@@ -56,7 +56,7 @@ def run(program: Program, *arguments) -> str | None:
 @case
 def a_search_is_shown_and_kept(program: Program):
     report = tune(program, program.model(MODEL))
-    assert {"threads", "threads_batch", "ubatch"} <= set(report["searches"]), report
+    assert {"threads", "threads_batch"} <= set(report["searches"]), report
     for name, search in report["searches"].items():
         values = [point["value"] for point in search["points"]]
         assert search["usual"] in values and search["chosen"] in values, search
@@ -78,7 +78,7 @@ def a_page_is_legible(program: Program):
     done = program.succeeds("tune", "--seconds", "0.5", "--kv", program.model(MODEL))
     page = done.stdout.decode()
     assert all(len(line) <= 80 for line in page.splitlines()), page
-    for word in ["Decode: threads", "Prefill: threads", "ubatch", "KV cache", "t/s", "Settings"]:
+    for word in ["Decode: threads", "Prefill: threads", "KV cache", "t/s", "Settings"]:
         assert word in page, page
     assert ("No joules: " in page) != ("J/token" in page), page
     assert "measuring: Decode: threads" in done.stderr.decode()

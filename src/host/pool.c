@@ -226,7 +226,6 @@ enum qn_status qn_pool_new(const struct qn_topology *topology,
     pool->crowded = n_threads > topology->n_allowed ||
                     (topology->quota > 0 && (double)n_threads > topology->quota);
     qn_pool_set_spin(pool, options->spin_us);
-    for (int i = 0; i < n_threads; i++) pool->orders[i].between_runs = pool->between_runs;
     const enum qn_status status = start_workers(pool, err);
     if (status != QN_OK) {
         release(pool);

@@ -16,10 +16,10 @@ enum {
 
 /* Part of the time that is over when a search must end; all of them but the last leave a fifth to
  * the cache where that is measured too. */
-static const double ends[QN_TUNE_COUNT] = {0.35, 0.65, 0.85, 1, 1};
+static const double ends[QN_TUNE_COUNT] = {0.25, 0.5, 0.85, 1, 1};
 static const double kv_part = 0.2;
 
-static const int ubatches[] = {128, 256, 512, 1024};
+static const int ubatches[] = {256, 512, 1024};
 /* Microseconds; 0 is the pool's own choice. A sleep and a wake-up cost 7 to 40. */
 static const int spins[] = {0, 10, 200, 1000};
 
@@ -194,40 +194,62 @@ static bool size(struct tuner *t, int usual, int n_values) {
     return true;
 }
 
-static void search(struct tuner *t, const int *values, int n, int usual, bool refine) {
+static void find(struct tuner *t, const int *values, int n, int usual) {
     const struct qn_tune_meter meter = {measure, t};
-    /* Halving takes at most about as many values again. */
-    if (n > 0 && t->options->progress) t->options->progress(t->options->progress_context, t->what);
-    if (n > 0 && size(t, usual, refine && n > 2 ? 2 * n : n))
-        qn_tune_find(values, n, usual, refine, &meter, &t->report->searches[t->what]);
+    const bool refine = t->what == QN_TUNE_THREADS || t->what == QN_TUNE_THREADS_BATCH;
+    qn_tune_find(values, n, usual, refine, &meter, &t->report->searches[t->what]);
+}
+
+static void search(struct tuner *t, const int *values, int n, int usual) {
+    if (size(t, usual, n)) find(t, values, n, usual);
+}
+
+static void search_threads(struct tuner *t, int usual) {
+    const struct qn_topology *const topology = &t->model->topology;
+    const int most = min_int(qn_tune_most_threads(topology), qn_pool_n_threads(t->model->pool));
+    int values[MAX_VALUES];
+    const int n = qn_tune_threads(topology->n_cores, topology->n_allowed, most, values);
+    /* Halving takes about as many values again, where there is something between. */
+    if (size(t, usual, n > 2 ? 2 * n : n)) find(t, values, n, usual);
+}
+
+/* Ubatches that the prompt does not fill are all alike: the usual one stands for them. */
+static void search_ubatch(struct tuner *t) {
+    enum { N = sizeof ubatches / sizeof *ubatches };
+    int values[N], n = 0;
+    if (!size(t, QN_DEFAULT_UBATCH, N)) return;
+    const int n_prompt = t->report->n_prompt[t->what];
+    for (int i = 0; i < N; i++)
+        if (ubatches[i] < n_prompt || (ubatches[i] == n_prompt && n_prompt > QN_DEFAULT_UBATCH))
+            values[n++] = ubatches[i];
+    if (n > 0) find(t, values, n, QN_DEFAULT_UBATCH);
+}
+
+static void search_kv(struct tuner *t) {
+    static const int values[] = {QN_KV_F16, QN_KV_F32, QN_KV_Q8_0};
+    search(t, values, t->model->spec.hparams.head_size % 32 == 0 ? 3 : 2, QN_KV_F16);
 }
 
 static void search_what(struct tuner *t, enum qn_tune_what what) {
     struct qn_tuned *const tuned = &t->report->tuned;
-    const struct qn_topology *const topology = &t->model->topology;
-    const int most = min_int(qn_tune_most_threads(topology), qn_pool_n_threads(t->model->pool));
     struct qn_tune_search *const found = &t->report->searches[what];
-    int values[MAX_VALUES], n = 0;
     t->what = what;
+    if (t->options->progress) t->options->progress(t->options->progress_context, what);
     switch (what) {
     case QN_TUNE_THREADS:
+        search_threads(t, tuned->n_threads);
+        break;
     case QN_TUNE_THREADS_BATCH:
-        n = qn_tune_threads(topology->n_cores, topology->n_allowed, most, values);
-        search(t, values, n, min_int(topology->n_default, most), true);
+        search_threads(t, tuned->n_threads_batch);
         break;
     case QN_TUNE_UBATCH:
-        for (size_t i = 0; i < sizeof ubatches / sizeof *ubatches; i++)
-            if (ubatches[i] <= min_int(MAX_PROMPT, t->n_ctx / 2)) values[n++] = ubatches[i];
-        search(t, values, n, QN_DEFAULT_UBATCH, false);
+        search_ubatch(t);
         break;
     case QN_TUNE_SPIN:
-        if (tuned->n_threads > 1) search(t, spins, sizeof spins / sizeof *spins, 0, false);
+        search(t, spins, sizeof spins / sizeof *spins, 0);
         break;
     default:
-        values[n++] = QN_KV_F16;
-        values[n++] = QN_KV_F32;
-        if (t->model->spec.hparams.head_size % 32 == 0) values[n++] = QN_KV_Q8_0;
-        search(t, values, n, QN_KV_F16, false);
+        search_kv(t);
     }
     if (found->n_points == 0) return;
     if (what == QN_TUNE_THREADS) tuned->n_threads = found->chosen;
@@ -236,6 +258,13 @@ static void search_what(struct tuner *t, enum qn_tune_what what) {
     if (what == QN_TUNE_SPIN) tuned->spin_us = found->chosen;
     /* Another type changes the numbers: it is shown and not taken. */
     if (what == QN_TUNE_KV) found->chosen = found->usual;
+}
+
+/* A thread that is alone waits for nobody. */
+static bool is_asked(const struct tuner *t, enum qn_tune_what what) {
+    return what == QN_TUNE_KV     ? t->options->kv
+           : what == QN_TUNE_SPIN ? t->report->tuned.n_threads > 1
+                                  : true;
 }
 
 /* ---- all ---- */
@@ -270,8 +299,7 @@ enum qn_status qn_tune_model(struct qn_model *model, const struct qn_tune_option
     for (int what = 0; what < QN_TUNE_COUNT && t.status == QN_OK && !report->stopped; what++) {
         const double part = what == QN_TUNE_KV || !options->kv ? 1 : 1 - kv_part;
         t.deadline = t.started + options->seconds * part * ends[what];
-        if (what == QN_TUNE_KV && !options->kv) continue;
-        search_what(&t, (enum qn_tune_what)what);
+        if (is_asked(&t, (enum qn_tune_what)what)) search_what(&t, (enum qn_tune_what)what);
     }
     report->tuned.decode = rate_of(report, QN_TUNE_THREADS, QN_TUNE_SPIN);
     report->tuned.prefill = rate_of(report, QN_TUNE_THREADS_BATCH, QN_TUNE_UBATCH);

@@ -60,6 +60,9 @@ static void print_search(const struct qn_tune_report *r, enum qn_tune_what what)
     const struct qn_tune_search *const s = &r->searches[what];
     double most = 0;
     char text[96];
+    if (what == QN_TUNE_UBATCH && s->n_points == 0)
+        printf("\nUbatch %d stays: there was no time for prompts of more than %d tokens.\n",
+               r->tuned.n_ubatch, r->n_prompt[what]);
     if (s->n_points == 0) return;
     for (int i = 0; i < s->n_points; i++)
         if (s->points[i].rate > most) most = s->points[i].rate;
