@@ -8,10 +8,11 @@
  *   weights       the arena's bytes
  *
  * Numbers are little-endian. Before the weights are used every chunk is read and compared with its
- * hash, by all threads: about as much work as decoding one token. Accidents are found, forgeries
- * are not: a file that somebody else owns or may write to is refused. A file comes into being under
- * a temporary name and takes its own when it is whole, so that readers never see half of one, and
- * whoever has mapped the old one keeps it.
+ * hash, by all threads: about as much work as decoding one token. Pages lie where the page cache
+ * has them, not on the node of the thread that multiplies them, and not all in huge ones. Accidents
+ * are found, forgeries are not: a file that somebody else owns or may write to is refused. A file
+ * comes into being under a temporary name and takes its own when it is whole, so that readers never
+ * see half of one, and whoever has mapped the old one keeps it.
  */
 #ifndef QN_MODELS_PACKED_FILE_H
 #define QN_MODELS_PACKED_FILE_H
