@@ -52,9 +52,9 @@ static enum qn_status strip(const struct qn_text_step *step, const char *text, s
 static enum qn_status replace_literal(const struct qn_text_step *step, const char *text,
                                       size_t size, struct qn_bytes *out, struct qn_error *err) {
     const struct qn_text from = step->pattern;
+    if (from.data == NULL || from.size == 0) return qn_bytes_append(out, text, size, err);
     for (size_t at = 0; at < size;) {
-        const char *hit =
-            from.size == 0 ? NULL : memmem(text + at, size - at, from.data, from.size);
+        const char *const hit = memmem(text + at, size - at, from.data, from.size);
         const size_t stop = hit == NULL ? size : (size_t)(hit - text);
         QN_TRY(qn_bytes_append(out, text + at, stop - at, err));
         if (hit == NULL) break;
