@@ -70,11 +70,6 @@ uint32_t qn_cpu_bundles_x86(const struct qn_cpuid_words *words) {
     return bundles;
 }
 
-uint32_t qn_cpu_default_bundles_x86(uint32_t bundles, uint32_t vendor) {
-    const uint32_t intel = 0x756e6547; /* "Genu" of GenuineIntel */
-    return vendor == intel ? bundles & ~(1u << QN_ISA_AVX512BF16) : bundles;
-}
-
 /* NEON itself is part of AArch64. The kernels of dotprod are compiled for half precision too. */
 uint32_t qn_cpu_bundles_aarch64(unsigned long hwcap, unsigned long hwcap2) {
     uint32_t bundles = 1u << QN_ISA_REF | 1u << QN_ISA_NEON;
@@ -121,9 +116,7 @@ uint32_t qn_cpu_bundles(void) {
 }
 
 uint32_t qn_cpu_default_bundles(void) {
-    uint32_t eax, ebx = 0, ecx, edx;
-    __get_cpuid(0, &eax, &ebx, &ecx, &edx);
-    return qn_cpu_default_bundles_x86(qn_cpu_bundles(), ebx);
+    return qn_cpu_bundles() & ~(1u << QN_ISA_AVX512BF16);
 }
 
 #elif defined(__aarch64__)

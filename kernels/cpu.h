@@ -20,11 +20,6 @@ struct qn_cpuid_words {
 /* Bundles (1 << enum qn_isa) of an x86-64 processor; always with QN_ISA_REF. Pure. */
 uint32_t qn_cpu_bundles_x86(const struct qn_cpuid_words *words);
 
-/* Bundles less those that are slower on a vendor's processors than what they replace. VDPBF16PS has
- * half the rate of FMA on Intel's (92 against 145 GFLOP/s of BF16 prefill on a Granite Rapids) and
- * nearly twice on AMD's (446 against 241 on a Zen 5). vendor: leaf 0's EBX. */
-uint32_t qn_cpu_default_bundles_x86(uint32_t bundles, uint32_t vendor);
-
 /* Bundles of an AArch64 processor from AT_HWCAP and AT_HWCAP2 of the auxiliary vector. Pure. */
 uint32_t qn_cpu_bundles_aarch64(unsigned long hwcap, unsigned long hwcap2);
 

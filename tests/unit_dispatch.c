@@ -130,13 +130,8 @@ Test(cpu, bundles_are_closed) {
     assert_closed(qn_cpu_bundles());
 }
 
-/* VDPBF16PS is slower than FMA on Intel's processors only. */
-Test(cpu, defaults_leave_out_what_is_slower) {
-    const uint32_t intel = 0x756e6547, amd = 0x68747541; /* "Genu", "Auth" */
-    const uint32_t all = TO_AVX512VNNI | BIT(AVX512BF16);
-    cr_assert_eq(qn_cpu_default_bundles_x86(all, intel), TO_AVX512VNNI);
-    cr_assert_eq(qn_cpu_default_bundles_x86(all, amd), all);
-    cr_assert_eq(qn_cpu_default_bundles() & ~qn_cpu_bundles(), 0);
+Test(cpu, inputs_are_rounded_only_when_asked_for) {
+    cr_assert_eq(qn_cpu_default_bundles(), qn_cpu_bundles() & ~BIT(AVX512BF16));
 }
 
 Test(cpu, aarch64_processors) {
