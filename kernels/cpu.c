@@ -115,18 +115,10 @@ uint32_t qn_cpu_bundles(void) {
     return bundles;
 }
 
-uint32_t qn_cpu_default_bundles(void) {
-    return qn_cpu_bundles() & ~(1u << QN_ISA_AVX512BF16);
-}
-
 #elif defined(__aarch64__)
 
 uint32_t qn_cpu_bundles(void) {
     return qn_cpu_bundles_aarch64(getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
-}
-
-uint32_t qn_cpu_default_bundles(void) {
-    return qn_cpu_bundles();
 }
 
 #else
@@ -135,8 +127,8 @@ uint32_t qn_cpu_bundles(void) {
     return 1u << QN_ISA_REF;
 }
 
-uint32_t qn_cpu_default_bundles(void) {
-    return qn_cpu_bundles();
-}
-
 #endif
+
+uint32_t qn_cpu_default_bundles(void) {
+    return qn_cpu_bundles() & ~(1u << QN_ISA_AVX512BF16);
+}

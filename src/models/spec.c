@@ -80,20 +80,24 @@ static enum qn_status place_packed(const struct qn_spec *spec, struct qn_weight 
     return take(end, size, &weight->offset, err);
 }
 
-/* A file need not hold what the rule's features rule out; those that GGUF metadata does not tell
- * are asked of the file. */
-static bool is_needed(const struct qn_spec *spec, const struct qn_rule *rule, int layer) {
-    const bool gguf = qn_checkpoint_gguf(spec->checkpoint) != NULL;
-    const unsigned untold = gguf ? QN_WITH_ATTN_BIAS | QN_WITH_MLP_BIAS : 0;
-    if (rule->role == QN_ROLE_OUTPUT) return !gguf && !spec->hparams.tied;
-    return !rule->features || rule->features & qn_hparams_features(&spec->hparams, layer) & ~untold;
+static bool is_gguf(const struct qn_spec *spec) {
+    return qn_checkpoint_gguf(spec->checkpoint) != NULL;
 }
 
-static bool may_be_there(const struct qn_spec *spec, const struct qn_rule *rule, int layer) {
-    const bool gguf = qn_checkpoint_gguf(spec->checkpoint) != NULL;
-    const unsigned untold = QN_IF_PRESENT | (gguf ? QN_WITH_ATTN_BIAS | QN_WITH_MLP_BIAS : 0);
-    if (rule->role == QN_ROLE_OUTPUT) return gguf;
-    return is_needed(spec, rule, layer) || rule->features & untold;
+enum presence { NOT_LOOKED_FOR, TAKEN_IF_THERE, NEEDED };
+
+/* A file need not hold what the rule's features rule out; those that GGUF metadata does not tell
+ * are asked of the file. */
+static enum presence presence_of(const struct qn_spec *spec, const struct qn_rule *rule,
+                                 int layer) {
+    const unsigned untold = is_gguf(spec) ? QN_WITH_ATTN_BIAS | QN_WITH_MLP_BIAS : 0;
+    const unsigned told = qn_hparams_features(&spec->hparams, layer) & ~untold;
+    if (rule->role == QN_ROLE_OUTPUT) {
+        if (is_gguf(spec)) return TAKEN_IF_THERE;
+        return spec->hparams.tied ? NOT_LOOKED_FOR : NEEDED;
+    }
+    if (!rule->features || rule->features & told) return NEEDED;
+    return rule->features & (QN_IF_PRESENT | untold) ? TAKEN_IF_THERE : NOT_LOOKED_FOR;
 }
 
 static enum qn_status place_rule(struct qn_spec *spec, const char *prefix,
@@ -101,17 +105,19 @@ static enum qn_status place_rule(struct qn_spec *spec, const char *prefix,
                                  struct qn_error *err) {
     const struct qn_role_info *const info = &qn_role_infos[rule->role];
     struct qn_source *const sources = spec->sources + spec->n_sources;
-    const bool needed = is_needed(spec, rule, layer);
+    const enum presence presence = presence_of(spec, rule, layer);
     bool found;
-    if (!needed && !may_be_there(spec, rule, layer)) return QN_OK;
-    QN_TRY(qn_locate(spec, prefix, rule, layer, needed, sources, &found, err));
+    if (presence == NOT_LOOKED_FOR) return QN_OK;
+    QN_TRY(qn_locate(spec, prefix, rule, layer, presence == NEEDED, sources, &found, err));
     if (!found) return QN_OK;
     struct qn_weight *const weight = &spec->weights[weight_index(rule->role, layer)];
     *weight = (struct qn_weight){.n = qn_hparams_dim(&spec->hparams, info->n),
                                  .k = qn_hparams_dim(&spec->hparams, info->k),
                                  .n_parts = info->per_expert ? spec->hparams.n_experts : 1,
                                  .sources = sources,
-                                 .type = sources[0].tensor->type};
+                                 .type = sources[0].tensor->type,
+                                 .plus_one = info->is_norm && spec->family->norm_plus_one &&
+                                             !is_gguf(spec)};
     weight->type = qn_quantize_type(spec->quantize, rule->role, weight->type, weight->k);
     spec->n_sources += (size_t)weight->n_parts;
     spec->n_params += (uint64_t)weight->n * (uint64_t)weight->k * (uint64_t)weight->n_parts;

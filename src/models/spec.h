@@ -23,6 +23,7 @@ struct qn_weight {
     int n_parts;                     /* 0: the model has none; 1; or the number of experts */
     const struct qn_source *sources; /* [n_parts] */
     enum qn_type type;               /* as packed; all sources are stored alike, perhaps not so */
+    bool plus_one;                   /* a norm that is stored less 1 (family.h) */
     size_t offset;    /* in the arena: packed tiles of a matrix, floats of a vector */
     size_t tile_size; /* bytes of a packed tile; 0 for a vector and for rows read in place */
     size_t part_size; /* bytes of a part, all its tiles; parts lie one behind the other */

@@ -146,8 +146,7 @@ static void load_matrix(const struct load *load, const struct qn_weight *weight,
 
 /* ---- vectors ---------------------------------------------------------------------------- */
 
-static void load_vector(const struct qn_model *model, const struct qn_weight *weight,
-                        bool plus_one) {
+static void load_vector(const struct qn_model *model, const struct qn_weight *weight) {
     const struct qn_source *const source = weight->sources;
     float *const dst = (float *)(void *)(model->arena.data + weight->offset);
     const size_t element = qn_type_row_size(source->tensor->type, 1);
@@ -157,16 +156,7 @@ static void load_vector(const struct qn_model *model, const struct qn_weight *we
             (const char *)source->tensor->data + (size_t)row_at(source, i) * element;
         qn_type_to_float(source->tensor->type, src, dst + i, (size_t)n);
     }
-    for (int i = 0; plus_one && i < weight->k; i++) dst[i] += 1.0f;
-}
-
-/* Where in the file norms are stored less 1 (family.h). */
-static bool is_less_one(const struct qn_spec *spec, size_t index) {
-    const size_t layer_roles = QN_ROLE_COUNT - QN_ROLE_LAYER;
-    const size_t role =
-        index < QN_ROLE_LAYER ? index : QN_ROLE_LAYER + (index - QN_ROLE_LAYER) % layer_roles;
-    return spec->family->norm_plus_one && !qn_checkpoint_gguf(spec->checkpoint) &&
-           qn_role_infos[role].is_norm;
+    for (int i = 0; weight->plus_one && i < weight->k; i++) dst[i] += 1.0f;
 }
 
 /* ---- all -------------------------------------------------------------------------------- */
@@ -204,8 +194,7 @@ static void load_share(void *context, int thread) {
                 atomic_store_explicit(&load->stop, true, memory_order_relaxed);
             if (atomic_load_explicit(&load->stop, memory_order_relaxed)) return;
         }
-        if (thread == 0 && weight->part_size && !weight->tile_size)
-            load_vector(model, weight, is_less_one(spec, i));
+        if (thread == 0 && weight->part_size && !weight->tile_size) load_vector(model, weight);
     }
 }
 
