@@ -13,6 +13,8 @@
 
 #include "output.h"
 
+enum args_result { ARGS_OK, ARGS_HELP, ARGS_WRONG };
+
 struct parser {
     const struct command *command;
     int argc, next;
@@ -299,7 +301,7 @@ static enum args_result place_positionals(const struct command *command, char **
     return ARGS_OK;
 }
 
-enum args_result args_parse(const struct command *command, int argc, char **argv) {
+static enum args_result parse_all(const struct command *command, int argc, char **argv) {
     struct parser parser = {.command = command, .argc = argc, .next = 1, .argv = argv};
     int n_found = 0; /* positionals are gathered at the front of argv, where all has been read */
     bool options = true;
@@ -315,4 +317,10 @@ enum args_result args_parse(const struct command *command, int argc, char **argv
         }
     }
     return place_positionals(command, argv, n_found);
+}
+
+bool args_parse(const struct command *command, int argc, char **argv, int *status) {
+    const enum args_result result = parse_all(command, argc, argv);
+    *status = result == ARGS_WRONG ? EXIT_WRONG_USAGE : EXIT_DONE;
+    return result == ARGS_OK;
 }

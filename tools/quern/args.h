@@ -67,11 +67,10 @@ struct command {
     size_t n_positionals;
 };
 
-enum args_result { ARGS_OK, ARGS_HELP, ARGS_WRONG };
-
-/* argv[0] is the subcommand's name. ARGS_WRONG has printed its sentence on stderr, ARGS_HELP the
- * help on stdout. */
-enum args_result args_parse(const struct command *command, int argc, char **argv);
+/* argv[0] is the subcommand's name. False when there is nothing to run: *status is then the exit
+ * status, EXIT_DONE after --help, which is printed on stdout, EXIT_WRONG_USAGE after a mistake,
+ * whose sentence is printed on stderr. */
+bool args_parse(const struct command *command, int argc, char **argv, int *status);
 
 void args_print_help(const struct command *command);
 

@@ -185,8 +185,8 @@ int command_bench_ab(int argc, char **argv) {
         .n_groups = COUNT(groups),
         .positionals = positionals,
         .n_positionals = COUNT(positionals)};
-    const enum args_result parsed = args_parse(&command, argc, argv);
-    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    int status;
+    if (!args_parse(&command, argc, argv, &status)) return status;
     if (args.commands[0] == NULL || args.commands[1] == NULL) {
         out_error("two commands are compared: quern bench --ab 'COMMAND' 'COMMAND'");
         return EXIT_WRONG_USAGE;
@@ -196,7 +196,7 @@ int command_bench_ab(int argc, char **argv) {
         sides[i] = (struct side){.command = args.commands[i],
                                  .seconds = calloc((size_t)args.rounds, sizeof(double)),
                                  .cpu = calloc((size_t)args.rounds, sizeof(double))};
-    const int status = compare(&args, sides);
+    status = compare(&args, sides);
     for (int i = 0; i < 2; i++) {
         free(sides[i].seconds);
         free(sides[i].cpu);

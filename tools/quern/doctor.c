@@ -312,7 +312,7 @@ int command_doctor(int argc, char **argv) {
             "Each line is OK, WARN with the command that mends it, or - where it does not apply.",
         .groups = groups,
         .n_groups = COUNT(groups)};
-    const enum args_result parsed = args_parse(&command, argc, argv);
-    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    int status;
+    if (!args_parse(&command, argc, argv, &status)) return status;
     return examine(&args);
 }

@@ -408,10 +408,10 @@ int command_kbench(int argc, char **argv) {
             "wrong.",
         .groups = groups,
         .n_groups = COUNT(groups)};
-    const enum args_result parsed = args_parse(&command, argc, argv);
-    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    int status;
+    if (!args_parse(&command, argc, argv, &status)) return status;
     struct kbench_cases cases;
-    int status = kbench_cases_read(&args, &cases);
+    status = kbench_cases_read(&args, &cases);
     if (status != EXIT_DONE) return status;
     if (args.list)
         list_kernels(&cases);

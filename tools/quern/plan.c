@@ -215,11 +215,11 @@ int command_plan(int argc, char **argv) {
         .n_groups = COUNT(groups),
         .positionals = positionals,
         .n_positionals = COUNT(positionals)};
-    const enum args_result parsed = args_parse(&command, argc, argv);
-    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    int status;
+    if (!args_parse(&command, argc, argv, &status)) return status;
 
     struct forecast forecast;
-    const int status = forecast_open(&model_args, &session_args, &forecast);
+    status = forecast_open(&model_args, &session_args, &forecast);
     if (status != EXIT_DONE) return status;
     if (forecast.err.status != QN_OK) {
         out_error("%s", forecast.err.message);

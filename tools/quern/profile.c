@@ -208,7 +208,7 @@ int command_profile(int argc, char **argv) {
         .n_groups = COUNT(groups),
         .positionals = positionals,
         .n_positionals = COUNT(positionals)};
-    const enum args_result parsed = args_parse(&command, argc, argv);
-    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    int status;
+    if (!args_parse(&command, argc, argv, &status)) return status;
     return load_and_report(&args, &model_args, &session_args);
 }

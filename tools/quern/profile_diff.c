@@ -201,14 +201,14 @@ int command_profile_diff(int argc, char **argv) {
         .n_groups = COUNT(groups),
         .positionals = positionals,
         .n_positionals = COUNT(positionals)};
-    const enum args_result parsed = args_parse(&command, argc, argv);
-    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    int status;
+    if (!args_parse(&command, argc, argv, &status)) return status;
     if (args.a == NULL || args.b == NULL) {
         out_error("two profiles are compared: quern profile diff A.json B.json");
         return EXIT_WRONG_USAGE;
     }
     json_t *const a = json_load_all(args.a), *const b = a != NULL ? json_load_all(args.b) : NULL;
-    const int status = b != NULL ? compare(&args, a, b) : EXIT_FAILED;
+    status = b != NULL ? compare(&args, a, b) : EXIT_FAILED;
     json_decref(a);
     json_decref(b);
     return status;

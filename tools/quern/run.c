@@ -198,12 +198,12 @@ int command_run(int argc, char **argv) {
         .n_groups = COUNT(groups),
         .positionals = positionals,
         .n_positionals = COUNT(positionals)};
-    const enum args_result parsed = args_parse(&command, argc, argv);
-    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    int status;
+    if (!args_parse(&command, argc, argv, &status)) return status;
     if (wants_chat(&args))
         return load_and_generate(&model_args, &session_args, &sampling_args, &args, NULL);
     struct question question;
-    int status = gather(&args, &question);
+    status = gather(&args, &question);
     if (status == EXIT_DONE)
         status = load_and_generate(&model_args, &session_args, &sampling_args, &args, &question);
     free(question.text.data);

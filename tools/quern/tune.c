@@ -148,14 +148,14 @@ int command_tune(int argc, char **argv) {
         .n_groups = COUNT(groups),
         .positionals = positionals,
         .n_positionals = COUNT(positionals)};
-    const enum args_result parsed = args_parse(&command, argc, argv);
-    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    int status;
+    if (!args_parse(&command, argc, argv, &status)) return status;
     if (args.show && args.reset) {
         out_error("one of --show and --reset can be given");
         return EXIT_WRONG_USAGE;
     }
     struct tuned_key key;
-    const int status = tuned_key_read(&model_args, &key);
+    status = tuned_key_read(&model_args, &key);
     if (status != EXIT_DONE) return status;
     if (args.show) return show(&key, &args);
     if (args.reset) return forget(&key, &args);

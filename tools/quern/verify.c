@@ -282,8 +282,8 @@ int command_verify(int argc, char **argv) {
                                     .n_groups = COUNT(groups),
                                     .positionals = positionals,
                                     .n_positionals = COUNT(positionals)};
-    const enum args_result parsed = args_parse(&command, argc, argv);
-    if (parsed != ARGS_OK) return parsed == ARGS_HELP ? EXIT_DONE : EXIT_WRONG_USAGE;
+    int status;
+    if (!args_parse(&command, argc, argv, &status)) return status;
     if (args.models[0] == NULL) {
         out_error("no model given: name GGUF files or folders");
         return EXIT_WRONG_USAGE;
