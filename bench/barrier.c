@@ -7,9 +7,9 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "host/pool.h"
 
 enum { ROUNDS = 101, STEPS = 500 };
@@ -18,12 +18,6 @@ struct round {
     struct qn_pool *pool;
     int n_barriers;
 };
-
-static double now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
 
 static void do_barriers(void *context, int thread) {
     const struct round *round = context;
@@ -44,16 +38,16 @@ static void measure(struct qn_pool *pool, int n_steps) {
     double barrier[ROUNDS], run[ROUNDS], asleep[ROUNDS];
     struct round many = {pool, n_steps}, none = {pool, 0};
     for (int i = 0; i < ROUNDS; i++) {
-        double start = now_ns();
+        double start = (double)qn_clock_ns();
         qn_pool_run(pool, do_barriers, &many);
-        barrier[i] = (now_ns() - start) / n_steps;
-        start = now_ns();
+        barrier[i] = ((double)qn_clock_ns() - start) / n_steps;
+        start = (double)qn_clock_ns();
         for (int k = 0; k < n_steps; k++) qn_pool_run(pool, do_barriers, &none);
-        run[i] = (now_ns() - start) / n_steps;
+        run[i] = ((double)qn_clock_ns() - start) / n_steps;
         usleep(1000);
-        start = now_ns();
+        start = (double)qn_clock_ns();
         qn_pool_run(pool, do_barriers, &none);
-        asleep[i] = now_ns() - start;
+        asleep[i] = (double)qn_clock_ns() - start;
     }
     printf("%7d", qn_pool_n_threads(pool));
     print_times(barrier);

@@ -10,8 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 /* A pause takes 10 to 50 ns, reading the clock about 30: a check each 32 pauses costs little and
  * overshoots the bound by less than 2 us. */
@@ -24,12 +25,6 @@ static void pause_core(void) {
     /* yield does nothing on most cores; isb waits some 10 ns. */
     __asm__ volatile("isb" ::: "memory");
 #endif
-}
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* Steps wrap around; the owner is never 2^30 steps ahead of who waits. */
@@ -47,14 +42,14 @@ static bool spin_for(struct qn_signal *signal, uint32_t target, struct qn_spin s
         if (reached(atomic_load_explicit(&signal->word, memory_order_acquire), target)) return true;
     }
     if (spin.ns == 0) return false;
-    const uint64_t end = now_ns() + spin.ns;
+    const uint64_t end = qn_clock_ns() + spin.ns;
     do {
         for (int i = 0; i < PAUSES_PER_CHECK; i++) {
             pause_core();
             if (reached(atomic_load_explicit(&signal->word, memory_order_acquire), target))
                 return true;
         }
-    } while (now_ns() < end);
+    } while (qn_clock_ns() < end);
     return false;
 }
 

@@ -9,13 +9,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
-static inline uint64_t qn_clock_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
+#include "base/clock.h"
 
 /* `counter`: what qn_ticks_has_counter said. All earlier work of the thread is done: RDTSCP and
  * ISB wait for it. */

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "report/lab_internal.h"
 #include "report/statistics.h"
 #include "run/random.h"
@@ -97,24 +97,19 @@ struct sampler {
     long calls; /* of a sample */
 };
 
-static double seconds(clockid_t clock) {
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void run_sample(void *context, int thread) {
     const struct sampler *const s = context;
     struct thread_state *const state = &s->threads[thread];
     const struct qn_lab_job *const job = s->job;
     qn_pool_barrier(s->pool, thread);
-    const double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_THREAD_CPUTIME_ID);
+    const double wall = qn_clock_seconds(CLOCK_MONOTONIC),
+                 cpu = qn_clock_seconds(CLOCK_THREAD_CPUTIME_ID);
     for (long i = 0; i < s->calls; i++) {
         s->op->run(job, job->copies + state->next * job->copy_size, thread);
         state->next = state->next + 1 < job->n_copies ? state->next + 1 : 0;
     }
-    state->cpu = seconds(CLOCK_THREAD_CPUTIME_ID) - cpu;
-    state->wall = seconds(CLOCK_MONOTONIC) - wall;
+    state->cpu = qn_clock_seconds(CLOCK_THREAD_CPUTIME_ID) - cpu;
+    state->wall = qn_clock_seconds(CLOCK_MONOTONIC) - wall;
 }
 
 /* Each thread writes the part of every copy that it will roughly read, so that pages are on its
@@ -199,10 +194,10 @@ static void take_samples(struct sampler *s, const struct qn_lab_options *options
         qn_pool_run(s->pool, run_open_counters, s);
         qn_pool_run(s->pool, run_read_counters, s);
     }
-    const double begun = seconds(CLOCK_MONOTONIC);
+    const double begun = qn_clock_seconds(CLOCK_MONOTONIC);
     int n = 0;
     while (n < options->n_samples &&
-           (n == 0 || seconds(CLOCK_MONOTONIC) - begun < options->max_seconds)) {
+           (n == 0 || qn_clock_seconds(CLOCK_MONOTONIC) - begun < options->max_seconds)) {
         qn_pool_run(s->pool, run_sample, s);
         slowest(s, &cpu[n], &wall[n]);
         cpu[n] /= (double)s->calls;

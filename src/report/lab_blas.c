@@ -8,8 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "report/lab_internal.h"
 
 /* https://github.com/OpenMathLib/OpenBLAS/wiki, cblas.h; oneDNN's reference, group "BLAS
@@ -192,22 +192,17 @@ static void check(const struct qn_blas *blas, const struct qn_lab_shape *s,
 
 /* ---- measuring ---- */
 
-static double seconds(int n_threads) {
-    struct timespec t;
-    clock_gettime(n_threads > 1 ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Seconds of `calls` calls. */
 static double time_calls(const struct qn_blas *blas, int n_threads, const struct qn_lab_shape *s,
                          struct operands *o, long n_calls) {
-    const double start = seconds(n_threads);
+    const clockid_t clock = n_threads > 1 ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
+    const double start = qn_clock_seconds(clock);
     for (long i = 0; i < n_calls; i++) {
         multiply(blas, s, o->x,
                  o->w + o->next * (size_t)s->n * (size_t)s->k * calls[blas->call].size, o->y);
         o->next = o->next + 1 < o->n_copies ? o->next + 1 : 0;
     }
-    return seconds(n_threads) - start;
+    return qn_clock_seconds(clock) - start;
 }
 
 static void take_samples(const struct qn_blas *blas, int n_threads, const struct qn_lab_shape *s,

@@ -6,10 +6,10 @@
 #include "report/machine.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "host/barrier.h"
 #include "host/limits.h"
 #include "report/statistics.h"
@@ -68,12 +68,6 @@ struct elapsed {
     _Alignas(QN_SIGNAL_ALIGNMENT) double start, end, cpu; /* seconds */
 };
 
-static double seconds(clockid_t clock) {
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 struct timed {
     struct qn_pool *pool;
     void (*run)(void *context, int thread);
@@ -85,11 +79,11 @@ static void run_timed(void *context, int thread) {
     struct timed *const t = context;
     qn_pool_barrier(t->pool, thread);
     struct elapsed *const e = &t->elapsed[thread];
-    e->start = seconds(CLOCK_MONOTONIC);
-    const double cpu = seconds(CLOCK_THREAD_CPUTIME_ID);
+    e->start = qn_clock_seconds(CLOCK_MONOTONIC);
+    const double cpu = qn_clock_seconds(CLOCK_THREAD_CPUTIME_ID);
     t->run(t->context, thread);
-    e->cpu = seconds(CLOCK_THREAD_CPUTIME_ID) - cpu;
-    e->end = seconds(CLOCK_MONOTONIC);
+    e->cpu = qn_clock_seconds(CLOCK_THREAD_CPUTIME_ID) - cpu;
+    e->end = qn_clock_seconds(CLOCK_MONOTONIC);
 }
 
 /* Seconds from the first start to the last end; whether the run was clean. */
@@ -114,9 +108,9 @@ struct qn_rate qn_machine_rate(struct qn_pool *pool, void (*run)(void *context, 
     struct qn_rate rate = {0};
     int n_other = 0;
     qn_pool_run(pool, run_timed, &timed); /* warms up */
-    const double begun = seconds(CLOCK_MONOTONIC);
+    const double begun = qn_clock_seconds(CLOCK_MONOTONIC);
     while (rate.n_runs < MAX_RUNS && rate.n_clean < ENOUGH_CLEAN &&
-           (rate.n_runs == 0 || seconds(CLOCK_MONOTONIC) - begun < MAX_SECONDS)) {
+           (rate.n_runs == 0 || qn_clock_seconds(CLOCK_MONOTONIC) - begun < MAX_SECONDS)) {
         qn_pool_run(pool, run_timed, &timed);
         bool is_clean;
         const double giga = 1e-9 * work * n_threads / elapsed_of(&timed, &is_clean);

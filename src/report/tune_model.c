@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "run/random.h"
 
 enum {
@@ -43,16 +44,6 @@ struct tuner {
     struct qn_random random;
     int32_t tokens[MAX_PROMPT];
 };
-
-static double clock_seconds(clockid_t clock) {
-    struct timespec time;
-    clock_gettime(clock, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static double now(void) {
-    return clock_seconds(CLOCK_MONOTONIC);
-}
 
 static int min_int(int a, int b) {
     return a < b ? a : b;
@@ -144,12 +135,13 @@ static bool run(struct tuner *t, int value, int n, double *seconds, double *joul
     struct qn_session *const session = apply(t, value);
     if (!session || !reach_start(t, session)) return false;
     const struct qn_energy_mark before = qn_energy_read(energy);
-    const double start = now(), used = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
+    const double start = qn_clock_seconds(CLOCK_MONOTONIC),
+                 used = qn_clock_seconds(CLOCK_THREAD_CPUTIME_ID);
     if (!(is_prefill(t->what) ? eval(t, session, n) : decode(t, session, n))) return false;
-    *seconds = now() - start;
+    *seconds = qn_clock_seconds(CLOCK_MONOTONIC) - start;
     if ((is_prefill(t->what) ? t->model->n_threads_batch : t->model->n_threads) == 1) {
         t->alone_wall += *seconds;
-        t->alone_used += clock_seconds(CLOCK_THREAD_CPUTIME_ID) - used;
+        t->alone_used += qn_clock_seconds(CLOCK_THREAD_CPUTIME_ID) - used;
     }
     const struct qn_energy_mark after = qn_energy_read(energy);
     *joules = qn_energy_between(energy, &before, &after) / n;
@@ -163,7 +155,8 @@ static bool measure(void *context, int value, double *rate, double *joules) {
     if (t->options->keep_going && !t->options->keep_going(t->options->keep_going_context))
         t->report->stopped = true;
     double seconds;
-    if (t->report->stopped || now() > t->deadline || !run(t, value, n, &seconds, joules))
+    if (t->report->stopped || qn_clock_seconds(CLOCK_MONOTONIC) > t->deadline ||
+        !run(t, value, n, &seconds, joules))
         return false;
     *rate = n / seconds;
     return true;
@@ -183,7 +176,8 @@ static bool size(struct tuner *t, int usual, int n_values) {
     r->n_prompt[t->what] = t->what == QN_TUNE_KV ? prompt_max : probe;
     for (int i = 0; i < 2; i++)
         if (!run(t, usual, probe, &seconds, &joules)) return false;
-    const double tokens = (t->deadline - now()) / measurements * probe / seconds;
+    const double tokens =
+        (t->deadline - qn_clock_seconds(CLOCK_MONOTONIC)) / measurements * probe / seconds;
     if (is_prefill(t->what)) {
         int n = probe;
         while (2 * n <= prompt_max && 2 * n <= tokens) n *= 2;
@@ -293,7 +287,7 @@ enum qn_status qn_tune_model(struct qn_model *model, const struct qn_tune_option
                       .report = report,
                       .err = err,
                       .n_ctx = min_int(2 * MAX_PROMPT, model->spec.hparams.n_ctx_train),
-                      .started = now()};
+                      .started = qn_clock_seconds(CLOCK_MONOTONIC)};
     qn_random_seed(&t.random, 0);
     qn_energy_open(options->root, &report->energy);
     for (int what = 0; what < QN_TUNE_COUNT && t.status == QN_OK && !report->stopped; what++) {
@@ -304,7 +298,7 @@ enum qn_status qn_tune_model(struct qn_model *model, const struct qn_tune_option
     report->tuned.decode = rate_of(report, QN_TUNE_THREADS, QN_TUNE_SPIN);
     report->tuned.prefill = rate_of(report, QN_TUNE_THREADS_BATCH, QN_TUNE_UBATCH);
     report->tuned.measured_at = (long long)time(NULL);
-    report->seconds = now() - t.started;
+    report->seconds = qn_clock_seconds(CLOCK_MONOTONIC) - t.started;
     report->taken = t.alone_wall > 0 ? fmax(0, 1 - t.alone_used / t.alone_wall) : 0;
     for (int i = 0; i < t.n_variants; i++) qn_session_free(t.variants[i].session);
     model->n_threads = n_threads;

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 const struct qn_verify_stage qn_verify_stages[QN_VERIFY_STAGES] = {
     {"weights", "tensors are there, read, finite and not suspicious", qn_verify_weights},
@@ -66,16 +67,12 @@ json_t *qn_verify_run(const struct qn_verify_stage *stage, struct qn_model *mode
                       const struct qn_verify_options *options) {
     struct qn_verify v = {.model = model, .options = options, .stage = new_stage(stage->name)};
     struct qn_error err = {0};
-    struct timespec from, to;
-    clock_gettime(CLOCK_MONOTONIC, &from);
+    const double started = qn_clock_seconds(CLOCK_MONOTONIC);
     qn_verify_progress(&v, 0);
     if (stage->run(&v, &err) != QN_OK)
         qn_verify_check(&v, "runs", QN_VERDICT_FAIL, "%s", err.message);
     qn_verify_progress(&v, 1);
-    clock_gettime(CLOCK_MONOTONIC, &to);
-    json_object_set_new(
-        v.stage, "seconds",
-        json_real((double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec)));
+    json_object_set_new(v.stage, "seconds", json_real(qn_clock_seconds(CLOCK_MONOTONIC) - started));
     return v.stage;
 }
 

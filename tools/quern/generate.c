@@ -8,16 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "interrupt.h"
 #include "output.h"
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* ---- making one ------------------------------------------------------------------------- */
 
@@ -128,13 +122,13 @@ static uint64_t bytes_read(const struct generator *g) {
 
 static enum quern_status evaluate_prompt(struct generator *g) {
     const int before = quern_session_length(g->session, 0);
-    const double started = now();
+    const double started = qn_clock_seconds(CLOCK_MONOTONIC);
     const enum quern_status status = evaluate(g, g->pending.data, g->pending.n);
     if (status != QUERN_OK) {
         quern_session_truncate(g->session, 0, before);
         return status;
     }
-    g->prompt_seconds += now() - started;
+    g->prompt_seconds += qn_clock_seconds(CLOCK_MONOTONIC) - started;
     g->n_prompt += g->pending.n;
     for (size_t i = 0; i < g->pending.n; i++) quern_sampler_accept(g->sampler, g->pending.data[i]);
     g->before_answer = g->pending.data[g->pending.n - 1];
@@ -185,9 +179,9 @@ enum answer generator_answer(struct generator *g) {
     struct quern_text_stream stream = {.n_held = 0};
     g->printed = g->line_open = false;
     const uint64_t bytes = bytes_read(g);
-    const double started = now();
+    const double started = qn_clock_seconds(CLOCK_MONOTONIC);
     const enum answer answer = decode(g, &stream);
-    g->decode_seconds += now() - started;
+    g->decode_seconds += qn_clock_seconds(CLOCK_MONOTONIC) - started;
     g->decode_bytes += bytes_read(g) - bytes;
     if (answer == ANSWER_FAILED || !show_end(g, &stream)) return ANSWER_FAILED;
     return answer;

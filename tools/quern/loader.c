@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "interrupt.h"
 #include "kernels/kernels.h"
 #include "models/quantize.h"
@@ -58,17 +58,11 @@ char *loader_find(const char *name, int *status) {
 /* ---- progress --------------------------------------------------------------------------- */
 
 struct progress {
-    struct timespec started;
-    int columns; /* 0: nothing is shown */
+    double started; /* seconds */
+    int columns;    /* 0: nothing is shown */
     bool shown;
     int last; /* percent */
 };
-
-static double seconds_since(const struct timespec *start) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - start->tv_sec) + 1e-9 * (double)(now.tv_nsec - start->tv_nsec);
-}
 
 /* "loading [#####     ]  50 %", as wide as the terminal allows; a model that loads in the blink
  * of an eye shows nothing. */
@@ -78,7 +72,8 @@ static bool progress_show(void *context, double done) {
     const int percent = (int)(done * 100);
     if (interrupt_seen()) return false;
     if (progress->columns == 0 || percent == progress->last) return true;
-    if (!progress->shown && seconds_since(&progress->started) < 0.3) return true;
+    if (!progress->shown && qn_clock_seconds(CLOCK_MONOTONIC) - progress->started < 0.3)
+        return true;
     progress->shown = true;
     progress->last = percent;
     int bar = progress->columns - AROUND;
@@ -132,8 +127,8 @@ int loader_try(const struct model_args *args, bool vocab_only, struct quern_mode
     char *path = loader_find(args->path, &status);
     if (path == NULL) return status;
 
-    struct progress progress = {.columns = out_columns(), .last = -1};
-    clock_gettime(CLOCK_MONOTONIC, &progress.started);
+    struct progress progress = {
+        .columns = out_columns(), .last = -1, .started = qn_clock_seconds(CLOCK_MONOTONIC)};
     const struct quern_model_options options = {.n_threads = args->n_threads,
                                                 .n_threads_batch = args->n_threads_batch,
                                                 .spin_us = args->spin_us,
