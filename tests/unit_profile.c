@@ -223,10 +223,19 @@ Test(statistics, few_samples_must_lie_apart) {
  * has nothing for it. Each does the work of the real one, then burns time. */
 static struct qn_kernels real;
 
-/* As long as a token of the tiny model takes with the slowest kernels, the reference, so that the
- * noise of neither hides it. */
+/* Several times what a token takes without it, whatever kernels and machine: the machine's own
+ * noise, a token that takes half as long in another run, must not hide it. */
+static uint64_t burn_ns;
+
+static void measure_burn(const struct fixture *f) {
+    struct qn_phase_times times;
+    struct qn_error err;
+    cr_assert_eq(qn_profile_phase(&f->profile, QN_PHASE_DECODE, &times, &err), QN_OK);
+    burn_ns = (uint64_t)fmax(300e3, 5 * times.pass.p50);
+}
+
 static void burn(void) {
-    const uint64_t until = qn_clock_ns() + 300 * 1000;
+    const uint64_t until = qn_clock_ns() + burn_ns;
     while (qn_clock_ns() < until) {
     }
 }
@@ -259,6 +268,7 @@ static json_t *profile_with(void plant(struct qn_kernels *kernels)) {
     real = *kernels;
     if (plant) plant(kernels);
     run_profile(&f, 60);
+    if (!plant) measure_burn(&f);
     json_t *const json = json_of(&f);
     close_fixture(&f);
     return json;

@@ -3,9 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +12,7 @@
 
 #include "base/checked.h"
 #include "base/hash.h"
+#include "base/new_file.h"
 
 enum { CHUNK_SIZE = 4 << 20, ALIGNMENT = 2 << 20 };
 
@@ -258,19 +257,13 @@ static int write_descriptor(struct writer *writer, const struct qn_packed_key *k
     return 0;
 }
 
-/* 0, or errno. mkostemp makes files of mode 0600. No fsync: what a crash of the machine leaves
- * unwritten, the hashes find. */
+/* 0, or errno. No fsync: what a crash of the machine leaves unwritten, the hashes find. */
 static int write_file(const char *path, struct writer *writer, const struct qn_packed_key *key) {
-    char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
-        return ENAMETOOLONG;
-    writer->fd = mkostemp(temporary, O_CLOEXEC);
-    if (writer->fd < 0) return errno;
-    int reason = write_descriptor(writer, key);
-    if (close(writer->fd) != 0 && reason == 0) reason = errno;
-    if (reason == 0 && rename(temporary, path) != 0) reason = errno;
-    if (reason != 0) unlink(temporary);
-    return reason;
+    struct qn_new_file file;
+    const int reason = qn_new_file_open(&file, path);
+    if (reason != 0) return reason;
+    writer->fd = file.fd;
+    return qn_new_file_end(&file, path, write_descriptor(writer, key));
 }
 
 enum qn_status qn_packed_file_write(const char *path, const struct qn_packed_key *key,

@@ -2,15 +2,11 @@
 #include "report/cache_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/cache_folder.h"
+#include "base/new_file.h"
 
 /* The hash is FNV-1a. */
 bool qn_cache_path(const char *folder, const char *kind, const char *key, char *path, size_t size) {
@@ -21,22 +17,18 @@ bool qn_cache_path(const char *folder, const char *kind, const char *key, char *
     return n > 0 && (size_t)n < size;
 }
 
-/* mkostemp makes files of mode 0600. */
-static bool write_atomic(const char *path, const json_t *object) {
-    char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
-        return false;
-    const int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0) return false;
-    const bool written = json_dumpfd(object, fd, JSON_INDENT(1)) == 0;
-    const bool closed = close(fd) == 0;
-    if (written && closed && rename(temporary, path) == 0) return true;
-    const int reason = errno;
-    unlink(temporary);
+static bool write_whole(const char *path, const json_t *object) {
+    struct qn_new_file file;
+    int reason = qn_new_file_open(&file, path);
+    if (reason == 0) {
+        errno = ENOMEM; /* unless the system says otherwise */
+        reason = json_dumpfd(object, file.fd, JSON_INDENT(1)) == 0 ? 0 : errno;
+        reason = qn_new_file_end(&file, path, reason);
+    }
     errno = reason;
-    return false;
+    return reason == 0;
 }
 
 bool qn_cache_write(const char *folder, const char *path, const json_t *object) {
-    return qn_folder_make(folder) && write_atomic(path, object);
+    return qn_folder_make(folder) && write_whole(path, object);
 }

@@ -4,6 +4,7 @@
  * have fixed sizes, so a drawing of two machines compares at a glance.
  */
 #include "report/doctor.h"
+#include "report/markup.h"
 
 enum {
     CORE_W = 74,
@@ -114,17 +115,6 @@ static void draw_l3(const struct qn_doctor *d, FILE *out, int first, int end, in
     }
 }
 
-static void draw_text(FILE *out, const char *text) {
-    for (; *text; text++) {
-        if (*text == '<')
-            fputs("&lt;", out);
-        else if (*text == '&')
-            fputs("&amp;", out);
-        else
-            fputc(*text, out);
-    }
-}
-
 static void draw_header(const struct qn_doctor *d, FILE *out, int width, int height) {
     fprintf(out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
@@ -136,7 +126,7 @@ static void draw_header(const struct qn_doctor *d, FILE *out, int width, int hei
             "</style>\n<rect width=\"%d\" height=\"%d\" style=\"stroke:none\"/>\n",
             width, height, width, height, width, height);
     fprintf(out, "<text class=\"h\" x=\"%d\" y=\"26\">", MARGIN);
-    draw_text(out, d->key.cpu);
+    qn_put_text(d->key.cpu, out);
     fprintf(out,
             "</text>\n<text x=\"%d\" y=\"45\">green: the %d core%s that Quern's threads are "
             "pinned to</text>\n",

@@ -5,20 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/markup.h"
 #include "report/plan_files.h"
-
-/* ---- text ------------------------------------------------------------------------------- */
-
-static void put_text(FILE *out, const char *text) {
-    for (; *text; text++) {
-        if (*text == '<')
-            fputs("&lt;", out);
-        else if (*text == '&')
-            fputs("&amp;", out);
-        else
-            fputc(*text, out);
-    }
-}
 
 enum { SIZE_TEXT = 24 };
 
@@ -365,9 +353,9 @@ enum qn_status qn_plan_write_html(const struct qn_plan *plan, const struct qn_pl
     fputs("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
           "<meta name=\"viewport\" content=\"width=device-width\">\n<title>quern plan: ",
           out);
-    put_text(out, about->file);
+    qn_put_text(about->file, out);
     fprintf(out, "</title>\n<style>%s</style>\n<h1>", style);
-    put_text(out, about->file);
+    qn_put_text(about->file, out);
     fprintf(out,
             "</h1>\n<p class=\"soft\">%s, %d layers, width %d, %d heads of %d over %d KV heads, "
             "MLP %d, vocabulary %d · context %d, ubatch %d, %d thread%s, %s, KV %s</p>\n",

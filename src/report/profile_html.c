@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/markup.h"
 #include "report/profile_files.h"
 #include <profile_page.inc> /* made from profile_page.html by the build */
 
@@ -125,11 +126,7 @@ enum qn_status qn_profile_write_html(const struct qn_profile *profile,
     json_decref(data);
     if (!text) return qn_fail(err, QN_NO_MEMORY, "no memory for the page");
     fwrite(profile_page, 1, (size_t)(at - profile_page), out);
-    /* A file's name must not end the script: "</" is "<\/" in a string. */
-    for (const char *c = text; *c; c++) {
-        fputc(*c, out);
-        if (c[0] == '<' && c[1] == '/') fputc('\\', out);
-    }
+    qn_put_json(text, out);
     free(text);
     fputs(at + sizeof mark - 1, out);
     return QN_OK;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * verify's results as a page. Everything that comes from a model's files goes through escape() or,
- * in scripts, through JSON with its angle brackets escaped.
+ * verify's results as a page. Everything that comes from a model's files goes through qn_put_text()
+ * or, in scripts, through JSON with its angle brackets escaped.
  */
 #include <math.h>
 #include <stdlib.h>
 
+#include "report/markup.h"
 #include "report/verify.h"
 
 static const char head[] =
@@ -61,34 +62,9 @@ static double number_at(const json_t *object, const char *key) {
     return json_number_value(json_object_get(object, key));
 }
 
-static void escape(const char *text, FILE *out) {
-    for (; *text; text++) switch (*text) {
-        case '<':
-            fputs("&lt;", out);
-            break;
-        case '>':
-            fputs("&gt;", out);
-            break;
-        case '&':
-            fputs("&amp;", out);
-            break;
-        case '"':
-            fputs("&quot;", out);
-            break;
-        default:
-            fputc(*text, out);
-        }
-}
-
-/* JSON within a script: "</script>" in a token must not end it. */
 static void put_json(const json_t *value, FILE *out) {
     char *const text = json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT);
-    for (const char *c = text; c && *c; c++)
-        if (*c == '<')
-            fputs("\\u003c", out);
-        else
-            fputc(*c, out);
-    if (!text) fputs("null", out);
+    qn_put_json(text ? text : "null", out);
     free(text);
 }
 
@@ -100,7 +76,7 @@ static void put_checks(const json_t *stage, FILE *out) {
     json_array_foreach(json_object_get(stage, "checks"), i, check) {
         fprintf(out, "<tr><td class=\"%s\">%s<td>%s<td>", text_at(check, "verdict"),
                 text_at(check, "verdict"), text_at(check, "check"));
-        escape(text_at(check, "detail"), out);
+        qn_put_text(text_at(check, "detail"), out);
         fputc('\n', out);
     }
     fputs("</table>\n", out);
@@ -113,9 +89,9 @@ static void put_answers(const json_t *answers, FILE *out) {
     fputs("<table>\n<tr><th>prompt<th>answer<th>log probability<th>repeated\n", out);
     json_array_foreach(answers, i, answer) {
         fputs("<tr><td><q>", out);
-        escape(text_at(answer, "prompt"), out);
+        qn_put_text(text_at(answer, "prompt"), out);
         fputs("</q><td><q>", out);
-        escape(text_at(answer, "text"), out);
+        qn_put_text(text_at(answer, "text"), out);
         fprintf(out, "</q><td class=\"n\">%.2f<td class=\"n\">%.0f %%\n",
                 number_at(answer, "mean_log_probability"),
                 100 * number_at(answer, "repeated_share"));
@@ -222,9 +198,9 @@ void qn_verify_html(const json_t *report, FILE *out) {
     fputs(script, out);
     json_array_foreach(json_object_get(report, "models"), m, model) {
         fputs("<h2>", out);
-        escape(text_at(model, "model"), out);
+        qn_put_text(text_at(model, "model"), out);
         fputs("</h2>\n<p>", out);
-        escape(text_at(model, "architecture"), out);
+        qn_put_text(text_at(model, "architecture"), out);
         fprintf(out, ", %s, %.1f M parameters, %s</p>\n", text_at(model, "type"),
                 number_at(model, "parameters") / 1e6, text_at(model, "isa"));
         json_array_foreach(json_object_get(model, "stages"), s, stage) {
