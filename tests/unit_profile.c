@@ -389,17 +389,23 @@ Test(slow, a_shared_processor_shows) {
 
 /* ---- what can be compared --------------------------------------------------------------- */
 
+static const char *const synthetic_steps[] = {"qkv", "gate_up", "down"};
+
 static json_t *synthetic(void) {
+    json_t *const steps = json_array();
+    for (size_t i = 0; i < sizeof synthetic_steps / sizeof *synthetic_steps; i++)
+        json_array_append_new(steps,
+                              json_pack("{s:s, s:s, s:i, s:{s:i}, s:[i, i, i, i, i]}", "phase",
+                                        "decode", "name", synthetic_steps[i], "layer", 0, "wall_ns",
+                                        "p50", 12, "samples_ns", 10, 11, 12, 13, 14));
     return json_pack(
         "[{s:i, s:{s:s, s:s, s:i, s:s, s:i}, s:{s:s, s:s, s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, "
-        "s:i, s:s}, s:[{s:s, s:[i, i, i, i, i]}], s:[{s:s, s:s, s:i, s:{s:i}, s:[i, i, i, i, "
-        "i]}]}]",
+        "s:i, s:s}, s:[{s:s, s:[i, i, i, i, i]}], s:o}]",
         "quern_profile", QN_PROFILE_FORM, "host", "processor", "P", "microcode", "1", "processors",
         4, "isa", "avx2", "threads", 2, "model", "file", "f", "type", "Q4_0", "layers", 2, "width",
         64, "mlp_width", 128, "vocabulary", 99, "run", "prompt", 8, "decoded", 5, "ubatch", 512,
-        "repetitions", 1, "kv", "f16", "phases", "phase", "decode", "samples_ns", 10, 11, 12, 13,
-        14, "steps", "phase", "decode", "name", "down", "layer", 0, "wall_ns", "p50", 12,
-        "samples_ns", 10, 11, 12, 13, 14);
+        "repetitions", 1, "kv", "f16", "phases", "phase", "decode", "samples_ns", 30, 33, 36, 39,
+        42, "steps", steps);
 }
 
 static struct qn_profile_diff diff_with(const char *object, const char *member, json_t *value) {
@@ -448,44 +454,74 @@ Test(diff, refuses_what_is_no_profile) {
     json_decref(other);
 }
 
-/* Runs of one build whose passes agree to a thousandth while runs differ by a tenth: of one run a
- * side each pair differs; of five, only sides that lie apart do. */
+/* Samples that agree to a thousandth. */
+static json_t *samples_near(double value) {
+    json_t *const samples = json_array();
+    for (int i = 0; i < 20; i++) json_array_append_new(samples, json_real(value + i % 7));
+    return samples;
+}
+
+/* A run in which step i of three takes times[i] ns. */
+static json_t *run_of(const double times[3]) {
+    json_t *const one = synthetic(), *const run = json_incref(json_array_get(one, 0));
+    json_decref(one);
+    for (size_t i = 0; i < 3; i++)
+        json_object_set_new(json_array_get(json_object_get(run, "steps"), i), "samples_ns",
+                            samples_near(times[i]));
+    json_object_set_new(json_array_get(json_object_get(run, "phases"), 0), "samples_ns",
+                        samples_near(times[0] + times[1] + times[2]));
+    return run;
+}
+
+static bool differ(json_t *a, json_t *b, const char **first) {
+    struct qn_profile_diff diff;
+    struct qn_error err = {QN_OK, ""};
+    cr_assert_eq(qn_profile_diff(a, b, 0.03, &diff, &err), QN_OK, "%s", err.message);
+    const struct qn_diff_phase *const decode = &diff.phases[QN_PHASE_DECODE];
+    const bool differ = decode->differs;
+    for (size_t i = 0; first && i < sizeof synthetic_steps / sizeof *synthetic_steps; i++)
+        if (strcmp(decode->rows[0].name, synthetic_steps[i]) == 0) *first = synthetic_steps[i];
+    qn_profile_diff_free(&diff);
+    json_decref(a);
+    json_decref(b);
+    return differ;
+}
+
+/* All steps slower by so many percent, in n runs. */
 static json_t *runs_of(const int *percents, int n) {
     json_t *const runs = json_array();
     for (int r = 0; r < n; r++) {
-        json_t *const one = synthetic();
-        json_t *const run = json_incref(json_array_get(one, 0));
-        json_decref(one);
-        for (int list = 0; list < 2; list++) {
-            json_t *const item = json_array_get(json_object_get(run, list ? "steps" : "phases"), 0);
-            json_t *const samples = json_array();
-            for (int i = 0; i < 20; i++)
-                json_array_append_new(samples, json_integer(10000 + 100 * percents[r] + i % 7));
-            json_object_set_new(item, "samples_ns", samples);
-        }
-        json_array_append_new(runs, run);
+        const double time = 100000 + 1000 * percents[r];
+        json_array_append_new(runs, run_of((double[]){time, 3 * time, 2 * time}));
     }
     return runs;
 }
 
 static bool runs_differ(const int *a, const int *b, int n) {
-    struct qn_profile_diff diff;
-    struct qn_error err = {QN_OK, ""};
-    json_t *const x = runs_of(a, n), *const y = runs_of(b, n);
-    cr_assert_eq(qn_profile_diff(x, y, 0.03, &diff, &err), QN_OK, "%s", err.message);
-    const struct qn_diff_phase *const decode = &diff.phases[QN_PHASE_DECODE];
-    cr_assert_eq(decode->rows[0].differs, decode->differs);
-    const bool differ = decode->differs;
-    qn_profile_diff_free(&diff);
-    json_decref(x);
-    json_decref(y);
-    return differ;
+    return differ(runs_of(a, n), runs_of(b, n), NULL);
 }
 
-Test(diff, runs_that_scatter_do_not_differ) {
+/* Runs of one build differ by a tenth, every step alike. */
+Test(diff, what_all_steps_share_is_the_machine_s) {
     const int a[5] = {0, 10, 2, 8, 5}, b[5] = {9, 4, 1, 6, 11}, slow[5] = {20, 28, 22, 30, 25};
-    cr_assert(runs_differ(a, b, 1), "a single run cannot know");
+    cr_assert_not(runs_differ(a, b, 1));
     cr_assert_not(runs_differ(a, b, 5));
+    cr_assert(runs_differ(a, slow, 1), "no machine drifts by a fifth");
     cr_assert(runs_differ(a, slow, 5));
     cr_assert_not(runs_differ(a, slow, 3), "three of each say nothing");
+}
+
+/* Of one run a side: a step that changed is found on a machine that did not change, got slower and
+ * got faster. */
+Test(diff, a_step_stands_out_from_what_all_share) {
+    const double drifts[3] = {1, 1.08, 0.97};
+    for (int i = 0; i < 3; i++) {
+        const double time = 100000 * drifts[i];
+        const char *first = "";
+        json_t *const a = json_array(), *const b = json_array();
+        json_array_append_new(a, run_of((double[]){100000, 300000, 200000}));
+        json_array_append_new(b, run_of((double[]){time, 1.3 * 3 * time, 2 * time}));
+        cr_assert(differ(a, b, &first));
+        cr_assert_str_eq(first, "gate_up");
+    }
 }

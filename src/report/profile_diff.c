@@ -310,10 +310,49 @@ static enum qn_status find_cells(const json_t *a, const json_t *b, enum qn_phase
     return QN_OK;
 }
 
+/* ---- the machine's drift ---------------------------------------------------------------- */
+
+/* Runs of one build a minute apart differed by up to 12 % on the shared machine where this was
+ * measured, every operation alike. */
+static const double most_drift = 0.15;
+
+/* Operations of less than a hundredth of a pass have no vote: of one large operation that changed
+ * and many small ones the small ones would say nothing. */
+static enum qn_status find_shared(struct qn_diff_phase *phase, struct qn_error *err) {
+    double *const ratios = calloc((size_t)phase->n_rows + 1, sizeof *ratios);
+    size_t n = 0;
+    if (!ratios) return no_memory(err);
+    for (int i = 0; i < phase->n_rows; i++) {
+        const struct qn_comparison *const t = &phase->rows[i].times;
+        if (t->a >= 0.01 * phase->whole.a && t->b > 0) ratios[n++] = t->b / t->a;
+    }
+    phase->shared = n ? qn_spread_of(ratios, n).p50 : 1;
+    free(ratios);
+    return QN_OK;
+}
+
+static bool lies_beyond(const struct qn_comparison *whole, double floor) {
+    return whole->ratio_low > 1 + floor || whole->ratio_high < 1 - floor;
+}
+
+/* Of one run a side. least: ns of a pass. */
+static bool is_of_the_build(struct qn_diff_phase *phase, double least) {
+    bool any = false;
+    for (int i = 0; i < phase->n_rows; i++) {
+        struct qn_diff_row *const row = &phase->rows[i];
+        const double shift = (phase->shared - 1) * row->times.a;
+        row->stands_out =
+            row->differs && (row->times.low - shift > least || row->times.high - shift < -least);
+        any = any || row->stands_out;
+    }
+    return any || lies_beyond(&phase->whole, most_drift);
+}
+
 /* ---- the whole -------------------------------------------------------------------------- */
 
 static enum qn_status compare_phase(const json_t *a, const json_t *b, enum qn_phase phase,
-                                    double floor, struct qn_diff_phase *out, struct qn_error *err) {
+                                    bool several, double floor, struct qn_diff_phase *out,
+                                    struct qn_error *err) {
     struct samples x = {0}, y = {0};
     const json_t *const in_a = json_object_get(phase_of(a, phase), "samples_ns");
     const json_t *const in_b = json_object_get(phase_of(b, phase), "samples_ns");
@@ -325,24 +364,27 @@ static enum qn_status compare_phase(const json_t *a, const json_t *b, enum qn_ph
     free(x.values);
     free(y.values);
     QN_TRY(status);
-    out->differs = qn_differ(&out->whole) &&
-                   (out->whole.ratio_low > 1 + floor || out->whole.ratio_high < 1 - floor);
+    out->beyond = qn_differ(&out->whole) && lies_beyond(&out->whole, floor);
     const double least = floor * out->whole.a;
     QN_TRY(find_names(a, phase, out, err));
     QN_TRY(find_names(b, phase, out, err));
     for (int i = 0; i < out->n_rows; i++)
         QN_TRY(compare_row(a, b, phase, 1 - 0.05 / out->n_rows, least, &out->rows[i], err));
+    QN_TRY(find_shared(out, err));
+    const bool of_the_build = is_of_the_build(out, least);
+    out->differs = out->beyond && (several || of_the_build);
     if (out->n_rows > 0) qsort(out->rows, (size_t)out->n_rows, sizeof *out->rows, compare_changes);
     return find_cells(a, b, phase, least, out, err);
 }
 
-static enum qn_status compare(const json_t *a, const json_t *b, double floor,
+static enum qn_status compare(const json_t *a, const json_t *b, bool several, double floor,
                               struct qn_profile_diff *diff, struct qn_error *err) {
     QN_TRY(check_form(a, "the first file", err));
     QN_TRY(check_form(b, "the second file", err));
     note_differences(a, b, diff);
     for (int phase = 0; phase < QN_PHASE_COUNT; phase++)
-        QN_TRY(compare_phase(a, b, (enum qn_phase)phase, floor, &diff->phases[phase], err));
+        QN_TRY(
+            compare_phase(a, b, (enum qn_phase)phase, several, floor, &diff->phases[phase], err));
     return QN_OK;
 }
 
@@ -351,7 +393,7 @@ static enum qn_status compare_runs(const json_t *a, const json_t *b, double floo
     json_t *x, *y;
     QN_TRY(merge(a, "the first file", &x, err));
     enum qn_status status = merge(b, "the second file", &y, err);
-    if (status == QN_OK) status = compare(x, y, floor, diff, err);
+    if (status == QN_OK) status = compare(x, y, true, floor, diff, err);
     json_decref(x);
     json_decref(y);
     return status;
@@ -363,7 +405,7 @@ enum qn_status qn_profile_diff(const json_t *a, const json_t *b, double floor,
     const bool several = diff->n_runs[0] > 1 && diff->n_runs[1] > 1;
     const enum qn_status status =
         several ? compare_runs(a, b, floor, diff, err)
-                : compare(json_array_get(a, 0), json_array_get(b, 0), floor, diff, err);
+                : compare(json_array_get(a, 0), json_array_get(b, 0), false, floor, diff, err);
     if (status != QN_OK) qn_profile_diff_free(diff);
     return status;
 }

@@ -16,13 +16,16 @@ struct qn_diff_row {
     struct qn_comparison times;
     bool differs; /* after as many comparisons as there are operations (Bonferroni), by as much as
                      the floor is of a whole pass */
+    bool stands_out; /* so does its interval beyond what all operations share */
     bool only_a, only_b;
 };
 
 struct qn_diff_phase {
     bool present;               /* in both */
     struct qn_comparison whole; /* of a pass; confidence 95 % */
-    bool differs;               /* all of the interval lies beyond the floor */
+    double shared;              /* median ratio b / a of the operations that matter */
+    bool beyond;                /* all of the interval lies beyond the floor */
+    bool differs;               /* beyond, and it is not the machine's speed that changed */
     int n_rows, n_cells;
     struct qn_diff_row *rows;                /* [n_rows] largest change first; free() */
     struct qn_diff_row cells[QN_DIFF_CELLS]; /* the same in single layers */
@@ -38,10 +41,12 @@ struct qn_profile_diff {
 
 /* a, b: arrays of what qn_profile_json writes, runs of one build each. Where both sides have
  * several, a run's medians are the samples: what differs from run to run is in the intervals then.
- * Of one run it is not, and its passes are the samples. `floor`: the least change of a whole pass
- * that counts (0.02: 2 %), for what one run cannot see: other runs of the same build. Where they
- * are not comparable the refusal says so; the comparison is made all the same if the shapes allow
- * it. Errors: QN_BAD_FILE (not a profile, or of another form), QN_NO_MEMORY. */
+ * Of one run it is not, and its passes are the samples. What changes between two such runs is
+ * foremost the speed of the machine, which all operations share: a change counts if an operation
+ * stands out from that, or if it is more than machines drift. `floor`: the least change of a whole
+ * pass that counts (0.02: 2 %). Where they are not comparable the refusal says so; the comparison
+ * is made all the same if the shapes allow it. Errors: QN_BAD_FILE (not a profile, or of another
+ * form), QN_NO_MEMORY. */
 enum qn_status qn_profile_diff(const json_t *a, const json_t *b, double floor,
                                struct qn_profile_diff *diff, struct qn_error *err);
 void qn_profile_diff_free(struct qn_profile_diff *diff); /* idempotent */

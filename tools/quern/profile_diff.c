@@ -26,9 +26,7 @@ static const struct option diff_options[] = {
     {"--fail-above", OPTION_TEXT, "PERCENT", 0, 0, DIFF(fail_above), false, true,
      "exit status 1 if prefill or decode got slower by more than this, beyond doubt"},
     {"--floor", OPTION_TEXT, "PERCENT", 0, 0, DIFF(floor), false, false,
-     "a change of a whole pass counts if its interval lies beyond this; runs of one build differ, "
-     "by "
-     "3 % (standard deviation) on the shared machine where this was measured"},
+     "a change of a whole pass counts if its interval lies beyond this"},
     {"--anyway", OPTION_FLAG, NULL, 0, 0, DIFF(anyway), false, true,
      "compare what is not comparable"},
     {"--json", OPTION_FLAG, NULL, 0, 0, DIFF(json), false, true, "as JSON"},
@@ -75,7 +73,12 @@ static void print_phase(enum qn_phase which, const struct qn_diff_phase *phase) 
              which == QN_PHASE_PREFILL ? "Prefill" : "Decode", 1e-6 * w->a, 1e-6 * w->b,
              percent(w->a, w->b), 100 * (w->ratio_low - 1), 100 * (w->ratio_high - 1));
     style_title(title);
-    if (!phase->differs) puts("No significant difference.");
+    if (!phase->differs && phase->beyond)
+        printf("No significant difference: all steps share %+.1f %%, none stands out, and\n"
+               "machines drift by as much. Several runs of each would tell.\n",
+               100 * (phase->shared - 1));
+    else if (!phase->differs)
+        puts("No significant difference.");
     puts("\n  step                        us, A      us, B    change          %   of it");
     for (int i = 0; i < phase->n_rows; i++) print_row(phase, &phase->rows[i]);
     if (phase->n_cells == 0) return;
@@ -101,18 +104,18 @@ static void print_text(const struct qn_profile_diff *diff) {
         if (diff->phases[p].present) print_phase((enum qn_phase)p, &diff->phases[p]);
     for (int p = 0; p < QN_PHASE_COUNT; p++) explain((enum qn_phase)p, &diff->phases[p]);
     if (diff->n_runs[0] == 1 || diff->n_runs[1] == 1)
-        puts("\nOf one run, what changes from run to run is not seen: append some to each file,\n"
-             "in turn, and their medians are compared.");
+        puts("\nOf one run a side, steps count that stand out from what all share: append runs\n"
+             "to each file, in turn, and their medians are compared.");
     puts("\nTimes are medians; ~: what chance gives, or less than the floor (--floor).");
 }
 
 /* ---- JSON ------------------------------------------------------------------------------- */
 
 static json_t *row_json(const struct qn_diff_phase *phase, const struct qn_diff_row *row) {
-    return json_pack("{s:s, s:i, s:f, s:f, s:[f, f], s:b, s:f}", "name", row->name, "layer",
+    return json_pack("{s:s, s:i, s:f, s:f, s:[f, f], s:b, s:b, s:f}", "name", row->name, "layer",
                      row->layer, "a_ns", row->times.a, "b_ns", row->times.b, "change_ns_95",
-                     row->times.low, row->times.high, "differs", row->differs, "part",
-                     qn_diff_part(phase, row));
+                     row->times.low, row->times.high, "differs", row->differs, "stands_out",
+                     row->stands_out, "part", qn_diff_part(phase, row));
 }
 
 static json_t *phase_json(enum qn_phase which, const struct qn_diff_phase *phase) {
@@ -122,9 +125,10 @@ static json_t *phase_json(enum qn_phase which, const struct qn_diff_phase *phase
     for (int i = 0; i < phase->n_cells; i++)
         json_array_append_new(cells, row_json(phase, &phase->cells[i]));
     const struct qn_comparison *const w = &phase->whole;
-    return json_pack("{s:s, s:f, s:f, s:f, s:[f, f], s:b, s:o, s:o}", "phase", qn_phase_name(which),
-                     "a_ns", w->a, "b_ns", w->b, "change_percent", percent(w->a, w->b),
-                     "change_percent_95", 100 * (w->ratio_low - 1), 100 * (w->ratio_high - 1),
+    return json_pack("{s:s, s:f, s:f, s:f, s:[f, f], s:f, s:b, s:o, s:o}", "phase",
+                     qn_phase_name(which), "a_ns", w->a, "b_ns", w->b, "change_percent",
+                     percent(w->a, w->b), "change_percent_95", 100 * (w->ratio_low - 1),
+                     100 * (w->ratio_high - 1), "shared_percent", 100 * (phase->shared - 1),
                      "differs", phase->differs, "steps", rows, "layers", cells);
 }
 
@@ -190,13 +194,16 @@ int command_profile_diff(int argc, char **argv) {
         .name = "profile diff",
         .arguments = "[options] A.json B.json",
         .summary = "what changed between two profiles",
-        .description = "Aligns what two runs of 'quern profile --json' wrote by layer and "
-                       "operation and ranks what explains the change, with bootstrap confidence "
-                       "intervals. A file may hold several runs, one behind the other "
-                       "(>> in place of >): then runs are compared by their medians, and four of "
-                       "each are the least that can differ. Profiles of other machines, shapes or "
-                       "prompts are not "
-                       "comparable; other builds, instruction sets, threads and types are.",
+        .description =
+            "Aligns what two runs of 'quern profile --json' wrote by layer and "
+            "operation and ranks what explains the change, with bootstrap confidence "
+            "intervals. A file may hold several runs, one behind the other "
+            "(>> in place of >): then runs are compared by their medians, and four of "
+            "each are the least that can differ. Of one run a side a change counts if a "
+            "step stands out from what all share, or if it is more than 15 %: less, and "
+            "alike in all, is what the machine's speed does. Profiles of other machines, "
+            "shapes or prompts are not comparable; other builds, instruction sets, "
+            "threads and types are.",
         .groups = groups,
         .n_groups = COUNT(groups),
         .positionals = positionals,
