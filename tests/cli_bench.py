@@ -49,6 +49,44 @@ def tests_are_those_of_llama_bench_in_its_order(program: Program):
 
 
 @case
+def sequences_run_together(program: Program):
+    common = ["-p", "8", "-n", "4", "-pg", "8,2", "-d", "0,16", "-npl", "1,3", "-r", "1"]
+    rows = measure(program, *common)
+    assert [(row["n_depth"], row["n_parallel"], row["n_prompt"], row["n_gen"]) for row in rows] == \
+        [(depth, n, *test) for depth in (0, 16) for n in (1, 3)
+         for test in ((8, 0), (0, 4), (8, 2))]
+    for row in rows:
+        tokens = row["n_parallel"] * (row["n_prompt"] + row["n_gen"])
+        assert abs(row["avg_ts"] * row["avg_ns"] - 1e9 * tokens) <= 1e-5 * 1e9 * tokens, row
+    lines = program.succeeds("bench", program.model(MODEL), *common).stdout.decode().splitlines()
+    names = [line.split("|")[6].strip() for line in lines[2:] if line.startswith("|")]
+    assert names[3:9] == ["pp8 x3", "tg4 x3", "pp8+tg2 x3", "pp8 @ d16", "tg4 @ d16",
+                          "pp8+tg2 @ d16"] and names[-1] == "pp8+tg2 x3 @ d16"
+    # Weights are read once a step, however many sequences: three more of them read their cache.
+    read = lambda row: row["gb_per_s"] * row["avg_ns"]
+    one, three = (next(row for row in rows if row["n_parallel"] == n and row["n_gen"] == 4
+                       and row["n_depth"] == 16 and row["n_prompt"] == 0) for n in (1, 3))
+    plan = program.succeeds("plan", program.model(MODEL)).stdout.decode()
+    per_position = int(plan.split(" bytes of KV a position")[0].split()[-1])
+    cache = per_position * (17 + 18 + 19 + 20)  # of one sequence, all four steps
+    assert abs(read(three) - read(one) - 2 * cache) <= 1e-3 * read(one) + 4, (read(one), cache)
+    assert three["kv_bytes"] > one["kv_bytes"]
+    program.fails(1, ["4096 sequences of 1000008 tokens"], "bench", program.model(MODEL), "-p",
+                  "8", "-n", "0", "-d", "1000000", "-npl", "4096")
+
+
+@case
+def prompts_and_answers_of_llama_batched_bench(program: Program):
+    rows = measure(program, "-npp", "8,16", "-ntg", "2,4", "-npl", "1,2", "-r", "1")
+    assert [(row["n_parallel"], *test) for row, test in zip(rows, tests_of(rows))] == \
+        [(n, *test) for n in (1, 2) for p in (8, 16)
+         for test in ((p, 0, 0), (0, 2, p), (0, 4, p))]
+    assert tests_of(measure(program, "-npp", "8", "-r", "1")) == [(8, 0, 0), (0, 128, 8)]
+    assert tests_of(measure(program, "-npp", "8", "-ntg", "2", "-n", "1", "-r", "1")) == \
+        [(0, 1, 0), (8, 0, 0), (0, 2, 8)]
+
+
+@case
 def lists_and_ranges(program: Program):
     rows = measure(program, "-p", "1-4*2,16-24+8", "-p", "3", "-n", "0", "-r", "1")
     assert tests_of(rows) == [(p, 0, 0) for p in (1, 2, 4, 16, 24, 3)]
@@ -227,6 +265,11 @@ def speeds_are_drawn(program: Program):
     run("-p", "1-64*2", "-n", "0", "-o", "jsonl")
     texts, points, lines = drawn(plot(path, "-x", "prompt").stdout)
     assert "tokens of the prompt, log scale" in texts and (points, lines) == (7, 1)
+    run("-p", "0", "-n", "2", "-npl", "1-8*2", "-o", "json")
+    texts, points, lines = drawn(plot(path).stdout)
+    assert "sequences that run together, log scale" in texts and (points, lines) == (4, 1)
+    run("-p", "0", "-n", "2", "-npl", "1,2", "-d", "0,8,16", "-o", "json")
+    assert {"sequences 1", "sequences 2"} <= set(drawn(plot(path).stdout)[0])
     path.write_text("[]")
     assert b"no test" in plot(path).stderr
     path.write_text('{"a": 1}')

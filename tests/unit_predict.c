@@ -71,28 +71,60 @@ Test(predict, bytes_and_operations_bound_in_turn) {
     close_model(&p);
 }
 
+/* Of one sequence. */
+static double least(const struct planned *p, const struct qn_roof *roof, uint32_t bundles,
+                    int depth, int n_prompt, int n_gen) {
+    const struct qn_run run = {depth, n_prompt, n_gen, 1};
+    return qn_predict_run(&p->plan, roof, bundles, &run);
+}
+
 Test(predict, runs_are_sums_of_passes) {
     struct planned p;
     plan_model("llama-q8_0.gguf", 2048, 64, &p);
     const struct qn_roof roof = roof_of(3, 5);
     struct qn_plan_times times;
     cr_assert_eq(qn_predict(&p.plan, &roof, reference, &times, NULL), QN_OK);
-    const double prompt = qn_predict_run(&p.plan, &roof, reference, 0, times.n_prefill, 0);
-    const double token = qn_predict_run(&p.plan, &roof, reference, times.position, 0, 1);
+    const double prompt = least(&p, &roof, reference, 0, times.n_prefill, 0);
+    const double token = least(&p, &roof, reference, times.position, 0, 1);
     cr_assert_float_eq(prompt, times.prefill_sum, 1e-9 * prompt);
     cr_assert_float_eq(token, times.decode_sum, 1e-9 * token);
-    const double both = qn_predict_run(&p.plan, &roof, reference, 0, times.n_prefill, 1);
+    const double both = least(&p, &roof, reference, 0, times.n_prefill, 1);
     cr_assert_float_eq(both, prompt + token, 1e-9 * both);
-    cr_assert_eq(qn_predict_run(&p.plan, &roof, reference, 7, 0, 0), 0);
+    cr_assert_eq(least(&p, &roof, reference, 7, 0, 0), 0);
     /* Of many tokens some stand for their neighbours: times are lines, so next to nothing is lost.
      */
     double one_by_one = 0;
-    for (int i = 0; i < 1000; i++)
-        one_by_one += qn_predict_run(&p.plan, &roof, reference, 100 + i, 0, 1);
-    const double at_once = qn_predict_run(&p.plan, &roof, reference, 100, 0, 1000);
+    for (int i = 0; i < 1000; i++) one_by_one += least(&p, &roof, reference, 100 + i, 0, 1);
+    const double at_once = least(&p, &roof, reference, 100, 0, 1000);
     cr_assert_float_eq(at_once, one_by_one, 1e-3 * one_by_one, "%f %f", at_once, one_by_one);
-    cr_assert_gt(qn_predict_run(&p.plan, &roof, reference, 1000, 0, 1), token);
+    cr_assert_gt(least(&p, &roof, reference, 1000, 0, 1), token);
     qn_predict_free(&times);
+    close_model(&p);
+}
+
+/* Weights are read once for all sequences, the cache and rows of each by itself. */
+Test(predict, sequences_share_weights) {
+    struct planned p;
+    plan_model("llama-q8_0.gguf", 2048, 64, &p);
+    const struct qn_roof slow_memory = roof_of(1, 1e12), slow_cores = roof_of(1e12, 1);
+    double weights = 0;
+    for (int s = 0; s < p.plan.n_steps; s++)
+        if (p.plan.steps[s].op == QN_OP_MATMUL) weights += (double)p.plan.steps[s].bytes;
+    for (int depth = 0; depth <= 200; depth += 100) {
+        const struct qn_run together = {depth, 0, 3, 8};
+        const double one = least(&p, &slow_memory, reference, depth, 0, 3);
+        const double eight = qn_predict_run(&p.plan, &slow_memory, reference, &together);
+        const double expected = 3 * weights + 8 * (one - 3 * weights);
+        cr_assert_float_eq(eight, expected, 1e-9 * expected);
+        const double work = least(&p, &slow_cores, reference, depth, 0, 3);
+        const double of_eight = qn_predict_run(&p.plan, &slow_cores, reference, &together);
+        cr_assert_float_eq(of_eight, 8 * work, 1e-9 * of_eight);
+    }
+    /* Prompts of 40 tokens in ubatches of 64: operations are as many as of each alone. */
+    const struct qn_run prompts = {10, 40, 0, 8};
+    const double alone = least(&p, &slow_cores, reference, 10, 40, 0);
+    const double all = qn_predict_run(&p.plan, &slow_cores, reference, &prompts);
+    cr_assert_float_eq(all, 8 * alone, 1e-9 * all);
     close_model(&p);
 }
 
@@ -102,12 +134,12 @@ Test(predict, windows_end_the_growth) {
     const struct qn_roof roof = roof_of(1, 1e12);
     const int window = p.spec.hparams.window;
     cr_assert_gt(window, 0);
-    const double full = qn_predict_run(&p.plan, &roof, reference, window, 0, 1);
-    cr_assert_lt(qn_predict_run(&p.plan, &roof, reference, 0, 0, 1), full);
+    const double full = least(&p, &roof, reference, window, 0, 1);
+    cr_assert_lt(least(&p, &roof, reference, 0, 0, 1), full);
     bool all_windowed = true;
     for (int l = 0; l < p.spec.hparams.n_layers; l++)
         all_windowed &= qn_hparams_window(&p.spec.hparams, l) > 0;
-    const double deep = qn_predict_run(&p.plan, &roof, reference, 4000, 0, 1);
+    const double deep = least(&p, &roof, reference, 4000, 0, 1);
     cr_assert(all_windowed ? deep == full : deep > full);
     close_model(&p);
 }

@@ -4,18 +4,28 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* m tokens of one sequence, the first at the position; logits of the last one where `output`. */
-static struct qn_pass pass_at(const struct qn_plan *plan, int position, int m, bool output) {
+/* Sequences that evaluate n tokens each, one after the other: the first at the position, logits of
+ * the last. */
+struct stretch {
+    int position, n, n_sequences;
+};
+
+/* Tokens [first, first + m) of all of them. */
+static struct qn_pass pass_of(const struct qn_plan *plan, const struct stretch *stretch, int first,
+                              int m) {
     const uint64_t window = (uint64_t)plan->spec->hparams.window;
-    struct qn_pass pass = {
-        .m = m, .n_outputs = output, .position = position + m - 1, .decode = m == 1};
+    struct qn_pass pass = {.m = m, .decode = stretch->n == 1};
     for (int i = 0; i < m; i++) {
-        const uint64_t all = (uint64_t)(position + i) + 1;
+        const int at = (first + i) % stretch->n;
+        const bool last = at + 1 == stretch->n, ends = last || i + 1 == m;
+        const uint64_t all = (uint64_t)(stretch->position + at) + 1;
         const uint64_t near = window && all > window ? window : all;
         pass.visible[0] += all;
         pass.visible[1] += near;
-        pass.read[0] = all;
-        pass.read[1] = near;
+        pass.read[0] += ends ? all : 0;
+        pass.read[1] += ends ? near : 0;
+        pass.n_outputs += last;
+        pass.position = (int)all - 1;
     }
     return pass;
 }
@@ -52,14 +62,15 @@ enum qn_status qn_predict(const struct qn_plan *plan, const struct qn_roof *roof
         qn_predict_free(times);
         return qn_fail(err, QN_NO_MEMORY, "no memory for a prediction");
     }
-    const struct qn_pass token = pass_at(plan, times->position, 1, true);
+    const struct stretch one = {times->position, 1, 1}, prompt = {0, n, 1};
+    const struct qn_pass token = pass_of(plan, &one, 0, 1);
     for (int s = 0; s < plan->n_steps; s++) {
         times->decode[s] = least_ns(plan, roof, bundles, s, &token);
         times->decode_sum += times->decode[s];
     }
     for (int at = 0; at < n; at += n_ubatch) {
         const int m = n - at < n_ubatch ? n - at : n_ubatch;
-        const struct qn_pass pass = pass_at(plan, at, m, at + m == n);
+        const struct qn_pass pass = pass_of(plan, &prompt, at, m);
         for (int s = 0; s < plan->n_steps; s++)
             times->prefill[s] += least_ns(plan, roof, bundles, s, &pass);
     }
@@ -67,27 +78,29 @@ enum qn_status qn_predict(const struct qn_plan *plan, const struct qn_roof *roof
     return QN_OK;
 }
 
-static double pass_ns(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
-                      const struct qn_pass *pass) {
+static double stretch_ns(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
+                         const struct stretch *stretch) {
+    const int n_ubatch = plan->limits.n_ubatch, n = stretch->n * stretch->n_sequences;
     double sum = 0;
-    for (int s = 0; s < plan->n_steps; s++) sum += least_ns(plan, roof, bundles, s, pass);
+    for (int at = 0; at < n; at += n_ubatch) {
+        const struct qn_pass pass =
+            pass_of(plan, stretch, at, n - at < n_ubatch ? n - at : n_ubatch);
+        for (int s = 0; s < plan->n_steps; s++) sum += least_ns(plan, roof, bundles, s, &pass);
+    }
     return sum;
 }
 
 double qn_predict_run(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
-                      int depth, int n_prompt, int n_gen) {
+                      const struct qn_run *run) {
     enum { EVALUATED = 256 }; /* tokens at most: steps' times are lines over the position, or two */
-    const int n_ubatch = plan->limits.n_ubatch, stride = 1 + (n_gen - 1) / EVALUATED;
-    double sum = 0;
-    for (int at = 0; at < n_prompt; at += n_ubatch) {
-        const int m = n_prompt - at < n_ubatch ? n_prompt - at : n_ubatch;
-        const struct qn_pass pass = pass_at(plan, depth + at, m, at + m == n_prompt);
-        sum += pass_ns(plan, roof, bundles, &pass);
-    }
+    const int n_gen = run->n_gen, stride = 1 + (n_gen - 1) / EVALUATED;
+    const struct stretch prompt = {run->depth, run->n_prompt, run->n_sequences};
+    double sum = stretch_ns(plan, roof, bundles, &prompt);
     for (int at = 0; at < n_gen; at += stride) {
         const int n = n_gen - at < stride ? n_gen - at : stride;
-        const struct qn_pass token = pass_at(plan, depth + n_prompt + at + n / 2, 1, true);
-        sum += n * pass_ns(plan, roof, bundles, &token);
+        const struct stretch tokens = {run->depth + run->n_prompt + at + n / 2, 1,
+                                       run->n_sequences};
+        sum += n * stretch_ns(plan, roof, bundles, &tokens);
     }
     return sum;
 }

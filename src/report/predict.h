@@ -15,11 +15,17 @@ enum { QN_PREDICTED_PREFILL = 512 };
  * after it. bundles: instruction sets that the kernels are chosen from. Errors: QN_NO_MEMORY. */
 enum qn_status qn_predict(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
                           struct qn_plan_times *times, struct qn_error *err);
-/* The least time, in nanoseconds, of n_prompt tokens in ubatches and then n_gen tokens one by one,
- * after `depth` tokens that are in the cache already; logits of the last one of the prompt, and of
- * each after it. Of many tokens one by one, some stand for their neighbours. */
+/* What each of n_sequences (1 or more) evaluates: n_prompt tokens in ubatches, one sequence after
+ * the other, and then n_gen tokens one by one, those of all sequences together; after `depth`
+ * tokens that are in the cache already. Logits of the last token of a prompt, and of each after it.
+ */
+struct qn_run {
+    int depth, n_prompt, n_gen, n_sequences;
+};
+/* The least time of that, in nanoseconds. Of many tokens one by one, some stand for their
+ * neighbours. */
 double qn_predict_run(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
-                      int depth, int n_prompt, int n_gen);
+                      const struct qn_run *run);
 void qn_predict_free(struct qn_plan_times *times); /* idempotent */
 
 #endif

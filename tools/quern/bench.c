@@ -20,16 +20,22 @@
 
 struct bench_args {
     struct qn_int_list n_prompt, n_gen, n_depth, n_threads, n_batch, n_ubatch;
+    struct qn_int_list n_parallel, parallel_prompt, parallel_gen;
     struct qn_pair_list prompt_gen;
     struct qn_word_list type_k, type_v;
     int repeats;
     bool no_warm_up, roofline;
+    bool parallel; /* tests of -npp and -ntg */
     const char *output;
 };
 
 #define BENCH(field) offsetof(struct bench_args, field)
 
-enum { MAX_REPEATS = 10000, MAX_DEPTH = 1 << 22 /* so that a test's context fits an int */ };
+enum {
+    MAX_REPEATS = 10000,
+    MAX_PARALLEL = 4096,
+    MAX_DEPTH = 1 << 22 /* so that a test's context fits an int */
+};
 
 static const struct option bench_options[] = {
     {"-p, --n-prompt", OPTION_INTS, "N,...", 0, MAX_DEPTH, BENCH(n_prompt), false, false,
@@ -40,6 +46,12 @@ static const struct option bench_options[] = {
      "prefill P tokens and decode N after them, timed together; may be given again"},
     {"-d, --n-depth", OPTION_INTS, "N,...", 0, MAX_DEPTH, BENCH(n_depth), false, false,
      "tokens that lie in the cache before the time starts"},
+    {"-npl, --n-parallel", OPTION_INTS, "N,...", 1, MAX_PARALLEL, BENCH(n_parallel), false, false,
+     "sequences that each test is run by, together; t/s are of all of them"},
+    {"-npp", OPTION_INTS, "N,...", 1, MAX_DEPTH, BENCH(parallel_prompt), false, true,
+     "as llama-batched-bench: prefill this many tokens, then ..."},
+    {"-ntg", OPTION_INTS, "N,...", 1, MAX_DEPTH, BENCH(parallel_gen), false, true,
+     "... decode this many after them, timed apart (with -npp 512, -ntg 128)"},
     {"-b, --batch-size", OPTION_INTS, "N,...", 1, MAX_CONTEXT, BENCH(n_batch), false, false,
      "tokens handed to the engine at once"},
     {"-ub, --ubatch-size", OPTION_INTS, "N,...", 1, MAX_UBATCH, BENCH(n_ubatch), false, false,
@@ -85,6 +97,22 @@ static bool run_test(struct bench *bench, struct bench_test *test, int n_prompt,
     return done && out_flush();
 }
 
+/* Prompts, and then what is decoded after them: the two speeds of a line of llama-batched-bench. */
+static bool run_parallel(struct bench *bench, struct bench_test *test) {
+    const struct bench_args *const args = bench->args;
+    const int n_depth = test->n_depth;
+    bool done = true;
+    for (int i = 0; done && i < args->parallel_prompt.n; i++) {
+        const int n_prompt = args->parallel_prompt.values[i];
+        done = run_test(bench, test, n_prompt, 0);
+        test->n_depth = n_depth + n_prompt;
+        for (int j = 0; done && j < args->parallel_gen.n; j++)
+            done = run_test(bench, test, 0, args->parallel_gen.values[j]);
+        test->n_depth = n_depth;
+    }
+    return done;
+}
+
 /* The tests of one setting, as llama-bench orders them. */
 static bool run_setting(struct bench *bench, struct bench_test *test) {
     const struct bench_args *const args = bench->args;
@@ -96,11 +124,11 @@ static bool run_setting(struct bench *bench, struct bench_test *test) {
         const struct qn_int_pair pair = args->prompt_gen.values[i];
         if (!run_test(bench, test, pair.first, pair.second)) return false;
     }
-    return true;
+    return !args->parallel || run_parallel(bench, test);
 }
 
 /* The settings in llama-bench's order of loops, as an odometer whose last wheel turns fastest. */
-enum wheel { BATCH, UBATCH, TYPE_K, TYPE_V, DEPTH, N_WHEELS };
+enum wheel { BATCH, UBATCH, TYPE_K, TYPE_V, DEPTH, PARALLEL, N_WHEELS };
 
 static bool next_setting(const int *sizes, int *at) {
     for (int w = N_WHEELS - 1; w >= 0; w--) {
@@ -117,18 +145,17 @@ static bool runs(const struct bench_args *args, const struct bench_test *test) {
 
 static bool run_settings(struct bench *bench) {
     const struct bench_args *const args = bench->args;
-    const int sizes[N_WHEELS] = {[BATCH] = args->n_batch.n,
-                                 [UBATCH] = args->n_ubatch.n,
-                                 [TYPE_K] = args->type_k.n,
-                                 [TYPE_V] = args->type_v.n,
-                                 [DEPTH] = args->n_depth.n};
+    const int sizes[N_WHEELS] = {
+        [BATCH] = args->n_batch.n, [UBATCH] = args->n_ubatch.n, [TYPE_K] = args->type_k.n,
+        [TYPE_V] = args->type_v.n, [DEPTH] = args->n_depth.n,   [PARALLEL] = args->n_parallel.n};
     int at[N_WHEELS] = {0}, n_run = 0;
     do {
         struct bench_test test = {.n_batch = args->n_batch.values[at[BATCH]],
                                   .n_ubatch = args->n_ubatch.values[at[UBATCH]],
                                   .type_k = args->type_k.values[at[TYPE_K]],
                                   .type_v = args->type_v.values[at[TYPE_V]],
-                                  .n_depth = args->n_depth.values[at[DEPTH]]};
+                                  .n_depth = args->n_depth.values[at[DEPTH]],
+                                  .n_parallel = args->n_parallel.values[at[PARALLEL]]};
         if (!runs(args, &test)) continue;
         if (!run_setting(bench, &test)) return false;
         n_run++;
@@ -210,6 +237,9 @@ int command_bench(int argc, char **argv) {
     struct bench_args args = {.n_prompt = {{512}, 1, false},
                               .n_gen = {{128}, 1, false},
                               .n_depth = {{0}, 1, false},
+                              .n_parallel = {{1}, 1, false},
+                              .parallel_prompt = {{512}, 1, false},
+                              .parallel_gen = {{128}, 1, false},
                               .n_batch = {{session.n_batch}, 1, false},
                               .n_ubatch = {{QN_DEFAULT_UBATCH}, 1, false},
                               .type_k = {{"f16"}, 1, false},
@@ -226,8 +256,9 @@ int command_bench(int argc, char **argv) {
         .arguments = "[options] MODEL",
         .summary = "measure prefill and decode speed",
         .description = "Measures like llama-bench: ppN evaluates a prompt of N random tokens, tgN "
-                       "decodes N tokens one by one, ppP+tgN does both, @ dN in a cache that "
-                       "holds N tokens already; nothing is sampled. Lists (1,2,4) and ranges "
+                       "decodes N tokens one by one, ppP+tgN does both, xB by B sequences "
+                       "together, @ dN in a cache that holds N tokens of each already; nothing is "
+                       "sampled. Lists (1,2,4) and ranges "
                        "(1-8, 64-512+64, 1-8*2) run every combination. t/s are mean and standard "
                        "deviation; ms are of single decoded tokens, or of whole prompts.\n"
                        "'quern bench compare A.json B.json' compares two results, 'quern bench "
@@ -238,6 +269,9 @@ int command_bench(int argc, char **argv) {
         .n_positionals = COUNT(positionals)};
     int status;
     if (!args_parse(&command, argc, argv, &status)) return status;
+    args.parallel = args.parallel_prompt.given || args.parallel_gen.given;
+    if (args.parallel && !args.n_prompt.given) args.n_prompt.n = 0;
+    if (args.parallel && !args.n_gen.given) args.n_gen.n = 0;
     use_tuned(&args, &model_args);
     return run_bench(&args, &model_args);
 }

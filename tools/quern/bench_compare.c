@@ -35,12 +35,18 @@ static const char *const same[] = {"n_prompt", "n_gen", "n_depth"};
 static const char *const noted[] = {"build_commit", "model_filename", "model_type", "n_threads",
                                     "n_ubatch",     "type_k",         "type_v",     "isa"};
 
+/* Results of llama-bench, which runs one sequence, do not tell. */
+static long long parallel_of(const json_t *test) {
+    const json_t *const n = json_object_get(test, "n_parallel");
+    return n != NULL ? json_integer_value(n) : 1;
+}
+
 static bool alike(const json_t *a, const json_t *b) {
     for (size_t i = 0; i < COUNT(same); i++)
         if (json_integer_value(json_object_get(a, same[i])) !=
             json_integer_value(json_object_get(b, same[i])))
             return false;
-    return true;
+    return parallel_of(a) == parallel_of(b);
 }
 
 /* The k-th test of the list that is like this one, where this is the k-th of its own. */
@@ -82,17 +88,19 @@ static void test_name(const json_t *test, char *name, size_t size) {
     const long long prompt = json_integer_value(json_object_get(test, "n_prompt"));
     const long long gen = json_integer_value(json_object_get(test, "n_gen"));
     const long long depth = json_integer_value(json_object_get(test, "n_depth"));
-    char both[48], deep[32] = "";
+    char both[48], parallel[24] = "", deep[32] = "";
     if (prompt > 0 && gen > 0)
         snprintf(both, sizeof both, "pp%lld+tg%lld", prompt, gen);
     else
         snprintf(both, sizeof both, "%s%lld", prompt > 0 ? "pp" : "tg", prompt > 0 ? prompt : gen);
+    if (parallel_of(test) > 1) snprintf(parallel, sizeof parallel, " x%lld", parallel_of(test));
     if (depth > 0) snprintf(deep, sizeof deep, " @ d%lld", depth);
-    snprintf(name, size, "%s%s", both, deep);
+    snprintf(name, size, "%s%s%s", both, parallel, deep);
 }
 
 static double tokens_of(const json_t *test) {
-    return (double)(json_integer_value(json_object_get(test, "n_prompt")) +
+    return (double)parallel_of(test) *
+           (double)(json_integer_value(json_object_get(test, "n_prompt")) +
                     json_integer_value(json_object_get(test, "n_gen")));
 }
 

@@ -16,12 +16,13 @@
 #include "system.h"
 
 void bench_test_name(const struct bench_test *test, char *text, size_t size) {
-    char prompt[24] = "", gen[24] = "", depth[24] = "";
+    char prompt[24] = "", gen[24] = "", parallel[24] = "", depth[24] = "";
     if (test->n_prompt > 0) snprintf(prompt, sizeof prompt, "pp%d", test->n_prompt);
     if (test->n_gen > 0)
         snprintf(gen, sizeof gen, "%stg%d", test->n_prompt > 0 ? "+" : "", test->n_gen);
+    if (test->n_parallel > 1) snprintf(parallel, sizeof parallel, " x%d", test->n_parallel);
     if (test->n_depth > 0) snprintf(depth, sizeof depth, " @ d%d", test->n_depth);
-    snprintf(text, size, "%s%s%s", prompt, gen, depth);
+    snprintf(text, size, "%s%s%s%s", prompt, gen, parallel, depth);
 }
 
 static void describe_model(struct quern_model *model, struct bench_row *row) {
@@ -132,6 +133,6 @@ void bench_row_fill(struct quern_model *model, const char *model_path,
     if (roof == NULL) return;
     row->peak_gb_s = roof->limits.read[roof->weights].best;
     row->of_peak = 100 * row->gb_s / row->peak_gb_s;
-    row->roof_ts = 1e9 * (test->n_prompt + test->n_gen) / samples->least_ns;
+    row->roof_ts = 1e9 * bench_n_tokens(test) / samples->least_ns;
     row->of_roof = 100 * samples->least_ns / (double)row->avg_ns;
 }

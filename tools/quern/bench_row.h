@@ -46,11 +46,16 @@ void bench_row_fill(struct quern_model *model, const char *model_path,
                     const struct bench_test *test, struct bench_samples *samples,
                     const struct qn_roof *roof, struct bench_row *row);
 
-/* "pp512", "tg128", "pp512+tg128", "tg128 @ d4096" */
+/* "pp512", "tg128", "pp512+tg128", "tg128 @ d4096", of 8 sequences "tg128 x8 @ d4096" */
 void bench_test_name(const struct bench_test *test, char *text, size_t size);
 
+/* Of all sequences together. */
+static inline double bench_n_tokens(const struct bench_test *test) {
+    return (double)test->n_parallel * (test->n_prompt + test->n_gen);
+}
+
 static inline double bench_tokens_per_second(const struct bench_row *row, int repetition) {
-    return 1e9 * (row->test.n_prompt + row->test.n_gen) / row->samples->ns[repetition];
+    return 1e9 * bench_n_tokens(&row->test) / row->samples->ns[repetition];
 }
 
 #endif

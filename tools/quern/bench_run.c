@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Random tokens, no tokenizer and no sampling, logits of the last prompt token only, the same
- * depth before every run, one run beforehand that does not count.
+ * Random tokens, no tokenizer and no sampling, logits of the last token of each prompt only, the
+ * same depth before every run, one run beforehand that does not count.
  */
 #include "bench_run.h"
 
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "host/ticks.h"
+#include "options.h"
 #include "output.h"
 #include "report/predict.h"
 #include "run/access.h"
@@ -18,9 +19,10 @@
 struct runner {
     struct quern_session *session;
     struct qn_random random;
-    int32_t *tokens; /* [n_batch] */
-    bool *no_logits; /* [n_batch] */
-    int n_vocab, n_batch;
+    int32_t *tokens;    /* [n_batch or n_parallel] */
+    int32_t *sequences; /* the same */
+    bool *logits;       /* the same */
+    int n_vocab, n_batch, n_parallel;
     int32_t opening; /* BOS where the model asks for it, else -1 */
 };
 
@@ -28,34 +30,47 @@ static int32_t random_token(struct runner *runner) {
     return (int32_t)(qn_random_next(&runner->random) % (uint64_t)runner->n_vocab);
 }
 
-static bool evaluate(const struct runner *runner, const struct quern_batch *batch) {
+/* The first n of the runner's tokens. */
+static bool evaluate(const struct runner *runner, int n) {
+    const struct quern_batch batch = {.n = (size_t)n,
+                                      .tokens = runner->tokens,
+                                      .sequences = runner->sequences,
+                                      .logits = runner->logits};
     struct quern_error err;
-    if (quern_session_eval(runner->session, batch, &err) == QUERN_OK) return true;
+    if (quern_session_eval(runner->session, &batch, &err) == QUERN_OK) return true;
     out_error("%s", err.message);
     return false;
 }
 
+/* n_prompt tokens of each sequence. */
 static bool prefill(struct runner *runner, int n_prompt) {
-    for (int at = 0; at < n_prompt; at += runner->n_batch) {
-        const int left = n_prompt - at, n = left < runner->n_batch ? left : runner->n_batch;
-        for (int i = 0; i < n; i++) runner->tokens[i] = random_token(runner);
-        if (at == 0 && runner->opening >= 0) runner->tokens[0] = runner->opening;
-        const struct quern_batch batch = {.n = (size_t)n,
-                                          .tokens = runner->tokens,
-                                          .logits = at + n < n_prompt ? runner->no_logits : NULL};
-        if (!evaluate(runner, &batch)) return false;
+    const int all = n_prompt * runner->n_parallel;
+    for (int at = 0; at < all; at += runner->n_batch) {
+        const int left = all - at, n = left < runner->n_batch ? left : runner->n_batch;
+        for (int i = 0; i < n; i++) {
+            const int place = (at + i) % n_prompt;
+            const bool opens = place == 0 && runner->opening >= 0;
+            runner->tokens[i] = opens ? runner->opening : random_token(runner);
+            runner->sequences[i] = (at + i) / n_prompt;
+            runner->logits[i] = place + 1 == n_prompt;
+        }
+        if (!evaluate(runner, n)) return false;
     }
     return true;
 }
 
-/* samples NULL: nobody asks how long each token took. */
+/* n_gen tokens of each sequence. samples NULL: nobody asks how long each took. */
 static bool decode(struct runner *runner, int n_gen, struct bench_samples *samples) {
-    int32_t token = runner->opening >= 0 ? runner->opening : random_token(runner);
+    const int n = runner->n_parallel;
     uint64_t before = qn_clock_ns();
-    for (int i = 0; i < n_gen; i++) {
-        const struct quern_batch batch = {.n = 1, .tokens = &token};
-        if (!evaluate(runner, &batch)) return false;
-        token = random_token(runner);
+    for (int t = 0; t < n_gen; t++) {
+        for (int i = 0; i < n; i++) {
+            const bool opens = t == 0 && runner->opening >= 0;
+            runner->tokens[i] = opens ? runner->opening : random_token(runner);
+            runner->sequences[i] = i;
+            runner->logits[i] = true;
+        }
+        if (!evaluate(runner, n)) return false;
         const uint64_t now = qn_clock_ns();
         if (samples != NULL && samples->n_tokens < BENCH_MAX_TOKENS)
             samples->token_ns[samples->n_tokens++] = (double)(now - before);
@@ -70,14 +85,15 @@ static uint64_t bytes_read(const struct runner *runner) {
     return info.bytes_read;
 }
 
+static void truncate_all(struct runner *runner, int length) {
+    for (int i = 0; i < runner->n_parallel; i++) quern_session_truncate(runner->session, i, length);
+}
+
 /* The cache keeps what lies at the depth from one repetition to the next. */
 static bool fill(struct runner *runner, int n_depth) {
-    if (quern_session_length(runner->session, 0) < n_depth) {
-        quern_session_truncate(runner->session, 0, 0);
-        return prefill(runner, n_depth);
-    }
-    quern_session_truncate(runner->session, 0, n_depth);
-    return true;
+    const bool filled = quern_session_length(runner->session, 0) >= n_depth;
+    truncate_all(runner, filled ? n_depth : 0);
+    return filled || prefill(runner, n_depth);
 }
 
 static bool repeat(struct runner *runner, const struct bench_test *test,
@@ -98,7 +114,7 @@ static bool measure(struct runner *runner, const struct bench_test *test,
     if (samples->warm_up) {
         if (!prefill(runner, test->n_prompt) || !decode(runner, test->n_gen > 0, NULL))
             return false;
-        quern_session_truncate(runner->session, 0, 0);
+        truncate_all(runner, 0);
     }
     samples->n_tokens = 0;
     const double stolen = system_stolen();
@@ -125,38 +141,64 @@ static void describe_session(const struct runner *runner, const struct bench_tes
     const struct qn_session *const session = qn_session_of(runner->session);
     samples->kv_size = session->plan.layout.kv_size;
     samples->buffer_size = session->plan.layout.buffer_size;
-    samples->least_ns = roof == NULL
-                            ? NAN
-                            : qn_predict_run(&session->plan, roof, session->model->kernels.bundles,
-                                             test->n_depth, test->n_prompt, test->n_gen);
+    const struct qn_run run = {test->n_depth, test->n_prompt, test->n_gen, test->n_parallel};
+    samples->least_ns =
+        roof == NULL ? NAN
+                     : qn_predict_run(&session->plan, roof, session->model->kernels.bundles, &run);
 }
 
-bool bench_run(struct quern_model *model, const struct bench_test *test, const struct qn_roof *roof,
-               struct bench_samples *samples) {
-    const struct quern_session_options options = {.n_ctx =
-                                                      test->n_depth + test->n_prompt + test->n_gen,
+static bool runner_new(struct quern_model *model, const struct bench_test *test,
+                       struct runner *runner) {
+    const int64_t n_ctx =
+        ((int64_t)test->n_depth + test->n_prompt + test->n_gen) * test->n_parallel;
+    if (n_ctx > MAX_CONTEXT) {
+        out_error("%d sequences of %d tokens exceed a context of %d", test->n_parallel,
+                  test->n_depth + test->n_prompt + test->n_gen, MAX_CONTEXT);
+        return false;
+    }
+    const struct quern_session_options options = {.n_ctx = (int)n_ctx,
                                                   .n_ubatch = test->n_ubatch,
+                                                  .n_sequences = test->n_parallel,
                                                   .kv_type_k = test->type_k,
                                                   .kv_type_v = test->type_v};
     struct quern_model_info info;
     quern_model_info(model, &info);
-    struct runner runner = {
-        .n_vocab = info.n_vocab, .n_batch = test->n_batch, .opening = opening_token(model)};
-    qn_random_seed(&runner.random, 0);
+    *runner = (struct runner){.n_vocab = info.n_vocab,
+                              .n_batch = test->n_batch,
+                              .n_parallel = test->n_parallel,
+                              .opening = opening_token(model)};
+    qn_random_seed(&runner->random, 0);
     struct quern_error err;
-    if (quern_session_new(model, &options, &runner.session, &err) != QUERN_OK) {
+    if (quern_session_new(model, &options, &runner->session, &err) != QUERN_OK) {
         out_error("%s", err.message);
         return false;
     }
-    describe_session(&runner, test, roof, samples);
-    runner.tokens = calloc((size_t)runner.n_batch, sizeof *runner.tokens);
-    runner.no_logits = calloc((size_t)runner.n_batch, sizeof *runner.no_logits);
-    const bool room = runner.tokens != NULL && runner.no_logits != NULL;
+    const size_t n =
+        (size_t)(runner->n_batch > runner->n_parallel ? runner->n_batch : runner->n_parallel);
+    runner->tokens = calloc(n, sizeof *runner->tokens);
+    runner->sequences = calloc(n, sizeof *runner->sequences);
+    runner->logits = calloc(n, sizeof *runner->logits);
+    const bool room = runner->tokens != NULL && runner->sequences != NULL && runner->logits != NULL;
     if (!room) out_error("no memory");
-    const bool done = room && measure(&runner, test, samples);
-    free(runner.no_logits);
-    free(runner.tokens);
-    quern_session_free(runner.session);
+    return room;
+}
+
+static void runner_free(struct runner *runner) {
+    free(runner->logits);
+    free(runner->sequences);
+    free(runner->tokens);
+    quern_session_free(runner->session);
+}
+
+bool bench_run(struct quern_model *model, const struct bench_test *test, const struct qn_roof *roof,
+               struct bench_samples *samples) {
+    struct runner runner = {.session = NULL};
+    bool done = runner_new(model, test, &runner);
+    if (done) {
+        describe_session(&runner, test, roof, samples);
+        done = measure(&runner, test, samples);
+    }
+    runner_free(&runner);
     return done;
 }
 

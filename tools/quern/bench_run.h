@@ -12,10 +12,11 @@
 #include "quern.h"
 #include "report/roofline.h"
 
-/* `depth` tokens lie in the cache when the time starts; then n_prompt tokens at once and n_gen one
- * by one. */
+/* Of each of n_parallel sequences `depth` tokens lie in the cache when the time starts; then come
+ * n_prompt tokens of each at once, one sequence after the other, and n_gen of each one by one,
+ * those of all sequences together. */
 struct bench_test {
-    int n_prompt, n_gen, n_depth;
+    int n_prompt, n_gen, n_depth, n_parallel;
     int n_batch, n_ubatch;
     const char *type_k, *type_v;
 };
@@ -24,7 +25,7 @@ struct bench_samples {
     int n; /* repetitions wanted */
     bool warm_up;
     double *ns;       /* [n] of each repetition */
-    size_t n_tokens;  /* decoded ones that were timed */
+    size_t n_tokens;  /* decoded ones that were timed, those of all sequences together as one */
     double *token_ns; /* [n_tokens] of each evaluation */
     uint64_t bytes;   /* of weights and KV that a repetition read */
     double stolen;    /* percent of the processors' time that the hypervisor gave to others; NAN:
