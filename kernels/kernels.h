@@ -144,6 +144,29 @@ typedef void qn_softcap_fn(float cap, int n, float *x);
 enum { QN_KV_BLOCK = 64, QN_KV_TILE = 16, QN_HEAD_SIZE_MAX = 256 /* D: even, at most this */ };
 enum qn_kv { QN_KV_F16, QN_KV_F32, QN_KV_Q8_0, QN_KV_COUNT };
 
+/* A cache's types: K's, then V's where it is another. */
+enum qn_cache {
+    QN_CACHE_F16,
+    QN_CACHE_F16_F32,
+    QN_CACHE_F16_Q8_0,
+    QN_CACHE_F32_F16,
+    QN_CACHE_F32,
+    QN_CACHE_F32_Q8_0,
+    QN_CACHE_Q8_0_F16,
+    QN_CACHE_Q8_0_F32,
+    QN_CACHE_Q8_0,
+    QN_CACHE_COUNT
+};
+static inline enum qn_cache qn_cache_of(enum qn_kv k, enum qn_kv v) {
+    return (enum qn_cache)((int)k * QN_KV_COUNT + (int)v);
+}
+static inline enum qn_kv qn_cache_k(enum qn_cache cache) {
+    return (enum qn_kv)((int)cache / QN_KV_COUNT);
+}
+static inline enum qn_kv qn_cache_v(enum qn_cache cache) {
+    return (enum qn_kv)((int)cache % QN_KV_COUNT);
+}
+
 /* Bytes of a K block and of a V block of one head; multiples of 64. Q8_0 needs D % 32 == 0. */
 size_t qn_kv_k_block_size(enum qn_kv kv, int d);
 size_t qn_kv_v_block_size(enum qn_kv kv, int d);
@@ -194,7 +217,7 @@ struct qn_kernels {
     qn_add_scaled_fn *add_scaled[1];
     qn_softcap_fn *softcap[1];
     qn_kv_store_fn *kv_store[QN_KV_COUNT];
-    qn_attention_fn *attention[QN_KV_COUNT];
+    qn_attention_fn *attention[QN_CACHE_COUNT];
 };
 
 /* Bundles that this machine and its operating system can run (cpu.c: CPUID and XGETBV, or

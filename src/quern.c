@@ -259,8 +259,10 @@ static enum qn_status new_session(struct quern_model *model,
     inner.n_logits = or_default(options->n_logits, inner.n_sequences);
     /* A ubatch longer than the context is never full; its buffers would only take memory. */
     if (inner.n_ctx > 0 && inner.n_ubatch > inner.n_ctx) inner.n_ubatch = inner.n_ctx;
-    QN_TRY(parse_kv(options->kv_type_k, &inner.kv_k, err));
-    QN_TRY(parse_kv(options->kv_type_v, &inner.kv_v, err));
+    enum qn_kv k, v;
+    QN_TRY(parse_kv(options->kv_type_k, &k, err));
+    QN_TRY(parse_kv(options->kv_type_v, &v, err));
+    inner.cache = qn_cache_of(k, v);
     return qn_session_new(model->inner, &inner, out, err);
 }
 

@@ -106,6 +106,13 @@ def the_largest_context_fits_and_the_next_does_not(program: Program):
             assert over.returncode == 0 and json.loads(over.stdout)["memory"]["total"] > memory
     assert found["largest_context"]["f32"] <= found["largest_context"]["f16"]
     assert found["largest_context"]["q8_0"] == 0, "heads of 16 cannot be in blocks of 32"
+    mixed = plan(program, "-ctk", "f32", "-ctv", "f16")
+    assert mixed["kv"] == "f32/f16"
+    limits = mixed["capacity"]["largest_context"]
+    assert limits["f32"] <= limits["f32/f16"] <= limits["f16"]
+    sizes = [plan(program, "-ctk", k, "-ctv", v)["memory"]["kv_cache"]
+             for k, v in (("f16", "f16"), ("f32", "f16"), ("f16", "f32"), ("f32", "f32"))]
+    assert sizes[1] * 2 == sizes[2] * 2 == sizes[0] * 3 == sizes[3] * 3 / 2, sizes
     learned = plan(program, model="gpt2-f32")
     assert learned["capacity"]["largest_context"]["f16"] == learned["trained_context"]
 

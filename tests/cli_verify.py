@@ -88,8 +88,9 @@ def attention_is_that_of_every_head(program: Program):
     """The entropy of uniform attention over m positions is ln(m): no head's mean is above."""
     for name, layers, heads in [("llama-f32", 2, 4), ("llama-window-f32", 2, 3), ("qwen3-f32", 2, 6),
                                 ("gptneox-f32", 2, 3)]:
-        for kv in ["f16", "f32"]:
-            status, found = report(program, "--stage", "attention", "-ctk", kv, program.model(name))
+        for k, v in [("f16", "f16"), ("f32", "f32"), ("f16", "f32")]:
+            status, found = report(program, "--stage", "attention", "-ctk", k, "-ctv", v,
+                                   program.model(name))
             stage = found["models"][0]["stages"][0]
             assert status == 0, stage["checks"]
             assert [c["check"] for c in stage["checks"]] == ["finite", "sums", "mask", "entropy",

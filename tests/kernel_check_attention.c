@@ -155,7 +155,7 @@ enum { T_MAX = 330, BLOCKS_MAX = (T_MAX + QN_KV_BLOCK - 1) / QN_KV_BLOCK, M_MAX 
 
 /* One sequence's cache and the queries that look at it. */
 struct scene {
-    enum qn_kv kv;
+    enum qn_kv k_type, v_type;
     int t; /* positions stored */
     struct qn_attention a;
     int32_t blocks[BLOCKS_MAX], pos[M_MAX];
@@ -177,6 +177,15 @@ static void scatter_blocks(struct scene *s, struct qn_random *r, int first_visib
     for (int b = 0; b < first_visible / QN_KV_BLOCK; b++) s->blocks[b] = INT_MAX / 2;
 }
 
+/* One position's k and v, into the block. */
+static void store(struct scene *s, const struct qn_kernels *ref, const float *k, const float *v,
+                  int p, int block) {
+    char *const k_block = s->k.data + (size_t)block * s->a.k_stride;
+    char *const v_block = s->v.data + (size_t)block * s->a.v_stride;
+    ref->kv_store[s->k_type](k, NULL, s->a.d, p % QN_KV_BLOCK, k_block, NULL);
+    ref->kv_store[s->v_type](NULL, v, s->a.d, p % QN_KV_BLOCK, NULL, v_block);
+}
+
 /* Old contents of a block are finite, and large, so that one that is not masked shows. */
 static void fill_stale(struct scene *s, const struct qn_kernels *ref, int n_blocks) {
     float stale[D_MAX];
@@ -184,9 +193,7 @@ static void fill_stale(struct scene *s, const struct qn_kernels *ref, int n_bloc
     memset(s->k.data, 0, s->k.size);
     memset(s->v.data, 0, s->v.size);
     for (int p = 0; p < n_blocks * QN_KV_BLOCK; p++)
-        ref->kv_store[s->kv](stale, stale, s->a.d, p % QN_KV_BLOCK,
-                             s->k.data + (size_t)(p / QN_KV_BLOCK) * s->a.k_stride,
-                             s->v.data + (size_t)(p / QN_KV_BLOCK) * s->a.v_stride);
+        store(s, ref, stale, stale, p, p / QN_KV_BLOCK);
 }
 
 static int first_visible(const struct qn_attention *a, int m) {
@@ -206,8 +213,8 @@ static void scene_open(struct scene *s, const struct qn_kernels *ref, enum qn_in
     for (int m = 0; m < a->m; m++)
         if (first_visible(a, m) < lowest) lowest = first_visible(a, m);
     scatter_blocks(s, r, 0);
-    a->k_stride = qn_kv_k_block_size(s->kv, a->d);
-    a->v_stride = qn_kv_v_block_size(s->kv, a->d);
+    a->k_stride = qn_kv_k_block_size(s->k_type, a->d);
+    a->v_stride = qn_kv_v_block_size(s->v_type, a->d);
     a->k = qn_guarded_place(&s->k, a->k_stride * (size_t)n_blocks, side);
     a->v = qn_guarded_place(&s->v, a->v_stride * (size_t)n_blocks, side);
     fill_stale(s, ref, n_blocks);
@@ -215,9 +222,7 @@ static void scene_open(struct scene *s, const struct qn_kernels *ref, enum qn_in
         float k[D_MAX], v[D_MAX];
         qn_input_fill(input, r, k, (size_t)a->d);
         qn_input_fill(input, r, v, (size_t)a->d);
-        const size_t b = (size_t)s->blocks[p / QN_KV_BLOCK];
-        ref->kv_store[s->kv](k, v, a->d, p % QN_KV_BLOCK, s->k.data + b * a->k_stride,
-                             s->v.data + b * a->v_stride);
+        store(s, ref, k, v, p, s->blocks[p / QN_KV_BLOCK]);
     }
     for (int b = 0; b < lowest / QN_KV_BLOCK; b++) s->blocks[b] = INT_MAX / 2;
     a->q_ld = row + (size_t)qn_random_below(r, 2) * 5;
@@ -243,7 +248,7 @@ static double score(const struct scene *s, const float *q, int p, double *error)
     const char *const block = a->k + (size_t)a->blocks[p / QN_KV_BLOCK] * a->k_stride;
     double sum = 0, magnitudes = 0;
     for (int i = 0; i < a->d; i++) {
-        const double term = (double)q[i] * k_at(s->kv, block, a->d, p % QN_KV_BLOCK, i);
+        const double term = (double)q[i] * k_at(s->k_type, block, a->d, p % QN_KV_BLOCK, i);
         sum += term;
         magnitudes += fabs(term);
     }
@@ -277,7 +282,7 @@ static void expect_head(struct scene *s, int m, int g, double *scores) {
         const double weight = exp(scores[p] - max);
         weights += weight;
         for (int i = 0; i < a->d; i++)
-            out[i] += weight * v_at(s->kv, block, a->d, p % QN_KV_BLOCK, i);
+            out[i] += weight * v_at(s->v_type, block, a->d, p % QN_KV_BLOCK, i);
     }
     for (int i = 0; i < a->d; i++) out[i] /= weights;
     const double shared = (count + 6 * (count / QN_KV_BLOCK + 2) + (max - min)) * QN_U;
@@ -286,7 +291,7 @@ static void expect_head(struct scene *s, int m, int g, double *scores) {
         error = exp(scores[p] - max) * (errors[p] + (max - scores[p] + 5) * QN_U + shared);
         for (int i = 0; i < a->d; i++)
             bounds[i] += (error / weights + FLT_MIN) *
-                         (fabs(v_at(s->kv, block, a->d, p % QN_KV_BLOCK, i)) + fabs(out[i]));
+                         (fabs(v_at(s->v_type, block, a->d, p % QN_KV_BLOCK, i)) + fabs(out[i]));
     }
     for (int i = 0; i < a->d; i++) bounds[i] += QN_U * fabs(out[i]);
 }
@@ -349,8 +354,11 @@ void check_attention(struct check *c, const struct check_kernel *const *kernels,
     static const int windows[] = {0, 0, 1, 16, 100};
     static const float caps[] = {0, 0.5f, 0, 50.0f};
     enum { CASES = 180 };
-    scene.kv = (enum qn_kv)kernels[0]->variant;
-    for (int i = 0; i < CASES; i += c->quick ? 7 : 1) {
+    const enum qn_cache cache = (enum qn_cache)kernels[0]->variant;
+    scene.k_type = qn_cache_k(cache);
+    scene.v_type = qn_cache_v(cache);
+    /* Of mixed types only some: each has all cases beside its own. */
+    for (int i = 0; i < CASES; i += c->quick || scene.k_type != scene.v_type ? 7 : 1) {
         scene.t = some_t[i % 12];
         scene.a.d = some_d[(i / 12 + i) % 8];
         scene.a.g = some_g[(i / 5 + i) % 6];
@@ -359,7 +367,8 @@ void check_attention(struct check *c, const struct check_kernel *const *kernels,
         scene.a.softcap = caps[(i / 3 + i / 12) % 4];
         scene.a.scale = (float)(1 / sqrt(scene.a.d));
         if (scene.a.g * scene.a.m > 100) scene.a.m = 100 / scene.a.g;
-        if (!has_size(scene.kv, scene.a.d)) scene.a.d = 64;
+        if (!has_size(scene.k_type, scene.a.d) || !has_size(scene.v_type, scene.a.d))
+            scene.a.d = 64;
         check_scene(c, kernels, n, &scene,
                     i < CASES / 2 ? QN_INPUT_RANDOM : (enum qn_input)(i % QN_INPUT_COUNT),
                     (uint64_t)i + 1);

@@ -191,7 +191,7 @@ Test(plan, refuses_limits) {
     struct qn_limits bad[4] = {limits, limits, limits, limits};
     bad[0].n_ctx = 0;
     bad[1].n_ubatch = 1 << 20;
-    bad[2].kv_k = bad[2].kv_v = QN_KV_Q8_0; /* head size 16 */
+    bad[2].cache = QN_CACHE_F16_Q8_0; /* head size 16 */
     bad[3].n_sequences = -1;
     for (int i = 0; i < 4; i++) {
         err.message[0] = '\0';

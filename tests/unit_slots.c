@@ -125,12 +125,8 @@ static uint64_t bytes_of(struct qn_model *model, size_t n) {
     int32_t tokens[MAX];
     struct qn_session *session;
     struct qn_error err = {0};
-    const struct qn_session_options options = {.n_ctx = MAX,
-                                               .n_ubatch = MAX,
-                                               .n_sequences = 1,
-                                               .n_logits = 1,
-                                               .kv_k = QN_KV_F32,
-                                               .kv_v = QN_KV_F32};
+    const struct qn_session_options options = {
+        .n_ctx = MAX, .n_ubatch = MAX, .n_sequences = 1, .n_logits = 1, .cache = QN_CACHE_F32};
     for (int i = 0; i < MAX; i++) tokens[i] = 3 + i * 7;
     cr_assert_eq(qn_session_new(model, &options, &session, &err), QN_OK, "%s", err.message);
     const struct qn_batch batch = {.n = n, .tokens = tokens};

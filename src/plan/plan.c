@@ -27,6 +27,17 @@ const char *qn_kv_name(enum qn_kv kv) {
     return kv_names[kv];
 }
 
+const char *qn_cache_name(enum qn_cache cache) {
+    static const char *const names[QN_CACHE_COUNT] = {
+        [QN_CACHE_F16] = "f16",           [QN_CACHE_F16_F32] = "f16/f32",
+        [QN_CACHE_F16_Q8_0] = "f16/q8_0", [QN_CACHE_F32_F16] = "f32/f16",
+        [QN_CACHE_F32] = "f32",           [QN_CACHE_F32_Q8_0] = "f32/q8_0",
+        [QN_CACHE_Q8_0_F16] = "q8_0/f16", [QN_CACHE_Q8_0_F32] = "q8_0/f32",
+        [QN_CACHE_Q8_0] = "q8_0",
+    };
+    return names[cache];
+}
+
 const char *qn_op_name(enum qn_op op) {
     static const char *const names[QN_OP_COUNT] = {
         [QN_OP_EMBED] = "embed",         [QN_OP_PREPARE] = "prepare",
@@ -487,8 +498,8 @@ static bool size_kv(struct qn_plan *plan) {
     /* Each sequence may leave a part of its last block unused. */
     l->n_blocks =
         (plan->limits.n_ctx + QN_KV_BLOCK - 1) / QN_KV_BLOCK + plan->limits.n_sequences - 1;
-    l->k_block = qn_kv_k_block_size(plan->limits.kv_k, h->head_size);
-    l->v_block = qn_kv_v_block_size(plan->limits.kv_v, h->head_size);
+    l->k_block = qn_kv_k_block_size(qn_cache_k(plan->limits.cache), h->head_size);
+    l->v_block = qn_kv_v_block_size(qn_cache_v(plan->limits.cache), h->head_size);
     const size_t n = (size_t)l->n_blocks * (size_t)h->n_kv_heads;
     size_t k, v;
     return qn_checked_mul(l->k_block, n, &l->k_layer) &&
@@ -539,12 +550,9 @@ static enum qn_status check_limits(const struct qn_spec *spec, const struct qn_l
         return qn_fail(err, QN_BAD_ARGUMENT,
                        "context is %d; expected 1 to %d, the positions that the model has learned",
                        limits->n_ctx, h->n_ctx_train);
-    if (limits->kv_k != limits->kv_v)
-        return qn_fail(err, QN_UNSUPPORTED,
-                       "KV cache types %s for K and %s for V; this build wants "
-                       "both alike",
-                       kv_names[limits->kv_k], kv_names[limits->kv_v]);
-    if (limits->kv_k == QN_KV_Q8_0 && spec->hparams.head_size % 32 != 0)
+    const bool in_32s =
+        qn_cache_k(limits->cache) == QN_KV_Q8_0 || qn_cache_v(limits->cache) == QN_KV_Q8_0;
+    if (in_32s && spec->hparams.head_size % 32 != 0)
         return qn_fail(err, QN_UNSUPPORTED,
                        "KV cache type q8_0 needs a head size that is a multiple "
                        "of 32; this model's is %d",

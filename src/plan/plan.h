@@ -90,8 +90,8 @@ struct qn_step {
 
 struct qn_limits {
     int n_ctx, n_ubatch, n_sequences, n_logits, n_threads;
-    enum qn_kv kv_k, kv_v; /* equal for now */
-    bool tapped;           /* Q, K, V and modules' outputs stand in buffers before they are used */
+    enum qn_cache cache;
+    bool tapped; /* Q, K, V and modules' outputs stand in buffers before they are used */
 };
 
 struct qn_buffer {
@@ -156,6 +156,8 @@ const char *qn_module_name(enum qn_module module); /* "embed", "norm", "attn", "
 /* Name -> cache type; false when there is none of that name. */
 bool qn_kv_parse(const char *name, enum qn_kv *kv);
 const char *qn_kv_name(enum qn_kv kv);
+/* "f16", or "f16/q8_0" for K of f16 and V of q8_0. */
+const char *qn_cache_name(enum qn_cache cache);
 
 /* The least time that a machine needs for each step, nanoseconds. */
 struct qn_plan_times {

@@ -172,7 +172,7 @@ void qn_plan_print(const struct qn_plan *plan, const struct qn_plan_times *times
     fprintf(out, "context %d, ubatch %d, %d sequence%s, %d thread%s, tiles of %d rows, KV %s\n",
             limits->n_ctx, limits->n_ubatch, limits->n_sequences,
             limits->n_sequences > 1 ? "s" : "", limits->n_threads, limits->n_threads > 1 ? "s" : "",
-            plan->spec->tile_rows, qn_kv_name(limits->kv_k));
+            plan->spec->tile_rows, qn_cache_name(limits->cache));
     print_steps(plan, times, out);
     print_buffers(plan, out);
     fprintf(out, "\na decoded token reads %.2f MiB of weights, and %zu bytes of KV a position\n",

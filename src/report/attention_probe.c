@@ -28,8 +28,8 @@ static void keep_q(void *context, const struct quern_tensor *tensor) {
                tensor->n_columns * sizeof(float));
 }
 
-static enum qn_status run(struct qn_attention_probe *probe, struct qn_model *model, enum qn_kv kv,
-                          const int32_t *ids, struct qn_error *err) {
+static enum qn_status run(struct qn_attention_probe *probe, struct qn_model *model,
+                          enum qn_cache cache, const int32_t *ids, struct qn_error *err) {
     static const char *const patterns[] = {"layers.*.q_rope", NULL};
     const struct qn_hparams *const hp = &model->spec.hparams;
     const int n = probe->n;
@@ -38,8 +38,7 @@ static enum qn_status run(struct qn_attention_probe *probe, struct qn_model *mod
                                                    n < QN_DEFAULT_UBATCH ? n : QN_DEFAULT_UBATCH,
                                                .n_sequences = 1,
                                                .n_logits = 1,
-                                               .kv_k = kv,
-                                               .kv_v = kv,
+                                               .cache = cache,
                                                .tap = {keep_q, probe, patterns}};
     QN_TRY(qn_session_new(model, &options, &probe->session, err));
     probe->q = malloc((size_t)hp->n_layers * (size_t)n * q_row(probe) * sizeof(float));
@@ -50,12 +49,12 @@ static enum qn_status run(struct qn_attention_probe *probe, struct qn_model *mod
     return qn_probe_eval(probe->session, ids, n, 0, err);
 }
 
-enum qn_status qn_attention_probe_open(struct qn_model *model, enum qn_kv kv, const int32_t *ids,
-                                       int n, struct qn_attention_probe *out,
+enum qn_status qn_attention_probe_open(struct qn_model *model, enum qn_cache cache,
+                                       const int32_t *ids, int n, struct qn_attention_probe *out,
                                        struct qn_error *err) {
     *out = (struct qn_attention_probe){
         .n = n, .n_slots = (n + QN_KV_BLOCK - 1) / QN_KV_BLOCK * QN_KV_BLOCK};
-    const enum qn_status status = run(out, model, kv, ids, err);
+    const enum qn_status status = run(out, model, cache, ids, err);
     if (status != QN_OK) qn_attention_probe_close(out);
     return status;
 }
@@ -88,7 +87,7 @@ static void fill_values(const struct qn_attention_probe *probe, const struct qn_
     for (int p = 0; p < probe->n_slots; p++) {
         const bool within = p >= first && p < first + a->d;
         if (within) unit[p - first] = 1;
-        session->model->kernels.kv_store[session->plan.limits.kv_v](
+        session->model->kernels.kv_store[qn_cache_v(session->plan.limits.cache)](
             NULL, unit, a->d, p % QN_KV_BLOCK, NULL,
             v + (size_t)a->blocks[p / QN_KV_BLOCK] * a->v_stride);
         if (within) unit[p - first] = 0;
@@ -114,14 +113,15 @@ void qn_attention_weights(const struct qn_attention_probe *probe, int layer, int
     for (size_t first = 0; first < n_slots; first += d) {
         const size_t count = n_slots - first < d ? n_slots - first : d;
         fill_values(probe, &a, (int)first, v);
-        session->model->kernels.attention[session->plan.limits.kv_k](&a);
+        session->model->kernels.attention[session->plan.limits.cache](&a);
         for (size_t m = 0; m < n; m++)
             memcpy(weights + m * n_slots + first, out + m * d, count * sizeof *weights);
     }
 }
 
-double qn_attention_value_error(enum qn_kv kv) {
-    return kv == QN_KV_Q8_0 ? 0x1p-11 : 0; /* 127 times the half nearest to 1 / 127 */
+double qn_attention_value_error(enum qn_cache cache) {
+    return qn_cache_v(cache) == QN_KV_Q8_0 ? 0x1p-11
+                                           : 0; /* 127 times the half nearest to 1 / 127 */
 }
 
 /* ---- expected --------------------------------------------------------------------------- */

@@ -17,8 +17,9 @@ struct qn_attention_probe {
 };
 
 /* Evaluates ids [n]. Error: QN_NO_MEMORY, and those of sessions. */
-enum qn_status qn_attention_probe_open(struct qn_model *model, enum qn_kv kv, const int32_t *ids,
-                                       int n, struct qn_attention_probe *out, struct qn_error *err);
+enum qn_status qn_attention_probe_open(struct qn_model *model, enum qn_cache cache,
+                                       const int32_t *ids, int n, struct qn_attention_probe *out,
+                                       struct qn_error *err);
 void qn_attention_probe_close(struct qn_attention_probe *probe); /* idempotent when zeroed */
 
 /* Bytes that qn_attention_weights needs at scratch, 64-byte aligned; each thread its own. */
@@ -36,6 +37,6 @@ void qn_attention_expected(const struct qn_attention_probe *probe, int layer, in
                            double *weights, double *bounds);
 
 /* Share of a weight by which the cache's type alone may change the identity matrix. */
-double qn_attention_value_error(enum qn_kv kv);
+double qn_attention_value_error(enum qn_cache cache);
 
 #endif

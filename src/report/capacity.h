@@ -21,6 +21,6 @@ size_t qn_capacity_needed(const struct qn_plan *plan);
  * most the positions that a model has learned, and QN_CAPACITY_MAX. By bisection over qn_plan_new:
  * a longer context never needs less. */
 enum { QN_CAPACITY_MAX = 1 << 24 };
-int qn_capacity_context(const struct qn_plan *plan, enum qn_kv kv, double memory);
+int qn_capacity_context(const struct qn_plan *plan, enum qn_cache cache, double memory);
 
 #endif

@@ -26,6 +26,9 @@ const char *qn_lab_variant(const char *variant_name);
 /* The kernel of an entry of the inventory. */
 struct qn_lab_kernel qn_lab_kernel_of(const struct qn_kernel_entry *entry);
 
+/* The types of the cache that a kv_store (both) or attention kernel works on. */
+enum qn_cache qn_lab_cache(const struct qn_lab_kernel *kernel);
+
 /* Sizes that a case may depend on; each operation takes its own (qn_lab_shape_text). */
 struct qn_lab_shape {
     int m;           /* tokens */

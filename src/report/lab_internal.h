@@ -14,6 +14,7 @@ enum { QN_LAB_PARTS = 6 };
 struct qn_lab_job {
     const struct qn_lab_kernel *kernel;
     struct qn_lab_shape shape;
+    enum qn_cache cache; /* kv_store, attention */
     int n_threads;
     size_t fixed_size, copy_size;                         /* bytes, multiples of 64 */
     size_t fixed_at[QN_LAB_PARTS], copy_at[QN_LAB_PARTS]; /* offsets of parts */

@@ -245,14 +245,15 @@ static int n_blocks(const struct qn_lab_job *job) {
 }
 
 static size_t k_size(const struct qn_lab_job *job) {
-    return qn_kv_k_block_size((enum qn_kv)job->kernel->slot, job->shape.d);
+    return qn_kv_k_block_size(qn_cache_k(job->cache), job->shape.d);
 }
 
 static size_t v_size(const struct qn_lab_job *job) {
-    return qn_kv_v_block_size((enum qn_kv)job->kernel->slot, job->shape.d);
+    return qn_kv_v_block_size(qn_cache_v(job->cache), job->shape.d);
 }
 
 static void plan_cache(struct qn_lab_job *job) {
+    job->cache = qn_lab_cache(job->kernel);
     const size_t blocks = (size_t)job->shape.heads * (size_t)n_blocks(job);
     job->copy_at[PART_KEYS] =
         qn_lab_take(&job->copy_size, float_size(job->shape.heads, job->shape.d));
@@ -272,10 +273,12 @@ static void store(const struct qn_lab_job *job, const struct qn_kernels *table, 
         for (int p = 0; p < n; p++) {
             const size_t block = h * blocks + (size_t)p / QN_KV_BLOCK;
             const size_t row = (h + (size_t)p) % heads * d;
-            table->kv_store[job->kernel->slot](floats(copy, job->copy_at[PART_KEYS]) + row,
-                                               floats(copy, job->copy_at[PART_VALUES]) + row,
-                                               job->shape.d, p % QN_KV_BLOCK,
-                                               k + block * k_size(job), v + block * v_size(job));
+            table->kv_store[qn_cache_k(job->cache)](floats(copy, job->copy_at[PART_KEYS]) + row,
+                                                    NULL, job->shape.d, p % QN_KV_BLOCK,
+                                                    k + block * k_size(job), NULL);
+            table->kv_store[qn_cache_v(job->cache)](
+                NULL, floats(copy, job->copy_at[PART_VALUES]) + row, job->shape.d, p % QN_KV_BLOCK,
+                NULL, v + block * v_size(job));
         }
 }
 

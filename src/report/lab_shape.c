@@ -40,6 +40,11 @@ static int uses_of(const char *op) {
     return 0;
 }
 
+enum qn_cache qn_lab_cache(const struct qn_lab_kernel *kernel) {
+    if (uses_of(kernel->op) & USES_GROUP) return (enum qn_cache)kernel->slot;
+    return qn_cache_of((enum qn_kv)kernel->slot, (enum qn_kv)kernel->slot);
+}
+
 bool qn_lab_knows(const char *op) {
     return uses_of(op) != 0 && qn_lab_find(op) != NULL;
 }
@@ -79,7 +84,9 @@ const char *qn_lab_shape_problem(const struct qn_lab_kernel *kernel,
     if (used & USES_HEADS && shape->heads < 1) return "there must be a head";
     if (used & USES_GROUP && (shape->g < 1 || shape->t < 1))
         return "attention needs queries and positions";
-    if (used & USES_HEADS && kernel->slot == QN_KV_Q8_0 && shape->d % 32 != 0)
+    if (used & USES_HEADS && shape->d % 32 != 0 &&
+        (qn_cache_k(qn_lab_cache(kernel)) == QN_KV_Q8_0 ||
+         qn_cache_v(qn_lab_cache(kernel)) == QN_KV_Q8_0))
         return "the head size must be a multiple of 32";
     if (used & USES_D && !(used & USES_HEADS) && shape->k % shape->d != 0)
         return "K must be a multiple of the head size";

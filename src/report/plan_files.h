@@ -20,8 +20,13 @@ struct qn_plan_about {
     const struct qn_plan_times *times; /* then NULL too */
     double memory;                     /* qn_capacity_memory */
     bool limited;
-    int contexts[QN_KV_COUNT]; /* qn_capacity_context */
+    int contexts[QN_CACHE_COUNT]; /* qn_capacity_context, of those that are shown */
 };
+
+/* The plan's cache is compared with those whose K and V are of one type. */
+static inline bool qn_plan_compares(const struct qn_plan *plan, enum qn_cache cache) {
+    return qn_cache_k(cache) == qn_cache_v(cache) || cache == plan->limits.cache;
+}
 
 /* The steps of one layer stand for all layers in pictures: the first of those with most steps. */
 int qn_plan_typical_layer(const struct qn_plan *plan);

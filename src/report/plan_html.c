@@ -113,11 +113,12 @@ static void write_memory(const struct qn_plan *plan, const struct qn_plan_about 
     if (about->memory <= 0) return;
     fprintf(out, "<p>The largest context in %s %s:", size_text(about->memory, text),
             about->limited ? "that the control group allows" : "of this machine's memory");
-    for (int kv = 0; kv < QN_KV_COUNT; kv++)
-        if (about->contexts[kv] > 0)
-            fprintf(out, "%s <b>%d</b>%s positions with a cache of %s", kv ? "," : "",
-                    about->contexts[kv], about->contexts[kv] == QN_CAPACITY_MAX ? " or more" : "",
-                    qn_kv_name((enum qn_kv)kv));
+    for (enum qn_cache cache = 0; cache < QN_CACHE_COUNT; cache++)
+        if (about->contexts[cache] > 0)
+            fprintf(out, "%s <b>%d</b>%s positions with a cache of %s", cache ? "," : "",
+                    about->contexts[cache],
+                    about->contexts[cache] == QN_CAPACITY_MAX ? " or more" : "",
+                    qn_cache_name(cache));
     fprintf(out, ". The model was trained for %d.</p>\n", plan->spec->hparams.n_ctx_train);
 }
 
@@ -362,7 +363,7 @@ enum qn_status qn_plan_write_html(const struct qn_plan *plan, const struct qn_pl
             plan->spec->family->name, h->n_layers, h->n_embd, h->n_heads, h->head_size,
             h->n_kv_heads, h->n_ff, h->n_vocab, plan->limits.n_ctx, plan->limits.n_ubatch,
             plan->limits.n_threads, plan->limits.n_threads == 1 ? "" : "s", about->isa,
-            qn_kv_name(plan->limits.kv_k));
+            qn_cache_name(plan->limits.cache));
     write_memory(plan, about, out);
     if (!write_arena(plan, out))
         return qn_fail(err, QN_NO_MEMORY, "no memory for the page of a plan");

@@ -72,11 +72,12 @@ static json_t *memory_json(const struct qn_plan *plan) {
                      "total", (json_int_t)qn_capacity_needed(plan));
 }
 
-static json_t *capacity_json(const struct qn_plan_about *about) {
+static json_t *capacity_json(const struct qn_plan *plan, const struct qn_plan_about *about) {
     json_t *const contexts = json_object();
-    for (int kv = 0; kv < QN_KV_COUNT; kv++)
-        json_object_set_new(contexts, qn_kv_name((enum qn_kv)kv),
-                            json_integer(about->contexts[kv]));
+    for (enum qn_cache cache = 0; cache < QN_CACHE_COUNT; cache++)
+        if (qn_plan_compares(plan, cache))
+            json_object_set_new(contexts, qn_cache_name(cache),
+                                json_integer(about->contexts[cache]));
     return json_pack("{s:I, s:b, s:o}", "memory", (json_int_t)about->memory, "of_control_group",
                      about->limited, "largest_context", contexts);
 }
@@ -111,8 +112,8 @@ json_t *qn_plan_json(const struct qn_plan *plan, const struct qn_plan_about *abo
                      "file", about->file, "family", plan->spec->family->name, "isa", about->isa,
                      "context", plan->limits.n_ctx, "trained_context", h->n_ctx_train, "ubatch",
                      plan->limits.n_ubatch, "threads", plan->limits.n_threads, "tile_rows",
-                     plan->spec->tile_rows, "kv", qn_kv_name(plan->limits.kv_k), "decode_bytes",
+                     plan->spec->tile_rows, "kv", qn_cache_name(plan->limits.cache), "decode_bytes",
                      (json_int_t)plan->spec->decode_size, "barriers", barriers, "memory",
-                     memory_json(plan), "capacity", capacity_json(about), "prediction",
+                     memory_json(plan), "capacity", capacity_json(plan, about), "prediction",
                      prediction_json(about), "buffers", buffers_json(plan), "steps", steps);
 }

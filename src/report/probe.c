@@ -7,14 +7,13 @@
 #include "kernels/ref/kv_ref.h"
 #include "run/work.h"
 
-enum qn_status qn_probe_new(struct qn_model *model, enum qn_kv kv, int n_ctx, int n_ubatch,
+enum qn_status qn_probe_new(struct qn_model *model, enum qn_cache cache, int n_ctx, int n_ubatch,
                             int n_logits, struct qn_session **out, struct qn_error *err) {
     const struct qn_session_options options = {.n_ctx = n_ctx,
                                                .n_ubatch = n_ubatch < n_ctx ? n_ubatch : n_ctx,
                                                .n_sequences = 1,
                                                .n_logits = n_logits,
-                                               .kv_k = kv,
-                                               .kv_v = kv};
+                                               .cache = cache};
     return qn_session_new(model, &options, out, err);
 }
 
@@ -34,15 +33,15 @@ void qn_probe_cached(const struct qn_session *session, int layer, int kv_head, i
     const struct qn_executor *const e = &session->executor;
     const struct qn_layout *const l = &session->plan.layout;
     const struct qn_hparams *const hp = &session->model->spec.hparams;
-    const enum qn_kv kv = session->plan.limits.kv_k;
+    const enum qn_cache cache = session->plan.limits.cache;
     const size_t block = (size_t)e->blocks[position / QN_KV_BLOCK];
     const size_t at = block * (size_t)hp->n_kv_heads + (size_t)kv_head;
     const char *const k_block = qn_k_layer(e, layer) + at * l->k_block;
     const char *const v_block = qn_v_layer(e, layer) + at * l->v_block;
     const int d = hp->head_size, slot = position % QN_KV_BLOCK;
     for (int i = 0; i < d; i++) {
-        k[i] = (float)qn_k_load(kv, k_block, d, slot, i);
-        v[i] = (float)qn_v_load(kv, v_block, d, slot, i);
+        k[i] = (float)qn_k_load(qn_cache_k(cache), k_block, d, slot, i);
+        v[i] = (float)qn_v_load(qn_cache_v(cache), v_block, d, slot, i);
     }
 }
 

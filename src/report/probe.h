@@ -8,7 +8,7 @@
 #include "run/session.h"
 
 /* A session of one sequence. */
-enum qn_status qn_probe_new(struct qn_model *model, enum qn_kv kv, int n_ctx, int n_ubatch,
+enum qn_status qn_probe_new(struct qn_model *model, enum qn_cache cache, int n_ctx, int n_ubatch,
                             int n_logits, struct qn_session **out, struct qn_error *err);
 
 /* Evaluates ids [n] where sequence 0 ends, `step` a call (0: all in one). Of each call the logits

@@ -82,8 +82,8 @@ static void tag_attention(const struct qn_model *model, const struct qn_plan *pl
                           struct qn_tag *tag) {
     const struct qn_hparams *const hp = &model->spec.hparams;
     snprintf(tag->shape, sizeof tag->shape, "%d/%dx%d", hp->n_heads, hp->n_kv_heads, hp->head_size);
-    snprintf(tag->type, sizeof tag->type, "%s", qn_kv_name(plan->limits.kv_k));
-    add_kernel(tag, &model->kernels, "attention", "attention", (int)plan->limits.kv_k);
+    snprintf(tag->type, sizeof tag->type, "%s", qn_cache_name(plan->limits.cache));
+    add_kernel(tag, &model->kernels, "attention", "attention", (int)plan->limits.cache);
 }
 
 static void tag_step(const struct qn_session *session, int s, struct qn_tag *tag) {

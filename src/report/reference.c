@@ -127,7 +127,7 @@ static void keep(void *context, const struct quern_tensor *tensor) {
     }
 }
 
-static enum qn_status evaluate(struct qn_reference *r, struct qn_model *model, enum qn_kv kv,
+static enum qn_status evaluate(struct qn_reference *r, struct qn_model *model, enum qn_cache cache,
                                struct qn_error *err) {
     struct qn_session *session;
     bool *const all = malloc((size_t)r->n * sizeof *all);
@@ -137,8 +137,7 @@ static enum qn_status evaluate(struct qn_reference *r, struct qn_model *model, e
                                                .n_ubatch = r->n,
                                                .n_sequences = 1,
                                                .n_logits = r->n,
-                                               .kv_k = kv,
-                                               .kv_v = kv,
+                                               .cache = cache,
                                                .tap = {keep, r, NULL}};
     const struct qn_batch batch = {.n = (size_t)r->n, .tokens = r->ids, .logits = all};
     enum qn_status status = qn_session_new(model, &options, &session, err);
@@ -179,12 +178,12 @@ static bool is_query_or_key(const char *module) {
            strcmp(module, "k_rope") == 0;
 }
 
-enum qn_status qn_reference_open(const char *folder, struct qn_model *model, enum qn_kv kv,
+enum qn_status qn_reference_open(const char *folder, struct qn_model *model, enum qn_cache cache,
                                  struct qn_reference *out, struct qn_error *err) {
     const struct qn_hparams *const hp = &model->spec.hparams;
     *out = (struct qn_reference){.n = 0};
     enum qn_status status = read_folder(out, folder, hp->n_vocab, err);
-    if (status == QN_OK) status = evaluate(out, model, kv, err);
+    if (status == QN_OK) status = evaluate(out, model, cache, err);
     if (status == QN_OK) status = check_seen(out, err);
     if (status != QN_OK) {
         qn_reference_close(out);

@@ -29,11 +29,12 @@ struct qn_reference {
     struct qn_pair *pairs; /* in the order of the forward pass */
 };
 
-/* Reads the folder and evaluates its ids, in a session with a cache of kind kv. Q and K of a model
- * that has the components of a rotated pair beside each other are brought into the reference's
- * order. Errors: QN_NOT_FOUND, QN_IO, QN_BAD_FILE for the folder's files, QN_BAD_ARGUMENT where the
- * reference is of another model (ids beyond the vocabulary, other widths), those of sessions. */
-enum qn_status qn_reference_open(const char *folder, struct qn_model *model, enum qn_kv kv,
+/* Reads the folder and evaluates its ids, in a session with a cache of this kind. Q and K of a
+ * model that has the components of a rotated pair beside each other are brought into the
+ * reference's order. Errors: QN_NOT_FOUND, QN_IO, QN_BAD_FILE for the folder's files,
+ * QN_BAD_ARGUMENT where the reference is of another model (ids beyond the vocabulary, other
+ * widths), those of sessions. */
+enum qn_status qn_reference_open(const char *folder, struct qn_model *model, enum qn_cache cache,
                                  struct qn_reference *out, struct qn_error *err);
 void qn_reference_close(struct qn_reference *reference); /* idempotent when zeroed */
 

@@ -65,8 +65,7 @@ static struct qn_session *session_of(struct tuner *t, int n_ubatch, enum qn_kv k
                                                .n_ubatch = min_int(n_ubatch, t->n_ctx),
                                                .n_sequences = 1,
                                                .n_logits = 1,
-                                               .kv_k = kv,
-                                               .kv_v = kv,
+                                               .cache = qn_cache_of(kv, kv),
                                                .huge_pages = true};
     struct variant *const variant = &t->variants[t->n_variants];
     *variant = (struct variant){.n_ubatch = n_ubatch, .kv = kv};

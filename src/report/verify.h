@@ -38,9 +38,9 @@ enum {
 };
 
 struct qn_verify_options {
-    int n_tokens;  /* positions that the KV cache and attention stages evaluate */
-    int n_predict; /* tokens that the output stage generates a prompt */
-    enum qn_kv kv; /* type of the caches; the reference stage uses f32 */
+    int n_tokens;        /* positions that the KV cache and attention stages evaluate */
+    int n_predict;       /* tokens that the output stage generates a prompt */
+    enum qn_cache cache; /* type of the caches; the reference stage uses f32 */
     size_t n_prompts;
     const struct qn_verify_prompt *prompts; /* [n_prompts] */
     const char *reference;                  /* folder that tools/reference.py wrote, or NULL */

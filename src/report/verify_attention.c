@@ -49,7 +49,7 @@ static double entropy_of(const float *w, int first, int last) {
 
 static void check_row(const struct attention *a, int first, int m, const float *w,
                       const double *expected, double bound, struct head *head) {
-    const double allowed = bound + qn_attention_value_error(a->v->options->kv);
+    const double allowed = bound + qn_attention_value_error(a->v->options->cache);
     double sum = 0;
     for (int p = 0; p < a->probe.n_slots; p++) {
         const double weight = (double)w[p];
@@ -139,7 +139,7 @@ static void judge(const struct attention *a) {
     struct qn_verify *const v = a->v;
     const int n = a->probe.n, n_all = a->n_layers * a->n_heads;
     /* The float sums of a row and of its normalization, and the cache's type. */
-    const double sum_allowed = (2 * n + 16) * 0x1p-24 + qn_attention_value_error(v->options->kv);
+    const double sum_allowed = (2 * n + 16) * 0x1p-24 + qn_attention_value_error(v->options->cache);
     int n_bad = 0, bad = -1;
     for (int i = 0; i < n_all; i++) {
         if (a->heads[i].n_bad && bad < 0) bad = i;
@@ -341,7 +341,7 @@ enum qn_status qn_verify_attention(struct qn_verify *v, struct qn_error *err) {
     if (n > hp->n_ctx_train) n = hp->n_ctx_train;
     QN_TRY(qn_verify_text(v->model, n, &ids, err));
     enum qn_status status =
-        qn_attention_probe_open(v->model, v->options->kv, ids, n, &a.probe, err);
+        qn_attention_probe_open(v->model, v->options->cache, ids, n, &a.probe, err);
     if (status == QN_OK) {
         status = examine(&a, ids, err);
         qn_attention_probe_close(&a.probe);

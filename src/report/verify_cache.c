@@ -30,7 +30,7 @@ static uint64_t logits_hash(struct qn_session *session) {
 
 static enum qn_status new_session(const struct cache *c, int n_ubatch, struct qn_session **out,
                                   struct qn_error *err) {
-    return qn_probe_new(c->v->model, c->v->options->kv, c->n + SPARE, n_ubatch, 1, out, err);
+    return qn_probe_new(c->v->model, c->v->options->cache, c->n + SPARE, n_ubatch, 1, out, err);
 }
 
 /* ---- contents --------------------------------------------------------------------------- */
@@ -177,7 +177,7 @@ static enum qn_status changed_logits(const struct cache *c, int n, int changed, 
     for (int i = 0; i < n; i++) ids[i] = c->ids[i % c->n];
     if (changed >= 0) ids[changed] = (ids[changed] + 1) % n_vocab;
     enum qn_status status =
-        qn_probe_new(c->v->model, c->v->options->kv, n, QN_DEFAULT_UBATCH, 1, &session, err);
+        qn_probe_new(c->v->model, c->v->options->cache, n, QN_DEFAULT_UBATCH, 1, &session, err);
     if (status == QN_OK) {
         status = qn_probe_eval(session, ids, n, 0, err);
         if (status == QN_OK) *hash = logits_hash(session);

@@ -186,7 +186,7 @@ static enum qn_status answer_prompt(struct output *o, struct answer *a, struct q
     if (!ids || !a->log_probabilities) return qn_fail(err, QN_NO_MEMORY, "no memory for an answer");
     a->ids.capacity = n_ctx;
     struct qn_session *session;
-    QN_TRY(qn_probe_new(v->model, v->options->kv, (int)n_ctx, 1, 1, &session, err));
+    QN_TRY(qn_probe_new(v->model, v->options->cache, (int)n_ctx, 1, 1, &session, err));
     const enum qn_status status = generate(v, a, session, err);
     qn_session_free(session);
     QN_TRY(status);

@@ -299,7 +299,7 @@ static int same_tokens(const struct compare *c, const json_t *answer, int *n_new
     int same = 0;
     *n_new = (int)json_array_size(wanted);
     if (n_given < 1 || n_given + *n_new > 1 << 16) return 0;
-    if (qn_probe_new(c->v->model, QN_KV_F32, n_given + *n_new, 64, 1, &session, err) != QN_OK)
+    if (qn_probe_new(c->v->model, QN_CACHE_F32, n_given + *n_new, 64, 1, &session, err) != QN_OK)
         return -1;
     for (int i = 0; i < n_given + *n_new; i++) {
         int32_t id;
@@ -368,7 +368,7 @@ enum qn_status qn_verify_reference(struct qn_verify *v, struct qn_error *err) {
                         "none was given (--ref; tools/reference.py writes one)");
         return QN_OK;
     }
-    QN_TRY(qn_reference_open(v->options->reference, v->model, QN_KV_F32, &c.reference, err));
+    QN_TRY(qn_reference_open(v->options->reference, v->model, QN_CACHE_F32, &c.reference, err));
     c.measures = calloc(c.reference.n_pairs, sizeof *c.measures);
     const enum qn_status status = c.measures
                                       ? compare_all(&c, err)

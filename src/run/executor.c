@@ -105,7 +105,7 @@ static void attend(const struct qn_executor *e, const struct qn_step *step, int 
     a.out_ld = qn_buffer_ld(e, QN_BUFFER_ATTN);
     a.pos = u->positions + first;
     a.m = end - first;
-    model->kernels.attention[e->plan->limits.kv_k](&a);
+    model->kernels.attention[e->plan->limits.cache](&a);
 }
 
 /* Many tiles: KV heads of tiles are handed out, the longest (last) first. Few: each thread takes

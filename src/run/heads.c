@@ -34,15 +34,18 @@ void qn_store_heads(const struct qn_executor *e, int layer, enum qn_buffer_id id
     const struct qn_ubatch *const u = e->ubatch;
     const int d = hp->head_size;
     const bool is_k = id == QN_BUFFER_K;
+    const enum qn_cache cache = e->plan->limits.cache;
+    qn_kv_store_fn *const store =
+        model->kernels.kv_store[is_k ? qn_cache_k(cache) : qn_cache_v(cache)];
     float *const row = qn_buffer_row(e, id, m);
     if (is_k) qn_finish_heads(e, QN_ROLE_ATTN_K_NORM, layer, row + h0 * d, h1 - h0, m);
     const int32_t *const table = e->blocks + (size_t)u->sequences[m] * (size_t)l->n_blocks;
     const size_t block = (size_t)table[u->positions[m] / QN_KV_BLOCK];
     for (int h = h0; h < h1; h++) {
         const size_t at = block * (size_t)hp->n_kv_heads + (size_t)h;
-        model->kernels.kv_store[e->plan->limits.kv_k](
-            is_k ? row + h * d : NULL, is_k ? NULL : row + h * d, d, u->positions[m] % QN_KV_BLOCK,
-            qn_k_layer(e, layer) + at * l->k_block, qn_v_layer(e, layer) + at * l->v_block);
+        store(is_k ? row + h * d : NULL, is_k ? NULL : row + h * d, d,
+              u->positions[m] % QN_KV_BLOCK, qn_k_layer(e, layer) + at * l->k_block,
+              qn_v_layer(e, layer) + at * l->v_block);
     }
 }
 

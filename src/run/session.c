@@ -67,8 +67,7 @@ static enum qn_status make(struct qn_session *session, struct qn_error *err) {
                                      .n_sequences = o->n_sequences,
                                      .n_logits = o->n_logits,
                                      .n_threads = qn_pool_n_threads(model->pool),
-                                     .kv_k = o->kv_k,
-                                     .kv_v = o->kv_v,
+                                     .cache = o->cache,
                                      .tapped = o->tap.call != NULL};
     QN_TRY(qn_plan_new(&model->spec, &limits, &session->plan, err));
     QN_TRY(qn_kv_blocks_new(o->n_ctx, session->plan.layout.n_blocks, o->n_sequences, &session->kv,

@@ -11,7 +11,7 @@
 
 struct qn_session_options {
     int n_ctx, n_ubatch, n_sequences, n_logits; /* all >= 1 */
-    enum qn_kv kv_k, kv_v;
+    enum qn_cache cache;
     bool huge_pages;
     bool (*keep_going)(void *context); /* may be NULL */
     void *keep_going_context;

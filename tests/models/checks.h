@@ -40,7 +40,8 @@ int check_result(void);
 
 /* NULL, and a failure counted, when it does not open. */
 struct quern_model *open_model(const char *path, int n_threads, int n_threads_batch);
-/* Ends the program on failure. ubatch and kv: 0 and NULL for the defaults. */
+/* Ends the program on failure. ubatch and kv: 0 and NULL for the defaults; kv is "f16", or
+ * "q8_0/f16" for K and V of different types. */
 struct quern_session *new_session(struct quern_model *model, int n_ubatch, int n_sequences,
                                   const char *kv);
 /* Logits of every token; sequences may be NULL. */

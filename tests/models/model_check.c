@@ -46,12 +46,18 @@ struct quern_session *new_session(struct quern_model *model, int n_ubatch, int n
                                   const char *kv) {
     struct quern_error err;
     struct quern_session *session;
+    char k[8] = "f16", v[8] = "f16";
+    if (kv) {
+        const char *const slash = strchr(kv, '/');
+        snprintf(k, sizeof k, "%.*s", (int)strcspn(kv, "/"), kv);
+        snprintf(v, sizeof v, "%s", slash ? slash + 1 : kv);
+    }
     const struct quern_session_options options = {.n_ctx = N_CTX,
                                                   .n_ubatch = n_ubatch,
                                                   .n_sequences = n_sequences,
                                                   .n_logits = 128,
-                                                  .kv_type_k = kv,
-                                                  .kv_type_v = kv};
+                                                  .kv_type_k = k,
+                                                  .kv_type_v = v};
     if (quern_session_new(model, &options, &session, &err) == QUERN_OK) return session;
     check(false, "new session: %s", err.message);
     exit(1);

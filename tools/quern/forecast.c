@@ -45,8 +45,7 @@ static enum qn_status make_limits(const struct model_args *model_args,
                                  .n_logits = 1,
                                  .n_threads = n_batch > n_threads ? n_batch : n_threads};
     qn_topology_free(&topology);
-    qn_kv_parse(session_args->kv_type_k, &limits->kv_k);
-    qn_kv_parse(session_args->kv_type_v, &limits->kv_v);
+    limits->cache = cache_from(session_args);
     return QN_OK;
 }
 

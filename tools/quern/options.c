@@ -97,6 +97,13 @@ struct quern_session_options session_options_from(const struct session_args *arg
                                           .kv_type_v = args->kv_type_v};
 }
 
+enum qn_cache cache_from(const struct session_args *args) {
+    enum qn_kv k = QN_KV_F16, v = QN_KV_F16;
+    qn_kv_parse(args->kv_type_k, &k);
+    qn_kv_parse(args->kv_type_v, &v);
+    return qn_cache_of(k, v);
+}
+
 /* 32 bits are enough to differ and short enough to type again. */
 void sampling_choose_seed(struct sampling_args *args) {
     uint32_t random;

@@ -7,6 +7,7 @@
 #define QUERN_TOOLS_OPTIONS_H
 
 #include "args.h"
+#include "plan/plan.h"
 #include "quern.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -50,6 +51,9 @@ struct session_args session_args_default(void);
 struct sampling_args sampling_args_default(void);
 
 struct quern_session_options session_options_from(const struct session_args *args);
+
+/* Types that the parser of arguments let through. */
+enum qn_cache cache_from(const struct session_args *args);
 
 /* Fills in a random seed unless one was given. */
 void sampling_choose_seed(struct sampling_args *args);

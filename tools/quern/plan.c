@@ -65,8 +65,9 @@ static enum qn_status look(const struct forecast *forecast, struct outlook *outl
     *outlook = (struct outlook){.about = {.file = slash && slash[1] ? slash + 1 : forecast->path,
                                           .isa = qn_isa_name(forecast->kernels.isa)}};
     about->memory = qn_capacity_memory("", &about->limited);
-    for (int kv = 0; kv < QN_KV_COUNT; kv++)
-        about->contexts[kv] = qn_capacity_context(&forecast->plan, (enum qn_kv)kv, about->memory);
+    for (enum qn_cache cache = 0; cache < QN_CACHE_COUNT; cache++)
+        if (qn_plan_compares(&forecast->plan, cache))
+            about->contexts[cache] = qn_capacity_context(&forecast->plan, cache, about->memory);
     if (!read_roof(forecast, outlook)) return QN_OK;
     about->roof = &outlook->roof;
     about->times = &outlook->times;
@@ -107,10 +108,10 @@ static void print_prediction(const struct forecast *forecast, const struct outlo
 static void print_capacity(const struct forecast *forecast, const struct qn_plan_about *about) {
     if (about->memory <= 0) return;
     printf("\n%-36s  %10s\n", "largest context", "positions");
-    for (int kv = 0; kv < QN_KV_COUNT; kv++)
-        if (about->contexts[kv] > 0)
-            printf("KV %-33s  %10d%s\n", qn_kv_name((enum qn_kv)kv), about->contexts[kv],
-                   about->contexts[kv] == QN_CAPACITY_MAX ? " or more" : "");
+    for (enum qn_cache cache = 0; cache < QN_CACHE_COUNT; cache++)
+        if (about->contexts[cache] > 0)
+            printf("KV %-33s  %10d%s\n", qn_cache_name(cache), about->contexts[cache],
+                   about->contexts[cache] == QN_CAPACITY_MAX ? " or more" : "");
     printf("in %.2f GiB %s; trained for %d\n", about->memory / (1 << 30),
            about->limited ? "that the control group allows" : "of memory",
            forecast->spec.hparams.n_ctx_train);

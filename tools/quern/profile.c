@@ -173,7 +173,8 @@ static int load_and_report(const struct profile_args *args, struct model_args *m
     if (path != NULL)
         status = profile_run_open(model, session_args, args->prompt, args->n_prompt, &run);
     if (status == EXIT_DONE) {
-        const struct qn_profile_about about = describe(&run, path, session_args->kv_type_k);
+        const struct qn_profile_about about =
+            describe(&run, path, qn_cache_name(cache_from(session_args)));
         status = report(&run, args, &about);
     }
     profile_run_close(&run);

@@ -212,6 +212,7 @@ static int run_verify(const struct model_args *model_args, const struct session_
                                         .n_predict = args->n_predict,
                                         .n_prompts = COUNT(qn_verify_prompts),
                                         .prompts = qn_verify_prompts,
+                                        .cache = cache_from(session_args),
                                         .reference = args->reference,
                                         .draw = args->html != NULL,
                                         .progress = show_progress};
@@ -224,7 +225,6 @@ static int run_verify(const struct model_args *model_args, const struct session_
         wrong = EXIT_WRONG_USAGE;
     }
     if (wrong != EXIT_DONE) return wrong;
-    if (!qn_kv_parse(session_args->kv_type_k, &options.kv)) return EXIT_WRONG_USAGE;
     if (args->prompts != NULL) {
         if (!verify_prompts_read(args->prompts, &prompts)) return EXIT_FAILED;
         options.prompts = prompts.items;
@@ -271,7 +271,7 @@ int command_verify(int argc, char **argv) {
     const struct option_group groups[] = {
         OPTION_GROUP("Options", verify_options, &args),
         OPTION_GROUP("Speed and memory", thread_options, &model_args),
-        {NULL, cache_options, 1, &session_args}, /* one type for K and V */
+        OPTION_GROUP(NULL, cache_options, &session_args),
         {NULL, model_options + 1, 4, &model_args},
     };
     const struct command command = {.name = "verify",
