@@ -140,8 +140,19 @@ def an_empty_root_is_no_error(program: Program):
 
 
 @case
+def groups_are_told(program: Program):
+    for text, value in [(TWO_SOCKETS, "4 of 4 threads; a barrier joins each, then their leaders"),
+                        ("core:20 pu:1", "3, of 6 to 7 threads; a barrier joins each, then their "
+                                         "leaders"),
+                        ("core:1 pu:2", "1 of 1 thread")]:
+        found = finding(examine(program, "--no-measure", "--topology", text), "groups")
+        assert found["value"] == value, found
+
+
+@case
 def a_topology_is_drawn(program: Program):
-    for text, cores, threads in [(TWO_SOCKETS, 16, 32), ("pu:3", 3, 3), ("core:20 pu:1", 20, 20)]:
+    for text, cores, threads, sizes in [(TWO_SOCKETS, 16, 32, [4, 4, 4, 4]), ("pu:3", 3, 3, [3]),
+                                        ("core:20 pu:1", 20, 20, [6, 7, 7])]:
         path = program.scratch / "machine.svg"
         program.succeeds("doctor", "--topology", text, "--svg", path)
         svg = ElementTree.parse(path).getroot()
@@ -149,6 +160,9 @@ def a_topology_is_drawn(program: Program):
         assert sum("core" in b for b in boxes) == cores, text
         assert sum("thread" in b for b in boxes) == threads, text
         assert sum("core" in b and "used" in b for b in boxes) == cores
+        groups = [e.text for e in svg.iter("{http://www.w3.org/2000/svg}text")
+                  if e.get("class") == "group"]
+        assert groups == [f"group {g}" for g, n in enumerate(sizes) for _ in range(n)], groups
         width, height = float(svg.get("width")), float(svg.get("height"))
         for rect in svg.iter("{http://www.w3.org/2000/svg}rect"):
             assert float(rect.get("x", 0)) + float(rect.get("width")) <= width, text

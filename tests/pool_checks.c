@@ -13,6 +13,17 @@ struct qn_pool *make_pool(int n_threads, bool pin, struct qn_error *err) {
     return pool;
 }
 
+struct qn_pool *make_pool_of(const char *synthetic, int n_threads, struct qn_error *err) {
+    struct qn_topology topology;
+    struct qn_pool *pool = NULL;
+    if (qn_topology_read(synthetic, &topology, err) != QN_OK) return NULL;
+    topology.n_allowed = 1;
+    const struct qn_pool_options options = {.n_threads = n_threads};
+    (void)qn_pool_new(&topology, &options, &pool, err);
+    qn_topology_free(&topology);
+    return pool;
+}
+
 /* ---- sums ---- */
 
 struct tally {

@@ -11,6 +11,9 @@
 
 /* A pool of this machine's topology; NULL (and *err) when it cannot be made. */
 struct qn_pool *make_pool(int n_threads, bool pin, struct qn_error *err);
+/* The same as if this machine had that topology (hwloc's synthetic description), in which threads
+ * float and know that they outnumber processors. */
+struct qn_pool *make_pool_of(const char *synthetic, int n_threads, struct qn_error *err);
 
 /* Each run adds a new number once on every thread; the caller reads the sums at once. Before a
  * run the caller sleeps for pause_us. */

@@ -80,6 +80,27 @@ Test(barrier, keeps_step_at_every_count) {
     for (size_t c = 0; c < N_COUNTS; c++) keeps_step(thread_counts[c], 50, 4, true);
 }
 
+/* Groups of one thread, of three, of six, and of four beside one that floats: every team of them.
+ */
+Test(barrier, keeps_step_in_uneven_groups) {
+    static const struct {
+        const char *synthetic;
+        int n_threads;
+    } machines[] = {{"numa:9 l3:1 core:1 pu:1", 9},
+                    {"l3:5 core:3 pu:1", 15},
+                    {"core:12 pu:1", 12},
+                    {"pack:2 l3:1 core:4 pu:1", 9}};
+    for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
+        struct qn_error err = {0};
+        struct qn_pool *pool = make_pool_of(machines[i].synthetic, machines[i].n_threads, &err);
+        cr_assert_not_null(pool, "%s", err.message);
+        cr_assert_eq(check_ring(pool, 50), 0, "%s", machines[i].synthetic);
+        cr_assert_eq(check_teams(pool, 2), 0, "%s", machines[i].synthetic);
+        cr_assert_eq(check_sums(pool, 5, 3000), 0, "%s, from sleep", machines[i].synthetic);
+        qn_pool_free(pool);
+    }
+}
+
 Test(barrier, hundred_thousand_with_two_threads) {
     keeps_step(2, 100000, 1, true);
 }

@@ -13,8 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/groups.h"
 #include "host/limits.h"
 #include "host/topology.h"
+
+/* Of the largest machine here. */
+enum { MAX_THREADS = 128 };
 
 /* ---- synthetic machines ---- */
 
@@ -41,6 +45,40 @@ Test(topology, numa_nodes) {
     cr_assert_eq(qn_topology_read("numa:2 l3:1 core:3 pu:1", &t, NULL), QN_OK);
     cr_assert_eq(t.n_cores, 6);
     for (int i = 0; i < 6; i++) cr_assert_eq(t.cores[i].numa, i / 3);
+    qn_topology_free(&t);
+}
+
+/* A node that is neither a package nor an L3 domain: half a package with two domains. */
+Test(topology, numa_nodes_within_packages) {
+    struct qn_topology t;
+    cr_assert_eq(qn_topology_read("pack:2 numa:2 l3:2 core:4 pu:2", &t, NULL), QN_OK);
+    cr_assert_eq(t.n_cores, 32);
+    for (int i = 0; i < 32; i++) {
+        cr_assert_eq(t.cores[i].cpu, 2 * i);
+        cr_assert_eq(t.cores[i].l3, i / 4);
+        cr_assert_eq(t.cores[i].numa, i / 8);
+    }
+    qn_topology_free(&t);
+    struct qn_machine_map map;
+    cr_assert_eq(qn_machine_map_read("pack:2 numa:2 l3:2 core:4 pu:2", &map, NULL), QN_OK);
+    cr_assert_eq(map.n_numa, 4);
+    for (int i = 0; i < map.n; i++) cr_assert_eq(map.processors[i].numa, i / 16);
+    qn_machine_map_free(&map);
+}
+
+Test(topology, numa_nodes_without_l3) {
+    struct qn_topology t;
+    cr_assert_eq(qn_topology_read("numa:2 core:3 pu:1", &t, NULL), QN_OK);
+    for (int i = 0; i < 6; i++) cr_assert(t.cores[i].l3 == 0 && t.cores[i].numa == i / 3);
+    qn_topology_free(&t);
+}
+
+/* More cores than a pool takes. */
+Test(topology, default_stops_at_what_a_pool_takes) {
+    struct qn_topology t;
+    cr_assert_eq(qn_topology_read("core:300 pu:1", &t, NULL), QN_OK);
+    cr_assert_eq(t.n_cores, 300);
+    cr_assert_eq(t.n_default, QN_MAX_THREADS);
     qn_topology_free(&t);
 }
 
@@ -143,6 +181,85 @@ Test(topology, default_count) {
     cr_assert_eq(default_of("21110000", 8, 0), 4, "a single prime core and the next kind");
     cr_assert_eq(default_of("0", 1, 0), 1);
     cr_assert_eq(default_of("10", 2, 0), 2);
+}
+
+/* ---- groups of threads ---- */
+
+/* "8 8 8 8": sizes of the groups of n_threads threads, 0 for the topology's default; domains are
+ * not mixed unless they are small. */
+static const char *groups_of(const char *synthetic, int n_threads) {
+    static char text[256];
+    struct qn_topology t;
+    struct qn_error err;
+    int starts[MAX_THREADS + 1];
+    cr_assert_eq(qn_topology_read(synthetic, &t, &err), QN_OK, "%s", err.message);
+    if (n_threads == 0) n_threads = t.n_default;
+    cr_assert_leq(n_threads, MAX_THREADS);
+    const int n = qn_groups_form(&t, n_threads, starts);
+    cr_assert_eq(starts[0], 0);
+    cr_assert_eq(starts[n], n_threads);
+    int used = 0;
+    for (int i = 0; i < n; i++) {
+        cr_assert_eq(qn_groups_find(starts, starts[i]), i);
+        cr_assert_eq(qn_groups_find(starts, starts[i + 1] - 1), i);
+        used += snprintf(text + used, sizeof text - (size_t)used, i ? " %d" : "%d",
+                         starts[i + 1] - starts[i]);
+    }
+    qn_topology_free(&t);
+    return text;
+}
+
+Test(groups, are_l3_domains) {
+    cr_assert_str_eq(groups_of("pack:2 numa:1 l3:4 core:8 pu:1", 0), "8 8 8 8 8 8 8 8");
+    cr_assert_str_eq(groups_of("pack:2 numa:1 l3:4 core:8 pu:2", 0), "8 8 8 8 8 8 8 8");
+    cr_assert_str_eq(groups_of("pack:2 numa:1 l3:8 core:8 pu:2", 0),
+                     "8 8 8 8 8 8 8 8 8 8 8 8 8 8 8 8");
+    cr_assert_str_eq(groups_of("l3:3 core:6 pu:1", 0), "6 6 6");
+}
+
+Test(groups, of_some_of_the_cores) {
+    cr_assert_str_eq(groups_of("pack:2 numa:1 l3:4 core:8 pu:2", 1), "1");
+    cr_assert_str_eq(groups_of("pack:2 numa:1 l3:4 core:8 pu:2", 7), "7");
+    cr_assert_str_eq(groups_of("pack:2 numa:1 l3:4 core:8 pu:2", 20), "8 8 4");
+    cr_assert_str_eq(groups_of("core:1 pu:1", 0), "1");
+    cr_assert_str_eq(groups_of("core:1 pu:2", 0), "1");
+}
+
+Test(groups, large_domains_are_cut_evenly) {
+    cr_assert_str_eq(groups_of("core:12 pu:1", 0), "6 6");
+    cr_assert_str_eq(groups_of("pack:2 numa:1 l3:1 core:20 pu:2", 0), "6 7 7 6 7 7");
+    cr_assert_str_eq(groups_of("l3:1 core:64 pu:1", 0), "8 8 8 8 8 8 8 8");
+}
+
+/* A virtual machine that gives every processor an L3 of its own. */
+Test(groups, small_domains_share_one) {
+    cr_assert_str_eq(groups_of("l3:10 core:1 pu:1", 0), "4 4 2");
+    cr_assert_str_eq(groups_of("l3:6 core:2 pu:1", 0), "4 4 4");
+    cr_assert_str_eq(groups_of("pack:2 numa:1 l3:3 core:2 pu:1", 0), "4 2 4 2", "not across nodes");
+}
+
+Test(groups, nodes_without_l3) {
+    cr_assert_str_eq(groups_of("numa:2 core:6 pu:1", 0), "6 6");
+    cr_assert_str_eq(groups_of("numa:4 core:16 pu:1", 0), "8 8 8 8 8 8 8 8");
+}
+
+Test(groups, threads_beyond_the_cores_are_apart) {
+    cr_assert_str_eq(groups_of("l3:2 core:2 pu:1", 9), "4 5");
+    cr_assert_str_eq(groups_of("l3:1 core:2 pu:1", 33), "2 7 8 8 8");
+}
+
+/* Fast cores first: they and the slow ones, which share an L3, meet in groups of one size. */
+Test(groups, of_hybrid_chips) {
+    struct qn_core cores[24] = {0};
+    for (int i = 0; i < 24; i++) cores[i] = (struct qn_core){.cpu = i, .kind = i >= 16};
+    qn_topology_order(cores, 24);
+    const struct qn_topology t = {.n_cores = 24, .cores = cores, .n_allowed = 24};
+    int starts[25];
+    cr_assert_eq(qn_topology_default(cores, 24, 24, 0), 8, "the fast ones");
+    cr_assert_eq(qn_groups_form(&t, 8, starts), 1);
+    cr_assert_eq(qn_groups_form(&t, 24, starts), 3);
+    cr_assert(starts[1] == 8 && starts[2] == 16 && starts[3] == 24);
+    for (int i = 0; i < 24; i++) cr_assert_eq(cores[i].cpu, i < 8 ? 16 + i : i - 8);
 }
 
 /* ---- limits ---- */

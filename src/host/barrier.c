@@ -68,38 +68,52 @@ void qn_signal_wait(struct qn_signal *signal, uint32_t target, struct qn_spin sp
     }
 }
 
-static int leader_of(int thread) {
-    return thread - thread % QN_BARRIER_GROUP;
+void qn_barrier_seat(const struct qn_barrier *barrier, int n_threads) {
+    for (int i = 0, group = 0; i < n_threads; i++) {
+        if (i == barrier->starts[group + 1]) group++;
+        barrier->lines[i].group = group;
+    }
 }
 
-/* A leader waits for the members of its group. */
-static void gather(struct qn_barrier_line *lines, int n_threads, int leader, uint32_t target,
+int qn_barrier_leader(const struct qn_barrier *barrier, int thread) {
+    return barrier->starts[barrier->lines[thread].group];
+}
+
+/* A leader waits for the members of its group that take part. */
+static void gather(const struct qn_barrier *barrier, int n_threads, int leader, uint32_t target,
                    struct qn_spin spin) {
-    for (int i = leader + 1; i < leader + QN_BARRIER_GROUP && i < n_threads; i++)
-        qn_signal_wait(&lines[i].arrived, target, spin);
+    const int end = barrier->starts[barrier->lines[leader].group + 1];
+    for (int i = leader + 1; i < end && i < n_threads; i++)
+        qn_signal_wait(&barrier->lines[i].arrived, target, spin);
 }
 
-void qn_barrier_wait(struct qn_barrier_line *lines, int n_threads, int thread,
+static void wait_flat(struct qn_barrier_line *lines, int n_threads, int thread, uint32_t target,
+                      struct qn_spin spin) {
+    for (int i = 1; i < n_threads; i++) {
+        const int other = thread + i < n_threads ? thread + i : thread + i - n_threads;
+        qn_signal_wait(&lines[other].arrived, target, spin);
+    }
+}
+
+void qn_barrier_wait(const struct qn_barrier *barrier, int n_threads, int thread,
                      struct qn_spin spin) {
     if (n_threads == 1) return;
+    struct qn_barrier_line *const lines = barrier->lines;
     const uint32_t target = lines[thread].step += 2;
     qn_signal_post(&lines[thread].arrived, target);
-    if (n_threads <= QN_BARRIER_GROUP) {
-        for (int i = 1; i < n_threads; i++) {
-            const int other = thread + i < n_threads ? thread + i : thread + i - n_threads;
-            qn_signal_wait(&lines[other].arrived, target, spin);
-        }
+    if (n_threads <= QN_BARRIER_FLAT) {
+        wait_flat(lines, n_threads, thread, target, spin);
         return;
     }
-    const int leader = leader_of(thread);
+    const int leader = qn_barrier_leader(barrier, thread);
     if (thread != leader) {
         qn_signal_wait(&lines[leader].released, target, spin);
         return;
     }
-    gather(lines, n_threads, leader, target, spin);
+    gather(barrier, n_threads, leader, target, spin);
     qn_signal_post(&lines[leader].gathered, target);
-    for (int i = 0; i < n_threads; i += QN_BARRIER_GROUP)
-        qn_signal_wait(&lines[i].gathered, target, spin);
+    for (const int *start = barrier->starts; *start < n_threads; start++)
+        qn_signal_wait(&lines[*start].gathered, target, spin);
     qn_signal_post(&lines[leader].released, target);
 }
 
@@ -110,27 +124,33 @@ static void keep_in_step(struct qn_barrier_line *leader, uint32_t target) {
     qn_signal_post(&leader->gathered, target);
 }
 
-void qn_barrier_arrive(struct qn_barrier_line *lines, int n_threads, int thread,
+void qn_barrier_arrive(const struct qn_barrier *barrier, int n_threads, int thread,
                        struct qn_spin spin) {
+    struct qn_barrier_line *const lines = barrier->lines;
     const uint32_t target = lines[thread].step += 2;
     qn_signal_post(&lines[thread].arrived, target);
-    if (n_threads <= QN_BARRIER_GROUP || thread != leader_of(thread)) return;
-    gather(lines, n_threads, thread, target, spin);
+    if (n_threads <= QN_BARRIER_FLAT || thread != qn_barrier_leader(barrier, thread)) return;
+    gather(barrier, n_threads, thread, target, spin);
     keep_in_step(&lines[thread], target);
 }
 
-void qn_barrier_join(struct qn_barrier_line *lines, int n_threads, struct qn_spin spin) {
+void qn_barrier_join(const struct qn_barrier *barrier, int n_threads, struct qn_spin spin) {
     if (n_threads == 1) return;
+    struct qn_barrier_line *const lines = barrier->lines;
     const uint32_t target = lines[0].step += 2;
     qn_signal_post(&lines[0].arrived, target);
-    gather(lines, n_threads, 0, target, spin);
-    if (n_threads <= QN_BARRIER_GROUP) return;
+    if (n_threads <= QN_BARRIER_FLAT) {
+        wait_flat(lines, n_threads, 0, target, spin);
+        return;
+    }
+    gather(barrier, n_threads, 0, target, spin);
     keep_in_step(&lines[0], target);
-    for (int i = QN_BARRIER_GROUP; i < n_threads; i += QN_BARRIER_GROUP)
-        qn_signal_wait(&lines[i].gathered, target, spin);
+    for (const int *start = barrier->starts + 1; *start < n_threads; start++)
+        qn_signal_wait(&lines[*start].gathered, target, spin);
 }
 
-void qn_barrier_restart(struct qn_barrier_line *lines, int n_threads) {
+void qn_barrier_restart(const struct qn_barrier *barrier, int n_threads) {
+    struct qn_barrier_line *const lines = barrier->lines;
     const uint32_t step = lines[0].step;
     for (int i = 0; i < n_threads; i++) {
         lines[i].step = step;

@@ -34,10 +34,11 @@ void qn_signal_post(struct qn_signal *signal, uint32_t target);
 /* Returns when the signal has reached target. Orders memory (acquire). */
 void qn_signal_wait(struct qn_signal *signal, uint32_t target, struct qn_spin spin);
 
-/* Threads of one barrier, at most QN_BARRIER_GROUP of which watch each other directly. Larger
- * teams meet in groups: members watch their leader, leaders watch their members and each other.
- * Cores are handed out by L3 domain, so a group's lines mostly stay within one. */
-#define QN_BARRIER_GROUP 8
+/* Threads of one barrier. A team of at most QN_BARRIER_FLAT watches each other directly: one
+ * transfer of a line, and no more than seven of them at a time. A larger one meets in groups
+ * (groups.h): members watch their leader, leaders watch their members and each other, so that a
+ * member's line stays within its L3 domain. */
+enum { QN_BARRIER_FLAT = 8 };
 
 struct qn_barrier_line {
     alignas(QN_SIGNAL_ALIGNMENT) struct qn_signal arrived;  /* the thread has come */
@@ -46,19 +47,31 @@ struct qn_barrier_line {
     /* The thread's own count of steps, which no other thread looks at: reading it from `arrived`
      * would fetch that line back from the threads that wait on it, 50 ns a barrier. */
     alignas(QN_SIGNAL_ALIGNMENT) uint32_t step;
+    int group; /* the thread's; does not change */
 };
 
-/* Each thread goes through qn_barrier_wait, or through _arrive (thread 0: _join), the same number
- * of times. */
-void qn_barrier_wait(struct qn_barrier_line *lines, int n_threads, int thread, struct qn_spin spin);
+struct qn_barrier {
+    struct qn_barrier_line *lines; /* [threads] */
+    const int *starts;             /* [groups + 1] as of qn_groups_form */
+};
+
+/* Says of each line of `threads` which group it is in. */
+void qn_barrier_seat(const struct qn_barrier *barrier, int n_threads);
+/* The thread that gathers those of this thread's group: the group's first. */
+int qn_barrier_leader(const struct qn_barrier *barrier, int thread);
+
+/* The team is the first n_threads threads. Each goes through qn_barrier_wait, or through _arrive
+ * (thread 0: _join), the same number of times. */
+void qn_barrier_wait(const struct qn_barrier *barrier, int n_threads, int thread,
+                     struct qn_spin spin);
 /* Comes to the barrier and does not wait for the others; for threads other than 0. A leader waits
  * for its group. */
-void qn_barrier_arrive(struct qn_barrier_line *lines, int n_threads, int thread,
+void qn_barrier_arrive(const struct qn_barrier *barrier, int n_threads, int thread,
                        struct qn_spin spin);
 /* Thread 0: waits for all threads, who may be in qn_barrier_arrive. */
-void qn_barrier_join(struct qn_barrier_line *lines, int n_threads, struct qn_spin spin);
+void qn_barrier_join(const struct qn_barrier *barrier, int n_threads, struct qn_spin spin);
 /* Brings all to the step of thread 0, so that a team of another size can meet: threads that sat out
  * are behind. When nobody is in a barrier, and before anybody of the new team is told to run. */
-void qn_barrier_restart(struct qn_barrier_line *lines, int n_threads);
+void qn_barrier_restart(const struct qn_barrier *barrier, int n_threads);
 
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "host/barrier.h"
+#include "host/groups.h"
 
 /* Spinning as long as a sleep and a wake-up would cost bounds the loss at twice the best choice.
  * Waking a worker took 7 us at the least and 40 us in the median of a busy virtual machine
@@ -33,27 +34,34 @@ struct worker {
     int index;
     int cpu; /* -1: floats */
     pthread_t thread;
-    uint32_t step; /* of its order; read by the caller alone */
+    uint32_t step; /* of its order; read by who gives it alone */
 };
 
-/* What a worker waits for. One line, so that it gets all of a run at once. */
-struct order {
-    alignas(QN_SIGNAL_ALIGNMENT) struct qn_signal start; /* one step a run that it takes part in */
-    void (*fn)(void *context, int thread);               /* NULL: end */
+struct task {
+    void (*fn)(void *context, int thread); /* NULL: end */
     void *context;
     int n_threads;               /* of the run */
     struct qn_spin between_runs; /* before the next order */
+};
+
+/* What a worker waits for; given by the caller, or by the leader of its group, so that the first of
+ * many threads does not start long before the last. One line, so that it gets all of a run at once.
+ */
+struct order {
+    alignas(QN_SIGNAL_ALIGNMENT) struct qn_signal start; /* one step a run that it takes part in */
+    struct task task;
 };
 
 struct qn_pool {
     int n_threads, n_running; /* all; those of the last run, whose lines are in step */
     bool crowded;             /* more threads than processors */
     struct qn_spin in_run, between_runs;
-    struct worker *workers;        /* [n_threads]; 0 is the caller */
-    struct order *orders;          /* [n_threads]; 0 is not used */
-    struct qn_barrier_line *lines; /* [n_threads] */
-    pid_t caller;                  /* whose affinity was changed, 0 when nobody's */
-    struct cpu_mask caller_mask;   /* what it was before */
+    struct worker *workers;      /* [n_threads]; 0 is the caller */
+    struct order *orders;        /* [n_threads]; 0 is not used */
+    struct qn_barrier barrier;   /* over [n_threads] lines, which it owns */
+    int *starts;                 /* [groups + 1] threads, see qn_groups_form */
+    pid_t caller;                /* whose affinity was changed, 0 when nobody's */
+    struct cpu_mask caller_mask; /* what it was before */
 };
 
 /* ---- affinity ---- */
@@ -100,22 +108,41 @@ static void pin_worker(struct worker *worker, int cpu) {
 
 /* ---- workers ---- */
 
+static void give(struct qn_pool *pool, int thread, const struct task *task) {
+    struct order *const order = &pool->orders[thread];
+    /* Every write fetches the line from the worker, who looks at it: 300 ns a run. */
+    const struct task *const old = &order->task;
+    if (old->fn != task->fn || old->context != task->context || old->n_threads != task->n_threads ||
+        old->between_runs.ns != task->between_runs.ns)
+        order->task = *task;
+    qn_signal_post(&order->start, pool->workers[thread].step += 2);
+}
+
+/* A leader starts the others of its group. */
+static void start_group(struct qn_pool *pool, int leader, const struct task *task) {
+    const int end = pool->starts[qn_groups_find(pool->starts, leader) + 1];
+    for (int i = leader + 1; i < end && i < task->n_threads; i++) give(pool, i, task);
+}
+
 static void *work(void *argument) {
     const struct worker *worker = argument;
     struct qn_pool *pool = worker->pool;
-    /* Not read again: the caller writes to the same line. */
+    /* Not read again: who gives orders writes to the same line. */
     const int index = worker->index;
+    const bool leads = qn_barrier_leader(&pool->barrier, index) == index;
     struct order *const order = &pool->orders[index];
-    /* The caller writes the first order while this thread starts: nothing of it may be read before
-     * its signal. Until then the thread sleeps. */
+    /* The first order is written while this thread starts: nothing of it may be read before its
+     * signal. Until then the thread sleeps. */
     struct qn_spin spin = {.n_loads = 0};
     /* Steps begin at 0; the first run is step 2. */
     for (uint32_t target = 2;; target += 2) {
         qn_signal_wait(&order->start, target, spin);
-        if (!order->fn) return NULL;
-        spin = order->between_runs;
-        order->fn(order->context, index);
-        qn_barrier_arrive(pool->lines, order->n_threads, index, pool->in_run);
+        const struct task task = order->task;
+        if (leads) start_group(pool, index, &task);
+        if (!task.fn) return NULL;
+        spin = task.between_runs;
+        task.fn(task.context, index);
+        qn_barrier_arrive(&pool->barrier, task.n_threads, index, pool->in_run);
     }
 }
 
@@ -123,21 +150,13 @@ static void start_run(struct qn_pool *pool, int n_threads, void (*fn)(void *cont
                       void *context) {
     /* Workers read the pool: what has not changed is not written. */
     if (n_threads != pool->n_running) {
-        qn_barrier_restart(pool->lines, n_threads);
+        qn_barrier_restart(&pool->barrier, n_threads);
         pool->n_running = n_threads;
     }
-    for (int i = 1; i < n_threads; i++) {
-        struct order *const order = &pool->orders[i];
-        /* Every write fetches the line from the worker, who looks at it: 300 ns a run. */
-        if (order->fn != fn || order->context != context || order->n_threads != n_threads ||
-            order->between_runs.ns != pool->between_runs.ns) {
-            order->fn = fn;
-            order->context = context;
-            order->n_threads = n_threads;
-            order->between_runs = pool->between_runs;
-        }
-        qn_signal_post(&order->start, pool->workers[i].step += 2);
-    }
+    const struct task task = {fn, context, n_threads, pool->between_runs};
+    for (const int *leader = pool->starts + 1; *leader < n_threads; leader++)
+        give(pool, *leader, &task);
+    start_group(pool, 0, &task);
 }
 
 /* Ends and joins workers 1 .. n_started - 1. */
@@ -183,8 +202,9 @@ static void name_and_pin(struct qn_pool *pool, const struct qn_topology *topolog
 
 /* ---- the pool ---- */
 
+/* Lines of its own: what is only read does not travel with what a neighbour writes. */
 static void *take_aligned(size_t size) {
-    /* A multiple of the alignment by construction: orders and lines are padded to it. */
+    size = (size + QN_SIGNAL_ALIGNMENT - 1) / QN_SIGNAL_ALIGNMENT * QN_SIGNAL_ALIGNMENT;
     void *memory = aligned_alloc(QN_SIGNAL_ALIGNMENT, size);
     if (memory) memset(memory, 0, size);
     return memory;
@@ -193,7 +213,8 @@ static void *take_aligned(size_t size) {
 static void release(struct qn_pool *pool) {
     free(pool->workers);
     free(pool->orders);
-    free(pool->lines);
+    free(pool->barrier.lines);
+    free(pool->starts);
     free(pool);
 }
 
@@ -203,8 +224,10 @@ static struct qn_pool *take_pool(int n_threads) {
     pool->n_threads = pool->n_running = n_threads;
     pool->workers = calloc((size_t)n_threads, sizeof *pool->workers);
     pool->orders = take_aligned((size_t)n_threads * sizeof *pool->orders);
-    pool->lines = take_aligned((size_t)n_threads * sizeof *pool->lines);
-    if (!pool->workers || !pool->orders || !pool->lines) {
+    pool->barrier.lines = take_aligned((size_t)n_threads * sizeof *pool->barrier.lines);
+    pool->barrier.starts = pool->starts =
+        take_aligned(((size_t)n_threads + 1) * sizeof *pool->starts);
+    if (!pool->workers || !pool->orders || !pool->barrier.lines || !pool->starts) {
         release(pool);
         return NULL;
     }
@@ -226,6 +249,8 @@ enum qn_status qn_pool_new(const struct qn_topology *topology,
     pool->crowded = n_threads > topology->n_allowed ||
                     (topology->quota > 0 && (double)n_threads > topology->quota);
     qn_pool_set_spin(pool, options->spin_us);
+    qn_groups_form(topology, n_threads, pool->starts);
+    qn_barrier_seat(&pool->barrier, n_threads);
     const enum qn_status status = start_workers(pool, err);
     if (status != QN_OK) {
         release(pool);
@@ -266,9 +291,9 @@ void qn_pool_run_first(struct qn_pool *pool, int n_threads, void (*fn)(void *con
                        void *context) {
     start_run(pool, n_threads, fn, context);
     fn(context, 0);
-    qn_barrier_join(pool->lines, n_threads, pool->in_run);
+    qn_barrier_join(&pool->barrier, n_threads, pool->in_run);
 }
 
 void qn_pool_barrier(struct qn_pool *pool, int thread) {
-    qn_barrier_wait(pool->lines, pool->n_running, thread, pool->in_run);
+    qn_barrier_wait(&pool->barrier, pool->n_running, thread, pool->in_run);
 }

@@ -12,7 +12,7 @@
 #include "base/status.h"
 #include "host/topology.h"
 
-#define QN_POOL_MAX_THREADS 256
+#define QN_POOL_MAX_THREADS QN_MAX_THREADS
 
 struct qn_pool;
 

@@ -36,12 +36,15 @@ int qn_topology_default(const struct qn_core *cores, int n_cores, int n_allowed,
     if (n == 1 && n_cores > 1) n += count_kind(cores, n_cores, 1);
     if (n > n_allowed) n = n_allowed;
     if (quota > 0 && (double)n > quota) n = (int)quota;
+    if (n > QN_MAX_THREADS) n = QN_MAX_THREADS;
     return n < 1 ? 1 : n;
 }
 
 /* ---- hwloc ---- */
 
-/* Only what is asked of it: devices, caches above and below L3 and groups cost time to discover.
+/* Only what is asked of it: devices and caches above and below L3 cost time to discover. Nodes that
+ * are neither a package nor an L3 domain hang on a group: without it all cores seem to be near all
+ * of them.
  * `whole`: processors too that a control group keeps from us. */
 static bool load(hwloc_topology_t hwloc, const char *synthetic, bool whole) {
     if (synthetic && hwloc_topology_set_synthetic(hwloc, synthetic) != 0) return false;
@@ -50,6 +53,7 @@ static bool load(hwloc_topology_t hwloc, const char *synthetic, bool whole) {
     hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_L3CACHE, HWLOC_TYPE_FILTER_KEEP_ALL);
     hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
     hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_PACKAGE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_GROUP, HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
     return hwloc_topology_load(hwloc) == 0;
 }
 

@@ -11,6 +11,9 @@
 
 #include "base/status.h"
 
+/* That a pool may have; defaults stop there. */
+enum { QN_MAX_THREADS = 256 };
+
 struct qn_core {
     int cpu;       /* operating-system index of the core's first allowed processor */
     int kind;      /* rank of its efficiency class, higher is faster; 0 when all are equal */

@@ -231,6 +231,8 @@ static enum qn_status read_machine(const struct qn_doctor_options *options,
         t->quota = qn_limits_quota_under(options->root);
         t->n_default = qn_topology_default(t->cores, t->n_cores, t->n_allowed, t->quota);
     }
+    doctor->n_groups =
+        qn_groups_form(&doctor->topology, doctor->topology.n_default, doctor->group_starts);
     return QN_OK;
 }
 

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "host/groups.h"
 #include "report/machine_cache.h"
 
 enum qn_verdict {
@@ -42,7 +43,9 @@ struct qn_doctor {
     int n;
     struct qn_topology topology;
     struct qn_machine_map map;
-    struct qn_kernels kernels; /* chosen */
+    int n_groups;
+    int group_starts[QN_MAX_THREADS + 1]; /* of the default threads, see qn_groups_form */
+    struct qn_kernels kernels;            /* chosen */
     struct qn_machine_key key;
     struct qn_machine_figures figures; /* of meaning when measured */
     bool measured;

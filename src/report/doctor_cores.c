@@ -66,6 +66,23 @@ static void add_layout(struct qn_doctor *doctor) {
                   m->n_numa > 1 ? "%d; each thread's weights lie on its node" : "%d", m->n_numa);
 }
 
+/* "4 of 8 threads", "6, of 1 to 4 threads" */
+static void add_groups(struct qn_doctor *doctor) {
+    int least = QN_MAX_THREADS, most = 0;
+    for (int i = 0; i < doctor->n_groups; i++) {
+        const int n = doctor->group_starts[i + 1] - doctor->group_starts[i];
+        if (n < least) least = n;
+        if (n > most) most = n;
+    }
+    char sizes[48];
+    if (least == most)
+        snprintf(sizes, sizeof sizes, " of %d thread%s", most, plural(most));
+    else
+        snprintf(sizes, sizeof sizes, ", of %d to %d threads", least, most);
+    qn_doctor_add(doctor, section, "groups", "groups", QN_VERDICT_OK, "%d%s%s", doctor->n_groups,
+                  sizes, doctor->n_groups > 1 ? "; a barrier joins each, then their leaders" : "");
+}
+
 static void add_quota(struct qn_doctor *doctor) {
     const struct qn_topology *const t = &doctor->topology;
     if (t->quota == 0) {
@@ -153,6 +170,7 @@ static void add_pinned(struct qn_doctor *doctor) {
 void qn_doctor_examine_cores(const struct qn_doctor_options *options, struct qn_doctor *doctor) {
     add_layout(doctor);
     add_quota(doctor);
+    add_groups(doctor);
     add_mask(options, doctor);
     if (options->root[0] == '\0' && !options->synthetic)
         add_pinned(doctor);

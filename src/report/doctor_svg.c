@@ -8,7 +8,7 @@
 
 enum {
     CORE_W = 74,
-    CORE_H = 70,
+    CORE_H = 84,
     GAP = 8,
     PER_ROW = 8, /* cores in a row of an L3 domain */
     TITLE = 22,
@@ -92,7 +92,10 @@ static void draw_core(const struct qn_doctor *d, FILE *out, int first, int end, 
                 at + (width - 2) / 2, y + 37, m->processors[i].cpu);
     }
     if (worker >= 0)
-        fprintf(out, "<text x=\"%d\" y=\"%d\">worker %d</text>\n", x + 6, y + 60, worker);
+        fprintf(out,
+                "<text x=\"%d\" y=\"%d\">worker %d</text>\n"
+                "<text class=\"group\" x=\"%d\" y=\"%d\">group %d</text>\n",
+                x + 6, y + 60, worker, x + 6, y + 76, qn_groups_find(d->group_starts, worker));
     else if (!allowed)
         fprintf(out, "<text x=\"%d\" y=\"%d\">not ours</text>\n", x + 6, y + 60);
 }
@@ -129,7 +132,7 @@ static void draw_header(const struct qn_doctor *d, FILE *out, int width, int hei
     qn_put_text(d->key.cpu, out);
     fprintf(out,
             "</text>\n<text x=\"%d\" y=\"45\">green: the %d core%s that Quern's threads are "
-            "pinned to</text>\n",
+            "pinned to; those of a group meet first</text>\n",
             MARGIN, d->topology.n_default, d->topology.n_default == 1 ? "" : "s");
 }
 
@@ -137,7 +140,7 @@ void qn_doctor_draw(const struct qn_doctor *doctor, FILE *out) {
     const struct qn_machine_map *const m = &doctor->map;
     const int l3 = l3_width(m);
     int width = l3 + 2 * GAP + 2 * MARGIN, height = HEADER + MARGIN;
-    if (width < 420) width = 420; /* the header's text */
+    if (width < 500) width = 500; /* the header's text */
     for (int i = 0; i < m->n; i = end_of_package(m, i))
         height += package_height(m, i, end_of_package(m, i)) + GAP;
     draw_header(doctor, out, width, height);
