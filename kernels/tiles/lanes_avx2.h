@@ -116,6 +116,14 @@ QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
 QN_INLINE lanes_i i_shift16(lanes_i a, int n) {
     return n >= 0 ? _mm256_srli_epi16(a, n) : _mm256_slli_epi16(a, -n);
 }
+/* The high nibble of each byte. */
+QN_INLINE lanes_i i_high_nibbles(lanes_i a) {
+    return i_and(i_shift16(a, 4), i_set1_8(15));
+}
+/* a, with those bits of b that the mask has, where a has zeros. */
+QN_INLINE lanes_i i_insert(lanes_i a, lanes_i b, lanes_i mask) {
+    return i_or(a, i_and(b, mask));
+}
 
 #ifdef __AVXVNNI__
 #define QN_HAVE_DPBUSD 1

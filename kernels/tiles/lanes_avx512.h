@@ -113,6 +113,14 @@ QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
 QN_INLINE lanes_i i_shift16(lanes_i a, int n) {
     return n >= 0 ? _mm512_srli_epi16(a, (unsigned)n) : _mm512_slli_epi16(a, (unsigned)-n);
 }
+/* The high nibble of each byte. */
+QN_INLINE lanes_i i_high_nibbles(lanes_i a) {
+    return i_and(i_shift16(a, 4), i_set1_8(15));
+}
+/* a, with those bits of b that the mask has, where a has zeros. */
+QN_INLINE lanes_i i_insert(lanes_i a, lanes_i b, lanes_i mask) {
+    return i_or(a, i_and(b, mask));
+}
 
 #ifdef __AVX512VNNI__
 #define QN_HAVE_DPBUSD 1

@@ -124,25 +124,35 @@ QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
     return (lanes_i){vaddq_s8(a.low, b.low), vaddq_s8(a.high, b.high)};
 }
 
-/* Shifts left by n, right where n is negative. */
-QN_INLINE int8x16_t shift32(int8x16_t a, int n) {
-    return vreinterpretq_s8_u32(vshlq_u32(vreinterpretq_u32_s8(a), vdupq_n_s32(n)));
-}
-QN_INLINE int8x16_t shift16(int8x16_t a, int n) {
-    return vreinterpretq_s8_u16(vshlq_u16(vreinterpretq_u16_s8(a), vdupq_n_s16((int16_t)n)));
-}
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
-    return (lanes_i){shift32(a.low, n), shift32(a.high, n)};
+    return (lanes_i){vreinterpretq_s8_u32(vreinterpretq_u32_s8(a.low) << n),
+                     vreinterpretq_s8_u32(vreinterpretq_u32_s8(a.high) << n)};
+}
+/* By the compilers' own operators, which take the count of a constant into the instruction. */
+QN_INLINE int8x16_t shift16(int8x16_t a, const int n) {
+    const uint16x8_t v = vreinterpretq_u16_s8(a);
+    return vreinterpretq_s8_u16(n >= 0 ? v >> n : v << -n);
 }
 /* Shift right by n, or left by -n, in lanes of 16 bits. */
-QN_INLINE lanes_i i_shift16(lanes_i a, int n) {
-    return (lanes_i){shift16(a.low, -n), shift16(a.high, -n)};
+QN_INLINE lanes_i i_shift16(lanes_i a, const int n) {
+    return (lanes_i){shift16(a.low, n), shift16(a.high, n)};
+}
+/* The high nibble of each byte. */
+QN_INLINE lanes_i i_high_nibbles(lanes_i a) {
+    return (lanes_i){vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(a.low), 4)),
+                     vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(a.high), 4))};
+}
+/* a, with those bits of b that the mask has, where a has zeros. */
+QN_INLINE lanes_i i_insert(lanes_i a, lanes_i b, lanes_i mask) {
+    return (lanes_i){vbslq_s8(vreinterpretq_u8_s8(mask.low), b.low, a.low),
+                     vbslq_s8(vreinterpretq_u8_s8(mask.high), b.high, a.high)};
 }
 
 /* ---- integer dots: acc + the sums of four products of signed bytes ---- */
 
-#define QN_HAVE_DPBUSD 0
-#define QN_HAVE_DOT    1
+#define QN_HAVE_DPBUSD  0
+#define QN_HAVE_DOT     1
+#define QN_PANEL_SIGNED 1
 
 #ifdef __ARM_FEATURE_DOTPROD
 QN_INLINE int8x16_t dot_s8(int8x16_t acc, int8x16_t w, int8x16_t a) {
@@ -157,6 +167,56 @@ QN_INLINE int8x16_t dot_s8(int8x16_t acc, int8x16_t w, int8x16_t a) {
 #endif
 QN_INLINE lanes_i i_dot(lanes_i acc, lanes_i w, lanes_i a) {
     return (lanes_i){dot_s8(acc.low, w.low, a.low), dot_s8(acc.high, w.high, a.high)};
+}
+
+/* ---- activations, as elements of a register that instructions take one of ---- */
+
+#define QN_HAVE_ELEMENTS 1
+
+typedef int8x16_t act_groups;    /* 4 groups */
+typedef float32x4_t act_factors; /* scale, zero, scale_sum and start of a block (kernels.h) */
+
+QN_INLINE act_groups groups_load(const int8_t *p) {
+    return vld1q_s8(p);
+}
+#ifdef __ARM_FEATURE_DOTPROD
+#define QN_DOT_ELEMENT(acc, w, x, g)                                                               \
+    vreinterpretq_s8_s32(vdotq_laneq_s32(vreinterpretq_s32_s8(acc), w, x, g))
+#else
+#define QN_DOT_ELEMENT(acc, w, x, g)                                                               \
+    dot_s8(acc, w, vreinterpretq_s8_s32(vdupq_laneq_s32(vreinterpretq_s32_s8(x), g)))
+#endif
+/* acc + the dot of a group with group g of x. */
+QN_INLINE lanes_i i_dot_group(lanes_i acc, lanes_i w, act_groups x, const int g) {
+    switch (g) {
+    case 0:
+        return (lanes_i){QN_DOT_ELEMENT(acc.low, w.low, x, 0),
+                         QN_DOT_ELEMENT(acc.high, w.high, x, 0)};
+    case 1:
+        return (lanes_i){QN_DOT_ELEMENT(acc.low, w.low, x, 1),
+                         QN_DOT_ELEMENT(acc.high, w.high, x, 1)};
+    case 2:
+        return (lanes_i){QN_DOT_ELEMENT(acc.low, w.low, x, 2),
+                         QN_DOT_ELEMENT(acc.high, w.high, x, 2)};
+    default:
+        return (lanes_i){QN_DOT_ELEMENT(acc.low, w.low, x, 3),
+                         QN_DOT_ELEMENT(acc.high, w.high, x, 3)};
+    }
+}
+
+QN_INLINE act_factors factors_load(const float *p) {
+    return vld1q_f32(p);
+}
+/* The dot times the block's scale, and the sum of the block's activations times neg_min to y. */
+QN_INLINE lanes_f factors_scale(lanes_i dot, act_factors act) {
+    const float32x4_t zero = vdupq_laneq_f32(act, 1);
+    const lanes_f bits = f_from_bits(dot);
+    return (lanes_f){vfmaq_laneq_f32(zero, bits.low, act, 0),
+                     vfmaq_laneq_f32(zero, bits.high, act, 0)};
+}
+QN_INLINE lanes_f factors_add_min(lanes_f neg_min, act_factors act, lanes_f y) {
+    return (lanes_f){vfmaq_laneq_f32(y.low, neg_min.low, act, 2),
+                     vfmaq_laneq_f32(y.high, neg_min.high, act, 2)};
 }
 
 #endif

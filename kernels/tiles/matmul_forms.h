@@ -44,14 +44,14 @@ QN_INLINE void unpack_nibbles(const uint8_t *p, lanes_i w[8]) {
     QN_UNROLL for (int j = 0; j < 4; j++) {
         const lanes_i v = i_load(p + j * QN_VEC);
         w[j] = i_and(v, low);
-        w[j + 4] = i_and(i_shift16(v, 4), low);
+        w[j + 4] = i_high_nibbles(v);
     }
 }
 
 /* Bit g of each byte becomes bit 4 of w[g]. */
 QN_INLINE void add_bits(const uint8_t *p, lanes_i w[8]) {
     const lanes_i bits = i_load(p), bit4 = i_set1_8(16);
-    QN_UNROLL for (int g = 0; g < 8; g++) w[g] = i_or(w[g], i_and(i_shift16(bits, g - 4), bit4));
+    QN_UNROLL for (int g = 0; g < 8; g++) w[g] = i_insert(w[g], i_shift16(bits, g - 4), bit4);
 }
 
 /* Bits 2g and 2g + 1 of each byte become bits 4 and 5 of w[g], then of w[g + 4]. */
@@ -59,7 +59,7 @@ QN_INLINE void add_pairs(const uint8_t *p, lanes_i w[8]) {
     const lanes_i bits45 = i_set1_8(48);
     QN_UNROLL for (int g = 0; g < 8; g++) {
         const lanes_i pairs = i_load(p + g / 4 * QN_VEC);
-        w[g] = i_or(w[g], i_and(i_shift16(pairs, g % 4 * 2 - 4), bits45));
+        w[g] = i_insert(w[g], i_shift16(pairs, g % 4 * 2 - 4), bits45);
     }
 }
 
@@ -90,9 +90,8 @@ QN_INLINE void k_scales(const uint8_t *p, float *scale, float *neg_min, size_t s
     const lanes_i high = i_load(p + 2 * QN_VEC);
     QN_UNROLL for (int h = 0; h < 2; h++) {
         const lanes_i low = i_load(p + h * QN_VEC);
-        i_store(sc + h * QN_VEC, i_or(i_and(low, low4), i_and(i_shift16(high, h * 4 - 4), bits45)));
-        i_store(mn + h * QN_VEC,
-                i_or(i_and(i_shift16(low, 4), low4), i_and(i_shift16(high, h * 4 - 2), bits45)));
+        i_store(sc + h * QN_VEC, i_insert(i_and(low, low4), i_shift16(high, h * 4 - 4), bits45));
+        i_store(mn + h * QN_VEC, i_insert(i_high_nibbles(low), i_shift16(high, h * 4 - 2), bits45));
     }
     const lanes_f d = f_load_half(p + 3 * QN_VEC);
     const lanes_f neg_dmin = f_neg(f_load_half(p + 3 * QN_VEC + 2 * QN_R));
@@ -145,6 +144,30 @@ QN_INLINE lanes_i broadcast_group(const int8_t *a) {
     return i_set1(group);
 }
 
+#ifndef QN_HAVE_ELEMENTS
+/* Read where they lie, by loads that broadcast. */
+typedef const int8_t *act_groups;
+typedef const float *act_factors;
+
+QN_INLINE act_groups groups_load(const int8_t *p) {
+    return p;
+}
+#if QN_HAVE_DOT
+QN_INLINE lanes_i i_dot_group(lanes_i acc, lanes_i w, act_groups x, int g) {
+    return i_dot(acc, w, broadcast_group(x + 4 * g));
+}
+#endif
+QN_INLINE act_factors factors_load(const float *p) {
+    return p;
+}
+QN_INLINE lanes_f factors_scale(lanes_i dot, act_factors act) {
+    return f_fma(f_from_bits(dot), f_set1(act[0]), f_set1(act[1]));
+}
+QN_INLINE lanes_f factors_add_min(lanes_f neg_min, act_factors act, lanes_f y) {
+    return f_fma(f_set1(act[2]), neg_min, y);
+}
+#endif
+
 /* The block's start (kernels.h) of all 32 k, or of half h. */
 QN_INLINE int32_t act_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
     if (t.sub == 32) return act->start;
@@ -160,10 +183,10 @@ QN_INLINE lanes_i dot_start(const struct qn_form_traits t, const struct qn_act_b
     return i_set1(((start - QN_ACT_ZERO_BITS) >> (7 - t.shift)) + QN_ACT_ZERO_BITS);
 }
 
-/* The activation's factor of the min of sub-block h. */
-QN_INLINE lanes_f min_factor(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
-    if (t.sub == 32) return f_set1(act->scale_sum);
-    return f_set1(act->scale * (float)((QN_ACT_ZERO_BITS - act_start(t, act, h)) >> 7));
+/* What the min of half h of a block is multiplied with. */
+QN_INLINE float half_sum(const struct qn_act_block *act, int h) {
+    const int32_t start = h == 0 ? act->start_lo : act->start_hi;
+    return act->scale * (float)((QN_ACT_ZERO_BITS - start) >> 7);
 }
 
 /* Groups whose 16-bit sums of pairs of products can be added before they might overflow:
@@ -178,7 +201,7 @@ QN_INLINE void dot_groups(const struct qn_form_traits t, lanes_i *acc, const lan
 #if QN_HAVE_DOT
     (void)t;
     QN_UNROLL for (int g = 0; g < n_groups; g++) QN_UNROLL for (int m = 0; m < mr; m++) acc[m] =
-        i_dot(acc[m], w[g], broadcast_group(a[m] + 4 * g));
+        i_dot_group(acc[m], w[g], groups_load(a[m] + g / 4 * 16), g % 4);
 #else
     QN_UNROLL for (int m = 0; m < mr; m++) {
         lanes_i pairs = i_zero();
@@ -201,10 +224,15 @@ QN_INLINE void dot_groups(const struct qn_form_traits t, lanes_i *acc, const lan
 QN_INLINE lanes_f add_dot(const struct qn_form_traits t, lanes_i dot,
                           const struct qn_act_block *act, int h, lanes_f scale, lanes_f neg_min,
                           lanes_f y) {
-    const lanes_f term = f_fma(f_from_bits(dot), f_set1(act->scale), f_set1(act->zero));
-    y = f_fma(term, scale, y);
-    return t.mins ? f_fma(min_factor(t, act, h), neg_min, y) : y;
+    const act_factors factors = factors_load(&act->scale);
+    y = f_fma(factors_scale(dot, factors), scale, y);
+    if (!t.mins) return y;
+    if (t.sub == 32) return factors_add_min(neg_min, factors, y);
+    return f_fma(f_set1(half_sum(act, h)), neg_min, y);
 }
+_Static_assert(offsetof(struct qn_act_block, zero) == 4 &&
+                   offsetof(struct qn_act_block, scale_sum) == 8,
+               "factors are the first floats of a block");
 
 static inline void check_matmul(const struct qn_matmul *a) {
     assert(a->m >= 1 && a->k > 0 && a->n0 >= 0 && a->n0 % QN_R == 0 && a->n0 <= a->n1);

@@ -37,8 +37,9 @@ QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const
         lanes_i wg[QN_PANEL_TILES];
         QN_UNROLL for (int n = 0; n < nt; n++) wg[n] = i_load(w + (g * nt + n) * QN_VEC);
         QN_UNROLL for (int m = 0; m < mr; m++) {
-            const lanes_i x = broadcast_group(q[m] + 4 * g);
-            QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] = i_dot(acc[m][n], wg[n], x);
+            const act_groups x = groups_load(q[m] + g / 4 * 16);
+            QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] =
+                i_dot_group(acc[m][n], wg[n], x, g % 4);
         }
     }
 #else
@@ -118,9 +119,10 @@ QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct qn_panel
     }
 }
 
-/* What is added to the quants of forms without mins. With VPDPBUSD they all have the bias 128 in a
- * panel, so that accumulators start at numbers that the activations bring along, and one register
- * tile serves all; the tile unit takes them signed. */
+/* What is added to the quants of forms without mins, so that one register tile serves all. With
+ * VPDPBUSD they all have the bias 128 in a panel, and accumulators start at numbers that the
+ * activations bring along; NEON and the tile unit take them signed. Sums of 16 bits want them
+ * small: AVX without VNNI has a register tile for each size. */
 QN_INLINE int panel_lift(const struct qn_form_traits t) {
     if (t.shift < 0) return 0;
 #ifdef QN_PANEL_SIGNED

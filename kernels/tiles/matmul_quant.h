@@ -37,7 +37,7 @@
     static qn_panel_fn *const name[1][QN_PANEL_M + 1] = {QN_PANEL_ROW(name, 1)};
 #endif
 
-#if QN_HAVE_DPBUSD
+#if QN_HAVE_DOT
 QN_PANEL_KERNELS(panel_32, QN_TRAITS_8)
 QN_PANEL_KERNELS(panel_32_min, QN_TRAITS_4_MIN)
 QN_PANEL_KERNELS(panel_16, QN_TRAITS_8_HALF)
