@@ -151,7 +151,7 @@ Test(plan, reads_what_was_written) {
                     }
             valid |= writes;
             together |= reads | writes;
-            if (qn_step_has_barrier(&plan.steps[s], 1)) together = 0;
+            if (qn_step_has_barrier(&plan, &plan.steps[s], 1, 1)) together = 0;
         }
         cr_assert(valid >> QN_BUFFER_LOGITS & 1);
         qn_plan_free(&plan);
@@ -160,26 +160,54 @@ Test(plan, reads_what_was_written) {
     }
 }
 
-static int barriers_of_layer(const char *name, int layer) {
+static int barriers_of_layer(const char *name, int layer, int n_threads) {
     struct qn_checkpoint *checkpoint;
     struct qn_spec spec;
     struct qn_plan plan;
+    struct qn_limits of_threads = limits;
+    of_threads.n_threads = n_threads;
     open_spec(name, &checkpoint, &spec);
-    cr_assert_eq(qn_plan_new(&spec, &limits, &plan, NULL), QN_OK);
+    cr_assert_eq(qn_plan_new(&spec, &of_threads, &plan, NULL), QN_OK);
     int barriers = 0;
     for (int s = 0; s < plan.n_steps; s++)
-        barriers += plan.steps[s].layer == layer && qn_step_has_barrier(&plan.steps[s], 1);
+        barriers +=
+            plan.steps[s].layer == layer && qn_step_has_decode_barrier(&plan, &plan.steps[s]);
     qn_plan_free(&plan);
     qn_spec_free(&spec);
     qn_checkpoint_close(checkpoint);
     return barriers;
 }
 
-/* A mixture of experts waits for its router once more. */
-Test(plan, five_barriers_a_layer) {
-    cr_assert_eq(barriers_of_layer("models/llama-q4_1.gguf", 0), 5);
-    cr_assert_eq(barriers_of_layer("hf/qwen3_moe", 0), 5);
-    cr_assert_eq(barriers_of_layer("hf/qwen3_moe", 1), 6);
+/* Five; one less where each thread has whole KV heads whose rows are whole tiles of 16; two less
+ * where attention and MLP stand side by side; one more for a router, and where all heads of Q and K
+ * are normalized together. */
+Test(plan, barriers_of_a_layer) {
+    static const struct {
+        const char *name;
+        int layer, n_threads, barriers;
+    } cases[] = {
+        {"models/llama-q4_1.gguf", 0, 1, 4},
+        {"models/llama-q4_1.gguf", 0, 2, 4},
+        {"models/llama-q4_1.gguf", 0, 3, 5},
+        {"models/llama-q4_1.gguf", 0, 4, 5},
+        {"models/gpt2-f32.gguf", 0, 2, 5},
+        {"models/qwen3-f32.gguf", 0, 3, 5},
+        {"models/gptneox-f32.gguf", 0, 2, 3},
+        {"models/gptneox-f32.gguf", 0, 3, 2},
+        {"hf/gpt_neox-serial", 0, 2, 5},
+        {"hf/gemma2", 0, 2, 4},
+        {"hf/gemma2", 1, 3, 5},
+        {"hf/opt-postnorm", 0, 2, 5},
+        {"hf/qwen3_moe", 0, 3, 5},
+        {"hf/qwen3_moe", 1, 3, 6},
+        {"hf/mixtral", 0, 2, 6},
+        {"hf/olmo2", 0, 2, 6},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        cr_expect_eq(barriers_of_layer(cases[i].name, cases[i].layer, cases[i].n_threads),
+                     cases[i].barriers, "%s, layer %d, %d threads: %d", cases[i].name,
+                     cases[i].layer, cases[i].n_threads,
+                     barriers_of_layer(cases[i].name, cases[i].layer, cases[i].n_threads));
 }
 
 Test(plan, refuses_limits) {

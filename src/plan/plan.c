@@ -86,6 +86,7 @@ static unsigned acts_of(const struct qn_plan *plan, const struct qn_step *matmul
 static void add_product(struct qn_plan *plan, const char *prepare_name, enum qn_buffer_id in,
                         enum qn_role norm, struct qn_step matmul) {
     add_step(plan, (struct qn_step){.op = QN_OP_PREPARE,
+                                    .meet = QN_MEET_TOKENS,
                                     .layer = matmul.layer,
                                     .name = prepare_name,
                                     .in = in,
@@ -101,6 +102,20 @@ static enum qn_role norm_before(const struct qn_plan *plan, enum qn_role norm, i
     return !plan->spec->hparams.post_norm && has(plan, norm, layer) ? norm : QN_ROLE_COUNT;
 }
 
+static enum qn_meet meet_after_rows(const struct qn_plan *plan) {
+    return plan->own_stream ? QN_MEET_TOKENS : QN_MEET_ALWAYS;
+}
+
+/* X <- X + norm (if any) of OUT */
+static void add_residual(struct qn_plan *plan, int layer, const char *name, enum qn_role norm) {
+    add_step(plan, (struct qn_step){.op = QN_OP_RESIDUAL,
+                                    .meet = meet_after_rows(plan),
+                                    .layer = layer,
+                                    .name = name,
+                                    .in = QN_BUFFER_OUT,
+                                    .norm = norm});
+}
+
 /* How the product that ends a module joins the stream: at once, or by way of OUT where it is
  * normalized or looked at before; then the norm of the sum, where the family has one. */
 struct output {
@@ -112,7 +127,7 @@ static void add_output(struct qn_plan *plan, const struct output *output, enum q
                        struct qn_step matmul) {
     const int layer = matmul.layer;
     const bool normalized = has(plan, output->post_norm, layer);
-    const bool by_out = plan->limits.tapped || normalized;
+    const bool by_out = plan->limits.tapped || plan->own_stream;
     const enum qn_buffer_id to = by_out ? QN_BUFFER_OUT : QN_BUFFER_X;
     matmul.n_products = 1;
     if (matmul.rows == QN_ROWS_SLOTS) {
@@ -124,13 +139,11 @@ static void add_output(struct qn_plan *plan, const struct output *output, enum q
     }
     add_product(plan, output->prepare_name, in, QN_ROLE_COUNT, matmul);
     if (by_out)
-        add_step(plan, (struct qn_step){.op = QN_OP_RESIDUAL,
-                                        .layer = layer,
-                                        .name = output->residual_name,
-                                        .in = QN_BUFFER_OUT,
-                                        .norm = normalized ? output->post_norm : QN_ROLE_COUNT});
+        add_residual(plan, layer, output->residual_name,
+                     normalized ? output->post_norm : QN_ROLE_COUNT);
     if (plan->spec->hparams.post_norm)
         add_step(plan, (struct qn_step){.op = QN_OP_NORM,
+                                        .meet = meet_after_rows(plan),
                                         .layer = layer,
                                         .name = "norm",
                                         .in = QN_BUFFER_X,
@@ -148,12 +161,16 @@ static void add_qkv(struct qn_plan *plan, int layer) {
                                  {QN_ROLE_ATTN_V, QN_ROLE_ATTN_V_BIAS, QN_BUFFER_V},
                                  {QN_ROLE_ATTN_Q, QN_ROLE_ATTN_Q_BIAS, QN_BUFFER_Q}},
                     .after = by_row ? QN_AFTER_NOTHING : QN_AFTER_STORE_KV,
+                    .meet = by_row ? QN_MEET_ALWAYS : QN_MEET_HEADS,
                 });
     if (by_row)
         add_step(plan, (struct qn_step){.op = QN_OP_STORE_KV, .layer = layer, .name = "store_kv"});
 }
 
+/* Side by side, the MLP's output is added to the rows that the thread added the attention's to. */
 static void add_attention(struct qn_plan *plan, int layer) {
+    const bool add_later =
+        plan->spec->hparams.parallel && !plan->limits.tapped && !plan->own_stream;
     add_step(plan,
              (struct qn_step){
                  .op = QN_OP_ATTENTION, .layer = layer, .name = "attention", .in = QN_BUFFER_Q});
@@ -161,6 +178,7 @@ static void add_attention(struct qn_plan *plan, int layer) {
     add_output(plan, &output, QN_BUFFER_ATTN,
                (struct qn_step){.layer = layer,
                                 .name = "attn_out",
+                                .meet = add_later ? QN_MEET_LATER : QN_MEET_ALWAYS,
                                 .products = {{QN_ROLE_ATTN_OUT, QN_ROLE_ATTN_OUT_BIAS}}});
 }
 
@@ -176,6 +194,7 @@ static void add_up(struct qn_plan *plan, int layer) {
                     .n_products = gated ? 2 : 1,
                     .products = {gated ? gate : only_up, up},
                     .after = QN_AFTER_ACTIVATE,
+                    .meet = plan->spec->hparams.parallel ? QN_MEET_LATER : QN_MEET_ALWAYS,
                 });
 }
 
@@ -197,8 +216,10 @@ static void add_experts(struct qn_plan *plan, int layer) {
                                  .name = "router",
                                  .n_products = 1,
                                  .products = {{QN_ROLE_ROUTER, QN_ROLE_COUNT, QN_BUFFER_ROUTER}}});
-    add_step(plan, (struct qn_step){.op = QN_OP_ROUTE, .layer = layer, .name = "route"});
-    add_step(plan, (struct qn_step){.op = QN_OP_NUMBER, .layer = layer, .name = "slots"});
+    add_step(plan, (struct qn_step){
+                       .op = QN_OP_ROUTE, .meet = QN_MEET_TOKENS, .layer = layer, .name = "route"});
+    add_step(plan, (struct qn_step){
+                       .op = QN_OP_NUMBER, .meet = QN_MEET_NEVER, .layer = layer, .name = "slots"});
     add_product(plan, "gather", QN_BUFFER_X, norm,
                 (struct qn_step){
                     .layer = layer,
@@ -221,8 +242,8 @@ static void add_experts(struct qn_plan *plan, int layer) {
 /* Side by side, the MLP reads the stream before the attention's output is added to it. */
 static void add_layer(struct qn_plan *plan, int layer) {
     const bool parallel = plan->spec->hparams.parallel;
-    add_qkv(plan, layer);
     if (parallel) add_up(plan, layer);
+    add_qkv(plan, layer);
     add_attention(plan, layer);
     if (has(plan, QN_ROLE_ROUTER, layer)) {
         add_experts(plan, layer);
@@ -239,8 +260,10 @@ static void add_embedding(struct qn_plan *plan) {
                 (struct qn_step){.layer = -1,
                                  .name = "project_in",
                                  .n_products = 1,
-                                 .products = {{QN_ROLE_PROJECT_IN, QN_ROLE_COUNT, QN_BUFFER_X}},
-                                 .after = QN_AFTER_ADD});
+                                 .products = {{QN_ROLE_PROJECT_IN, QN_ROLE_COUNT,
+                                               plan->own_stream ? QN_BUFFER_OUT : QN_BUFFER_X}},
+                                 .after = plan->own_stream ? QN_AFTER_NOTHING : QN_AFTER_ADD});
+    if (plan->own_stream) add_residual(plan, -1, "embed_add", QN_ROLE_COUNT);
 }
 
 static void add_head(struct qn_plan *plan) {
@@ -269,14 +292,36 @@ static void add_head(struct qn_plan *plan) {
 }
 
 static void add_steps(struct qn_plan *plan) {
+    plan->own_stream = !plan->limits.tapped &&
+                       (plan->spec->hparams.post_norm || has(plan, QN_ROLE_ATTN_POST_NORM, 0));
     add_embedding(plan);
     for (int layer = 0; layer < plan->spec->hparams.n_layers; layer++) add_layer(plan, layer);
     add_head(plan);
 }
 
-bool qn_step_has_barrier(const struct qn_step *step, int m) {
-    if (step->op == QN_OP_NUMBER) return false;
-    return (step->op != QN_OP_PREPARE && step->op != QN_OP_ROUTE) || m > 1;
+bool qn_plan_has_own_heads(const struct qn_plan *plan, int n_threads) {
+    const struct qn_hparams *const h = &plan->spec->hparams;
+    const int rows = h->n_kv_heads / n_threads * h->head_size;
+    return n_threads == 1 || (h->n_kv_heads % n_threads == 0 && rows % plan->spec->tile_rows == 0);
+}
+
+bool qn_step_has_barrier(const struct qn_plan *plan, const struct qn_step *step, int m,
+                         int n_threads) {
+    switch (step->meet) {
+    case QN_MEET_ALWAYS:
+        return true;
+    case QN_MEET_HEADS:
+        return m > 1 || !qn_plan_has_own_heads(plan, n_threads);
+    case QN_MEET_NEVER:
+        return false;
+    default:
+        return m > 1;
+    }
+}
+
+bool qn_step_has_decode_barrier(const struct qn_plan *plan, const struct qn_step *step) {
+    const struct qn_limits *const l = &plan->limits;
+    return qn_step_has_barrier(plan, step, 1, l->n_threads_one ? l->n_threads_one : l->n_threads);
 }
 
 /* ---- lifetimes -------------------------------------------------------------------------- */
@@ -339,7 +384,8 @@ uint32_t qn_step_writes(const struct qn_step *step) {
 
 /* Walks the steps backwards; buffers that are busy at one step may not share bytes. Nor may those
  * of steps that no barrier parts when there is one token: a thread may still read what it prepares
- * while another has gone on to write the product. LOGITS are the caller's until the next eval,
+ * while another has gone on to write the product. Prepared rows are each thread's own then. One
+ * thread has no barrier that more do not have. LOGITS are the caller's until the next eval,
  * whose first steps must not touch them. */
 struct lifetimes {
     uint32_t live, together;
@@ -347,11 +393,12 @@ struct lifetimes {
 
 static const struct lifetimes at_the_end = {.live = 1u << QN_BUFFER_LOGITS};
 
-static uint32_t busy_before(struct lifetimes *l, const struct qn_step *step) {
+static uint32_t busy_before(struct lifetimes *l, const struct qn_plan *plan,
+                            const struct qn_step *step) {
     const uint32_t reads = qn_step_reads(step), writes = qn_step_writes(step);
-    if (qn_step_has_barrier(step, 1)) l->together = 0;
-    l->together |= reads | writes;
-    const uint32_t busy = l->live | l->together;
+    if (qn_step_has_barrier(plan, step, 1, 1)) l->together = 0;
+    l->together |= (reads | writes) & ~act_bits;
+    const uint32_t busy = l->live | l->together | reads | writes;
     l->live = (l->live & ~writes) | reads;
     return busy;
 }
@@ -359,7 +406,7 @@ static uint32_t busy_before(struct lifetimes *l, const struct qn_step *step) {
 void qn_plan_busy(const struct qn_plan *plan, uint32_t *busy) {
     struct lifetimes lifetimes = at_the_end;
     for (int s = plan->n_steps - 1; s >= 0; s--)
-        busy[s] = busy_before(&lifetimes, &plan->steps[s]) | 1u << QN_BUFFER_LOGITS;
+        busy[s] = busy_before(&lifetimes, plan, &plan->steps[s]) | 1u << QN_BUFFER_LOGITS;
 }
 
 static void find_conflicts(const struct qn_plan *plan, uint32_t *conflicts) {
@@ -367,7 +414,7 @@ static void find_conflicts(const struct qn_plan *plan, uint32_t *conflicts) {
     struct lifetimes lifetimes = at_the_end;
     memset(conflicts, 0, QN_BUFFER_COUNT * sizeof *conflicts);
     for (int s = plan->n_steps - 1; s >= 0; s--) {
-        const uint32_t busy = busy_before(&lifetimes, &plan->steps[s]);
+        const uint32_t busy = busy_before(&lifetimes, plan, &plan->steps[s]);
         for (int b = 0; b < QN_BUFFER_COUNT; b++)
             if (busy >> b & 1) conflicts[b] |= busy;
     }
@@ -486,6 +533,8 @@ static void size_scratch(struct qn_plan *plan) {
     l->slots = l->route + route_row(h); /* int32 [experts + 1], [S], [S] */
     l->matmul =
         l->slots + float_row(h->n_experts + 1 + 2 * plan->limits.n_ubatch * h->n_experts_used);
+    l->stream = l->matmul;
+    l->matmul += plan->own_stream ? float_row(h->n_embd) : 0;
     const int m = plan->limits.n_ubatch > plan->limits.n_logits ? plan->limits.n_ubatch
                                                                 : plan->limits.n_logits;
     /* A page apart, so that no two threads' scratch shares a line or a prefetched neighbour. */

@@ -59,6 +59,15 @@ enum qn_after {
     QN_AFTER_COMBINE   /* a token's weighted SLOTS, summed, are added to X or become OUT */
 };
 
+/* What parts a step from the next when there is a single token or output. */
+enum qn_meet {
+    QN_MEET_ALWAYS, /* a barrier */
+    QN_MEET_TOKENS, /* nothing: every thread does all of it for itself; of several, a barrier */
+    QN_MEET_LATER,  /* nothing: the next product needs nothing of it, or only a thread's own rows */
+    QN_MEET_HEADS,  /* nothing where threads have KV heads of their own (qn_plan_has_own_heads) */
+    QN_MEET_NEVER,  /* nothing, of several neither */
+};
+
 /* What the rows are that a step works on. */
 enum qn_rows {
     QN_ROWS_TOKENS,
@@ -82,6 +91,7 @@ struct qn_step {
     int n_products;
     struct qn_product products[3]; /* STORE_KV: K, V, Q in this order */
     enum qn_after after;
+    enum qn_meet meet;
     enum qn_rows rows;
     enum qn_buffer_id sum; /* COMBINE: X or OUT */
     size_t bytes;          /* packed weights that it reads for one token */
@@ -90,6 +100,7 @@ struct qn_step {
 
 struct qn_limits {
     int n_ctx, n_ubatch, n_sequences, n_logits, n_threads;
+    int n_threads_one; /* of them those that decode a single token; 0: all */
     enum qn_cache cache;
     bool tapped; /* Q, K, V and modules' outputs stand in buffers before they are used */
 };
@@ -111,12 +122,16 @@ struct qn_layout {
     size_t scratch_offset, scratch_size;  /* scratch_size: of one thread */
     size_t norm, act_f32, act_q8, matmul; /* offsets within a thread's scratch */
     size_t route, slots;                  /* likewise: a row of ROUTES; see qn_slots_at */
+    size_t stream;                        /* likewise: a row of X, see own_stream */
     size_t total;
 };
 
 struct qn_plan {
     const struct qn_spec *spec; /* not owned */
     struct qn_limits limits;
+    /* Modules' outputs are normalized, so each thread adds a single token's to a stream of its own
+     * rather than wait for one that adds them. */
+    bool own_stream;
     int n_steps;
     struct qn_step *steps; /* [n_steps] */
     struct qn_buffer buffers[QN_BUFFER_COUNT];
@@ -134,9 +149,14 @@ uint32_t qn_step_writes(const struct qn_step *step);
 /* Buffers that a step must leave alone or works on itself, as bits: busy [n_steps]. Two that are
  * busy at one step share no bytes. */
 void qn_plan_busy(const struct qn_plan *plan, uint32_t *busy);
-/* Barriers of a step for m tokens or outputs: every thread prepares and routes a single one for
- * itself. */
-bool qn_step_has_barrier(const struct qn_step *step, int m);
+/* Whether each thread computes Q, K and V of whole KV heads of a single token, as many as the
+ * others, and attends with these: their rows are whole tiles of the weights. */
+bool qn_plan_has_own_heads(const struct qn_plan *plan, int n_threads);
+/* Whether n_threads meet after a step for m tokens or outputs. */
+bool qn_step_has_barrier(const struct qn_plan *plan, const struct qn_step *step, int m,
+                         int n_threads);
+/* Of a decoded token, on the threads that the limits name. */
+bool qn_step_has_decode_barrier(const struct qn_plan *plan, const struct qn_step *step);
 
 const char *qn_op_name(enum qn_op op);
 

@@ -74,7 +74,7 @@ static void print_step(const struct qn_plan *plan, const struct qn_plan_times *t
     fprintf(out, "%4d  %5s  %-11s  %-9s  %-*s  %9.3f", s, layer, step->name, qn_op_name(step->op),
             width, what, (double)step->bytes / mebibyte);
     print_times(times, s, out);
-    fprintf(out, "  %-7s  %s\n", qn_step_has_barrier(step, 1) ? "barrier" : "",
+    fprintf(out, "  %-7s  %s\n", qn_step_has_decode_barrier(plan, step) ? "barrier" : "",
             after_names[step->after]);
 }
 
@@ -120,7 +120,8 @@ static void print_steps(const struct qn_plan *plan, const struct qn_plan_times *
         s = next;
     }
     int barriers = 0;
-    for (int s = 0; s < plan->n_steps; s++) barriers += qn_step_has_barrier(&plan->steps[s], 1);
+    for (int s = 0; s < plan->n_steps; s++)
+        barriers += qn_step_has_decode_barrier(plan, &plan->steps[s]);
     fprintf(out, "%d steps; a decoded token meets %d barriers\n", plan->n_steps, barriers);
 }
 

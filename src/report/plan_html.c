@@ -165,7 +165,7 @@ static void draw_columns(const struct picture *p, FILE *out) {
         const double x = x_of(p, i), middle = (x + x_of(p, i + 1)) / 2;
         fprintf(out, "<text class=\"end\" transform=\"translate(%.1f %d) rotate(-40)\">%s</text>\n",
                 middle + 4, TOP + PLOT + 16, step->name);
-        if (qn_step_has_barrier(step, 1))
+        if (qn_step_has_decode_barrier(p->plan, step))
             fprintf(out,
                     "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\" stroke=\"#1b1f24\" "
                     "stroke-width=\"2\"><title>all threads meet</title></line>\n",

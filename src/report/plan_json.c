@@ -42,7 +42,7 @@ static json_t *step_json(const struct qn_plan *plan, const struct qn_plan_times 
                   step->layer, "module", qn_module_name(qn_plan_module(plan, s)), "name",
                   step->name, "op", qn_op_name(step->op), "weights", weights_json(plan, step),
                   "bytes", (json_int_t)step->bytes, "flops", (json_int_t)step->flops, "barrier",
-                  qn_step_has_barrier(step, 1), "buffers", names_of(plan, busy));
+                  qn_step_has_decode_barrier(plan, step), "buffers", names_of(plan, busy));
     if (times) {
         json_object_set_new(object, "decode_us", json_real(1e-3 * times->decode[s]));
         json_object_set_new(object, "prefill_us", json_real(1e-3 * times->prefill[s]));
@@ -103,7 +103,7 @@ json_t *qn_plan_json(const struct qn_plan *plan, const struct qn_plan_about *abo
     int barriers = 0;
     json_t *const steps = json_array();
     for (int s = 0; s < plan->n_steps; s++) {
-        barriers += qn_step_has_barrier(&plan->steps[s], 1);
+        barriers += qn_step_has_decode_barrier(plan, &plan->steps[s]);
         json_array_append_new(steps, step_json(plan, about->times, s, busy[s]));
     }
     free(busy);

@@ -11,15 +11,18 @@
 
 /* ---- embed ------------------------------------------------------------------------------ */
 
-static void embed_token(const struct qn_executor *e, int m, int thread) {
+/* is_mine: only then what all threads share is written. */
+static void embed_token(const struct qn_executor *e, int m, int thread, bool is_mine) {
     const struct qn_model *const model = e->model;
     const struct qn_hparams *const hp = &model->spec.hparams;
     const int n = hp->n_token_embd, position = e->ubatch->positions[m];
     const bool projected = hp->features & QN_WITH_PROJECTION;
-    float *const x = qn_buffer_row(e, QN_BUFFER_X, m);
+    float *const x = qn_stream_row(e, thread, m);
     float *const tokens = projected ? qn_buffer_row(e, QN_BUFFER_EMBD, m) : x;
-    qn_model_row(model, QN_ROLE_TOKEN_EMBD, e->ubatch->tokens[m], tokens);
-    for (int i = 0; hp->scale_embd && i < n; i++) tokens[i] *= hp->embd_scale;
+    if (is_mine || !projected) {
+        qn_model_row(model, QN_ROLE_TOKEN_EMBD, e->ubatch->tokens[m], tokens);
+        for (int i = 0; hp->scale_embd && i < n; i++) tokens[i] *= hp->embd_scale;
+    }
     if (projected) memset(x, 0, (size_t)hp->n_embd * sizeof *x);
     if (!hp->learned_positions) return;
     float *const learned = qn_norm_row(e, thread);
@@ -32,8 +35,9 @@ static int embed(const struct qn_executor *e, int thread) {
     const int n_threads = e->n_threads, half = hp->n_rot / 2;
     const int start = qn_share(e->ubatch->m, thread, n_threads);
     const int end = qn_share(e->ubatch->m, thread + 1, n_threads);
+    if (start == end && qn_has_own_stream(e)) embed_token(e, 0, thread, false);
     for (int m = start; m < end; m++) {
-        embed_token(e, m, thread);
+        embed_token(e, m, thread, true);
         for (int set = 0; set < hp->n_rope_sets; set++)
             qn_rope_angles(e->ubatch->positions[m], e->rope_frequency + set * half, half,
                            e->rope_scale[set], qn_buffer_row(e, QN_BUFFER_COS, m) + set * half,
@@ -58,7 +62,9 @@ static void prepare_row(const struct qn_executor *e, const struct qn_step *step,
     const struct qn_model *const model = e->model;
     const struct qn_step *const product = step + 1;
     const int k = qn_spec_weight(&model->spec, product->products[0].weight, step->layer)->k;
-    const float *x = qn_buffer_row(e, step->in, source_row(e, step, thread, row));
+    const int source = source_row(e, step, thread, row);
+    const float *x = step->in == QN_BUFFER_X ? qn_stream_row(e, thread, source)
+                                             : qn_buffer_row(e, step->in, source);
     if (step->norm != QN_ROLE_COUNT) {
         float *const y = qn_norm_row(e, thread);
         qn_norm(e, step->norm, step->layer, x, k, y);
@@ -108,14 +114,15 @@ static void attend(const struct qn_executor *e, const struct qn_step *step, int 
     model->kernels.attention[e->plan->limits.cache](&a);
 }
 
-/* Many tiles: KV heads of tiles are handed out, the longest (last) first. Few: each thread takes
- * an even run of query heads, and calls for those that share a KV head go together. */
+/* Many tiles: KV heads of tiles are handed out, the longest (last) first. Few, or heads that the
+ * thread has computed itself: it takes an even run of query heads, and calls for those that share a
+ * KV head go together. */
 static int attention(const struct qn_executor *e, const struct qn_step *step, int thread) {
     const struct qn_hparams *const hp = &e->model->spec.hparams;
     const int n_threads = e->n_threads, n_tiles = e->ubatch->n_tiles;
     const int group = hp->n_heads / hp->n_kv_heads, n_items = n_tiles * hp->n_kv_heads;
     int n_pieces = 0;
-    if (n_items >= 4 * n_threads) {
+    if (n_items >= 4 * n_threads && !qn_has_own_heads(e, step - 1)) {
         for (int i; (i = qn_next_piece(e, step)) < n_items; n_pieces++) {
             const int tile = n_tiles - 1 - i / hp->n_kv_heads, h0 = i % hp->n_kv_heads * group;
             attend(e, step, tile, h0, h0 + group);
@@ -158,26 +165,27 @@ static void add_row(const struct qn_executor *e, const struct qn_step *step, int
         qn_norm(e, step->norm, step->layer, x, n, y);
         x = y;
     }
-    e->model->kernels.add[0](x, n, qn_buffer_row(e, QN_BUFFER_X, m));
+    e->model->kernels.add[0](x, n, qn_stream_row(e, thread, m));
 }
 
-static void norm_row(const struct qn_executor *e, const struct qn_step *step, int m) {
-    float *const x = qn_buffer_row(e, step->in, m);
+static void norm_row(const struct qn_executor *e, const struct qn_step *step, int thread, int m) {
+    float *const x = qn_stream_row(e, thread, m);
     qn_norm(e, step->norm, step->layer, x, e->model->spec.hparams.n_embd, x);
 }
 
-/* Each thread takes an even run of the tokens. */
+/* Each thread takes an even run of the tokens, or the only one for itself. */
 static int each_row(const struct qn_executor *e, const struct qn_step *step, int thread) {
+    const bool own = step->meet == QN_MEET_TOKENS && e->ubatch->m == 1;
     const int n_threads = e->n_threads;
-    const int start = qn_share(e->ubatch->m, thread, n_threads);
-    const int end = qn_share(e->ubatch->m, thread + 1, n_threads);
+    const int start = own ? 0 : qn_share(e->ubatch->m, thread, n_threads);
+    const int end = own ? 1 : qn_share(e->ubatch->m, thread + 1, n_threads);
     for (int m = start; m < end; m++) {
         if (step->op == QN_OP_STORE_KV)
             store_row(e, step, m);
         else if (step->op == QN_OP_RESIDUAL)
             add_row(e, step, thread, m);
         else
-            norm_row(e, step, m);
+            norm_row(e, step, thread, m);
     }
     return end - start;
 }
@@ -215,14 +223,15 @@ static int run_step(const struct qn_executor *e, const struct qn_step *step, int
 
 /* Waits for the other threads where the step has a barrier. */
 static void meet(const struct qn_executor *e, const struct qn_step *step, int thread, int n_rows) {
-    if (qn_step_has_barrier(step, n_rows)) qn_pool_barrier(e->model->pool, thread);
+    if (qn_step_has_barrier(e->plan, step, n_rows, e->n_threads))
+        qn_pool_barrier(e->model->pool, thread);
 }
 
 static void meet_recorded(const struct qn_executor *e, const struct qn_step *step, int thread,
                           int n_rows, int n_pieces) {
     qn_record_work(e->recorder, thread, (int)(step - e->plan->steps), n_pieces);
     meet(e, step, thread, n_rows);
-    qn_record_end(e->recorder, thread, qn_step_has_barrier(step, n_rows));
+    qn_record_end(e->recorder, thread, qn_step_has_barrier(e->plan, step, n_rows, e->n_threads));
 }
 
 static void walk(void *context, int thread) {

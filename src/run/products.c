@@ -154,7 +154,9 @@ static void run_piece(const struct qn_executor *e, const struct qn_step *step,
 /* ---- division --------------------------------------------------------------------------- */
 
 /* Granules lie one behind the other on a line as long as their bytes; a thread takes those that
- * start within its even part of it. */
+ * start within its even part of it. Two steps of one product each are cut alike if these have as
+ * many rows, because a granule has more bytes than there are threads: QN_MEET_LATER counts on it.
+ */
 static int run_fixed(const struct qn_executor *e, const struct qn_step *step, int thread,
                      int n_rows) {
     const size_t n_threads = (size_t)e->n_threads;
@@ -180,6 +182,16 @@ static int run_fixed(const struct qn_executor *e, const struct qn_step *step, in
         base += n * group.cost;
     }
     return n_pieces;
+}
+
+/* The rows of the thread's own KV heads. */
+static int run_own_heads(const struct qn_executor *e, const struct qn_step *step, int thread) {
+    for (int i = 0; i < step->n_products; i++) {
+        const struct group group = group_at(e, step, i);
+        const int rows = group.n / e->n_threads;
+        run_piece(e, step, &group, thread * rows, (thread + 1) * rows, thread, 1);
+    }
+    return step->n_products;
 }
 
 /* About PIECE_ROWS; less where experts are so narrow that threads would find no fourth piece. */
@@ -211,5 +223,7 @@ static int run_handed_out(const struct qn_executor *e, const struct qn_step *ste
 
 int qn_products_run(const struct qn_executor *executor, const struct qn_step *step, int thread,
                     int n_rows) {
+    if (step->meet == QN_MEET_HEADS && qn_has_own_heads(executor, step))
+        return run_own_heads(executor, step, thread);
     return (n_rows >= DYNAMIC_ROWS ? run_handed_out : run_fixed)(executor, step, thread, n_rows);
 }

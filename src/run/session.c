@@ -67,6 +67,7 @@ static enum qn_status make(struct qn_session *session, struct qn_error *err) {
                                      .n_sequences = o->n_sequences,
                                      .n_logits = o->n_logits,
                                      .n_threads = qn_pool_n_threads(model->pool),
+                                     .n_threads_one = model->n_threads,
                                      .cache = o->cache,
                                      .tapped = o->tap.call != NULL};
     QN_TRY(qn_plan_new(&model->spec, &limits, &session->plan, err));

@@ -27,6 +27,22 @@ static inline void *qn_scratch(const struct qn_executor *e, int thread, size_t o
     return e->arena + l->scratch_offset + (size_t)thread * l->scratch_size + offset;
 }
 
+/* Whether this is a single token, of which every thread keeps a stream. */
+static inline bool qn_has_own_stream(const struct qn_executor *e) {
+    return e->plan->own_stream && e->ubatch->m == 1;
+}
+
+/* Token m's row of X, or the thread's own. */
+static inline float *qn_stream_row(const struct qn_executor *e, int thread, int m) {
+    if (qn_has_own_stream(e)) return qn_scratch(e, thread, e->plan->layout.stream);
+    return qn_buffer_row(e, QN_BUFFER_X, m);
+}
+
+/* Whether each thread multiplies and attends with KV heads of its own, its even part of them. */
+static inline bool qn_has_own_heads(const struct qn_executor *e, const struct qn_step *qkv) {
+    return !qn_step_has_barrier(e->plan, qkv, e->ubatch->m, e->n_threads);
+}
+
 /* A prepared row. What a single token or output needs is prepared by every thread in its own
  * scratch, which saves a barrier; the rows of several lie in the shared buffer. */
 static inline void *qn_act_row(const struct qn_executor *e, int act, int thread, int row,

@@ -43,7 +43,8 @@ static enum qn_status make_limits(const struct model_args *model_args,
                                  .n_ubatch = n_ubatch < n_ctx ? n_ubatch : n_ctx,
                                  .n_sequences = 1,
                                  .n_logits = 1,
-                                 .n_threads = n_batch > n_threads ? n_batch : n_threads};
+                                 .n_threads = n_batch > n_threads ? n_batch : n_threads,
+                                 .n_threads_one = n_threads};
     qn_topology_free(&topology);
     limits->cache = cache_from(session_args);
     return QN_OK;
