@@ -435,25 +435,34 @@ static void check_rows_agree(struct check *c, const struct qn_kernels *t, const 
     check_end(c);
 }
 
-void check_agreement(struct check *c) {
+static void check_agreement_of(struct check *c, struct problem p) {
     static struct operands operands;
+    problem_open(&p, &c->ref);
+    for (int isa = 0; isa < QN_ISA_COUNT; isa++) {
+        struct qn_kernels t;
+        if (!(c->bundles >> isa & 1)) continue;
+        qn_kernels_select(qn_isa_mask((enum qn_isa)isa) & check_machine_bundles(), &t);
+        check_rows_agree(c, &t, &p, &operands);
+    }
+    problem_close(&p);
+}
+
+void check_agreement(struct check *c) {
     for (int type = 0; type < QN_TYPE_COUNT; type++) {
         const int block = qn_type_infos[type].block;
         for (int i = 0; i < SOME_M; i += c->quick ? 5 : 1) {
             const struct { int n, k; } shapes[] = {{37, 768}, {64, block}, {16, 1536}, {203, 512}};
-            struct problem p = {.type = (enum qn_type)type,
-                                .seed = (uint64_t)(3000 + i),
-                                .m = some_m[i],
-                                .n = shapes[i % 4].n,
-                                .k = shapes[i % 4].k};
-            problem_open(&p, &c->ref);
-            for (int isa = 0; isa < QN_ISA_COUNT; isa++) {
-                struct qn_kernels t;
-                if (!(c->bundles >> isa & 1)) continue;
-                qn_kernels_select(qn_isa_mask((enum qn_isa)isa) & check_machine_bundles(), &t);
-                check_rows_agree(c, &t, &p, &operands);
-            }
-            problem_close(&p);
+            check_agreement_of(c, (struct problem){.type = (enum qn_type)type,
+                                                   .seed = (uint64_t)(3000 + i),
+                                                   .m = some_m[i],
+                                                   .n = shapes[i % 4].n,
+                                                   .k = shapes[i % 4].k});
         }
+        /* Longer rows than QN_PANEL_X_BYTES has room for 50 of: they pass in two parts. */
+        check_agreement_of(c, (struct problem){.type = (enum qn_type)type,
+                                               .seed = 3100,
+                                               .m = 50,
+                                               .n = 17,
+                                               .k = c->quick ? 512 : 22 * 512});
     }
 }

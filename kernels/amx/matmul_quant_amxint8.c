@@ -38,59 +38,65 @@ static const struct tile_config config = {
     .rows = {[DOTS_0] = 16, [DOTS_1] = 16, [ACTIVATIONS] = 16, [WEIGHTS_0] = 8, 8},
 };
 
-/* Integer dots of one block: dots [nt][m][16]. */
-QN_INLINE void block_dots(const struct qn_panel *p, const uint8_t *block, const int8_t *q,
-                          int32_t *dots, const int nt) {
+/* Integer dots of one block into the tile registers. */
+QN_INLINE void start_dots(const struct qn_panel *p, const uint8_t *block, const int8_t *q,
+                          const int nt) {
     _tile_zero(DOTS_0);
     _tile_loadd(ACTIVATIONS, q, p->x_ld);
     _tile_loadd(WEIGHTS_0, block, (size_t)nt * QN_VEC);
     _tile_dpbssd(DOTS_0, ACTIVATIONS, WEIGHTS_0);
-    _tile_stored(DOTS_0, dots, 64);
     if (nt == 1) return;
     _tile_zero(DOTS_1);
     _tile_loadd(WEIGHTS_1, block + QN_VEC, (size_t)nt * QN_VEC);
     _tile_dpbssd(DOTS_1, ACTIVATIONS, WEIGHTS_1);
-    _tile_stored(DOTS_1, dots + TILE_DOTS, 64);
 }
 
-/* Adds the dots of one block to y. */
-QN_INLINE void add_block(const struct qn_form_traits t, const struct qn_panel *p,
-                         const uint8_t *block, const struct qn_act_block *act, const int32_t *dots,
-                         lanes_f (*y)[QN_PANEL_TILES], const int nt) {
+/* From there to dots [16][16] of the tile of weights n. */
+QN_INLINE void store_dots(int32_t *dots, const int n) {
+    if (n == 0)
+        _tile_stored(DOTS_0, dots, 64);
+    else
+        _tile_stored(DOTS_1, dots, 64);
+}
+
+/* Adds the dots of one block to rows [m0, m1) of y. dots: [nt][16][16]. */
+QN_INLINE void add_rows(const struct qn_form_traits t, const struct qn_panel *p,
+                        const uint8_t *block, const struct qn_act_block *act, const int32_t *dots,
+                        lanes_f (*y)[QN_PANEL_TILES], const int m0, const int m1, const int nt) {
     const float *const scale = (const float *)(block + nt * 8 * QN_VEC);
     const float *const neg_min = scale + nt * QN_R;
-    lanes_f sc[QN_PANEL_TILES], nm[QN_PANEL_TILES];
-    QN_UNROLL for (int n = 0; n < nt; n++) {
-        sc[n] = f_load(scale + n * QN_R);
-        nm[n] = t.mins ? f_load(neg_min + n * QN_R) : f_zero();
-    }
-    QN_UNROLL for (int m = 0; m < TILE_M; m++) {
+    QN_UNROLL for (int m = m0; m < m1; m++) {
         const struct qn_act_block *const a =
             (const void *)((const char *)act + (size_t)m * p->x_ld);
         const lanes_f factor = f_set1(a->scale);
         QN_UNROLL for (int n = 0; n < nt; n++) {
             /* The same number as fma(QN_ACT_ZERO + dot, scale, zero): the product rounded once. */
             const lanes_f dot = f_from_i(i_load(dots + n * TILE_DOTS + m * QN_R));
-            y[m][n] = f_fma(f_mul(dot, factor), sc[n], y[m][n]);
-            if (t.mins) y[m][n] = f_fma(f_set1(a->scale_sum), nm[n], y[m][n]);
+            y[m][n] = f_fma(f_mul(dot, factor), f_load(scale + n * QN_R), y[m][n]);
+            if (t.mins) y[m][n] = f_fma(f_set1(a->scale_sum), f_load(neg_min + n * QN_R), y[m][n]);
         }
     }
 }
 
 /* 16 rows by nt tiles of weights over one panel. The tile unit works one block ahead of the vector
- * unit. */
+ * unit, between whose rows its stores stand: the two share the ports to the cache. */
 QN_INLINE void tile_kernel(const struct qn_form_traits t, const struct qn_panel *p, const int nt) {
     _Alignas(64) int32_t dots[2][QN_PANEL_TILES * TILE_DOTS];
     const size_t block_size = panel_block_size(t, nt);
     lanes_f y[TILE_M][QN_PANEL_TILES];
     QN_UNROLL for (int m = 0; m < TILE_M; m++) QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] =
         p->first ? f_zero() : f_load(p->sums + (m * QN_PANEL_TILES + n) * QN_R);
-    block_dots(p, p->blocks, p->q, dots[0], nt);
+    start_dots(p, p->blocks, p->q, nt);
+    for (int n = 0; n < nt; n++) store_dots(dots[0] + n * TILE_DOTS, n);
     for (int b = 0; b < p->n_blocks; b++) {
         const uint8_t *const block = p->blocks + (size_t)b * block_size;
-        if (b + 1 < p->n_blocks)
-            block_dots(p, block + block_size, p->q + (b + 1) * 32, dots[(b + 1) % 2], nt);
-        add_block(t, p, block, p->act + b, dots[b % 2], y, nt);
+        const bool ahead = b + 1 < p->n_blocks;
+        int32_t *const next = dots[(b + 1) % 2];
+        if (ahead) start_dots(p, block + block_size, p->q + (b + 1) * 32, nt);
+        add_rows(t, p, block, p->act + b, dots[b % 2], y, 0, TILE_M / 2, nt);
+        if (ahead) store_dots(next, 0);
+        add_rows(t, p, block, p->act + b, dots[b % 2], y, TILE_M / 2, TILE_M, nt);
+        if (ahead && nt == 2) store_dots(next + TILE_DOTS, 1);
     }
     QN_UNROLL for (int m = 0; m < TILE_M; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
         if (p->last)
@@ -112,18 +118,19 @@ static void tile_32_minx1(const struct qn_panel *p) {
 static void tile_32_minx2(const struct qn_panel *p) {
     tile_kernel(QN_TRAITS_4_MIN, p, 2);
 }
-/* By tiles of weights less one, and rows. */
-static qn_panel_fn *const tile_32[2][TILE_M + 1] = {{[TILE_M] = tile_32x1}, {[TILE_M] = tile_32x2}};
-static qn_panel_fn *const tile_32_min[2][TILE_M + 1] = {{[TILE_M] = tile_32_minx1},
-                                                        {[TILE_M] = tile_32_minx2}};
+/* By rows in hand: only whole tiles. */
+static qn_panel_fn *const tile_32_1[TILE_M + 1] = {[TILE_M] = tile_32x1};
+static qn_panel_fn *const tile_32_2[TILE_M + 1] = {[TILE_M] = tile_32x2};
+static qn_panel_fn *const *const tile_32[2] = {tile_32_1, tile_32_2};
+static qn_panel_fn *const tile_32_min_1[TILE_M + 1] = {[TILE_M] = tile_32_minx1};
+static qn_panel_fn *const tile_32_min_2[TILE_M + 1] = {[TILE_M] = tile_32_minx2};
+static qn_panel_fn *const *const tile_32_min[2] = {tile_32_min_1, tile_32_min_2};
 
 /* All rows that fill tiles, by all outputs. */
 QN_INLINE void tile_matmul(const enum qn_pack form, const struct qn_form_traits t,
-                           const struct qn_matmul *a, qn_panel_fn *const kernels[2][TILE_M + 1]) {
+                           const struct qn_matmul *a, qn_panel_fn *const *const kernels[2]) {
     _tile_loadconfig(&config);
-    int n = a->n0;
-    for (; a->n1 - n > QN_R; n += 2 * QN_R) panel_tiles(form, t, a, n, 2, TILE_M, kernels[1]);
-    if (n < a->n1) panel_tiles(form, t, a, n, 1, TILE_M, kernels[0]);
+    panel_matmul(form, t, a, TILE_M, kernels);
     _tile_release();
 }
 

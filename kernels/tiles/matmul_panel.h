@@ -193,14 +193,29 @@ QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits 
     }
 }
 
+/* As many rows of activations as the second level cache keeps, in whole register tiles of either
+ * height (6 and 16 rows). */
+QN_INLINE int panel_rows(size_t x_ld) {
+    const int rows = (int)(QN_PANEL_X_BYTES / x_ld) / 48 * 48;
+    return rows > 48 ? rows : 48;
+}
+
+/* All rows by all outputs, through kernels[tiles of weights less one][rows in hand]. */
 QN_INLINE void panel_matmul(const enum qn_pack form, const struct qn_form_traits t,
-                            const struct qn_matmul *a,
-                            qn_panel_fn *const kernels[QN_PANEL_TILES][QN_PANEL_M + 1]) {
-    int n = a->n0;
-    if (QN_PANEL_TILES == 2)
-        for (; a->n1 - n > QN_R; n += 2 * QN_R)
-            panel_tiles(form, t, a, n, 2, QN_PANEL_M, kernels[1]);
-    for (; n < a->n1; n += QN_R) panel_tiles(form, t, a, n, 1, QN_PANEL_M, kernels[0]);
+                            const struct qn_matmul *a, const int rows,
+                            qn_panel_fn *const *const kernels[QN_PANEL_TILES]) {
+    const int step = panel_rows(a->x_ld);
+    for (int m = 0; m < a->m; m += step) {
+        struct qn_matmul part = *a;
+        part.x = (const char *)a->x + (size_t)m * a->x_ld;
+        part.y = a->y + (size_t)m * a->y_ld;
+        part.m = a->m - m < step ? a->m - m : step;
+        int n = a->n0;
+        if (QN_PANEL_TILES == 2)
+            for (; a->n1 - n > QN_R; n += 2 * QN_R)
+                panel_tiles(form, t, &part, n, 2, rows, kernels[1]);
+        for (; n < a->n1; n += QN_R) panel_tiles(form, t, &part, n, 1, rows, kernels[0]);
+    }
 }
 
 #endif

@@ -29,12 +29,14 @@
 #define QN_PANEL_KERNELS(name, traits)                                                             \
     QN_PANEL_KERNELS_NT(name, traits, 1)                                                           \
     QN_PANEL_KERNELS_NT(name, traits, 2)                                                           \
-    static qn_panel_fn *const name[2][QN_PANEL_M + 1] = {QN_PANEL_ROW(name, 1),                    \
-                                                         QN_PANEL_ROW(name, 2)};
+    static qn_panel_fn *const name##_1[QN_PANEL_M + 1] = QN_PANEL_ROW(name, 1);                    \
+    static qn_panel_fn *const name##_2[QN_PANEL_M + 1] = QN_PANEL_ROW(name, 2);                    \
+    static qn_panel_fn *const *const name[2] = {name##_1, name##_2};
 #else
 #define QN_PANEL_KERNELS(name, traits)                                                             \
     QN_PANEL_KERNELS_NT(name, traits, 1)                                                           \
-    static qn_panel_fn *const name[1][QN_PANEL_M + 1] = {QN_PANEL_ROW(name, 1)};
+    static qn_panel_fn *const name##_1[QN_PANEL_M + 1] = QN_PANEL_ROW(name, 1);                    \
+    static qn_panel_fn *const *const name[1] = {name##_1};
 #endif
 
 #if QN_HAVE_DOT
@@ -101,7 +103,7 @@ QN_PANEL_KERNELS(panel_8_min, QN_TRAITS_8_MIN)
     void QN_KERNEL_NAME(matmul, name)(const struct qn_matmul *a) {                                 \
         check_matmul(a);                                                                           \
         if (a->m > QN_DIRECT_ROWS)                                                                 \
-            panel_matmul(form, traits, a, kernels);                                                \
+            panel_matmul(form, traits, a, QN_PANEL_M, kernels);                                    \
         else                                                                                       \
             direct_##name(a);                                                                      \
     }
