@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "run/access.h"
+#include "run/sampler.h"
 #include "run/session.h"
 
 struct quern_model {
@@ -299,6 +300,11 @@ enum quern_status quern_session_eval(struct quern_session *session, const struct
 
 float *quern_session_logits(struct quern_session *session, size_t i) {
     return qn_session_logits(session->inner, i);
+}
+
+int32_t quern_session_next(struct quern_session *session, size_t i, struct quern_sampler *sampler) {
+    return qn_sampler_next(sampler, qn_session_logits(session->inner, i),
+                           qn_session_maxima(session->inner, i));
 }
 
 static bool has_sequence(const struct quern_session *session, int sequence) {

@@ -292,6 +292,10 @@ QUERN_API void quern_sampler_free(struct quern_sampler *sampler);
 /* Chooses from logits [n_vocab], remembers the token. Order: repeat penalty, top-k, top-p,
  * min-p, temperature. Does not change the logits. */
 QUERN_API int32_t quern_sampler_next(struct quern_sampler *sampler, const float *logits);
+/* The same of row i of the session's last eval, whose logits were not changed: sooner, because the
+ * pass has found the largest of them on its way. i must be a row that was asked for. */
+QUERN_API int32_t quern_session_next(struct quern_session *session, size_t i,
+                                     struct quern_sampler *sampler);
 /* Remembers a token that was not sampled (the prompt's). */
 QUERN_API void quern_sampler_accept(struct quern_sampler *sampler, int32_t token);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/maxima.h"
 #include "run/random.h"
 #include "run/sampler.h"
 #include "tests/statistics.h"
@@ -114,6 +115,34 @@ Test(sampler, distributions) {
                     options.seed = t * 1000 + k * 100 + p * 10 + m;
                     expect_distribution(logits, VOCAB, options);
                 }
+}
+
+/* What is known of the logits changes no choice, with penalties neither, and with NaNs, infinities
+ * and equals among them. */
+Test(sampler, maxima_change_nothing) {
+    enum { N = 1000, TOKENS = 60 };
+    static float logits[N], maxima[(N + QN_LOGITS_BLOCK - 1) / QN_LOGITS_BLOCK];
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        struct quern_sampler_options options = plain();
+        options.temperature = seed % 3 ? 1 : 0;
+        options.top_k = seed % 2 ? 0 : 20;
+        options.repeat_penalty = seed % 5 < 2 ? 1.5f : 1;
+        options.repeat_last = 40;
+        struct quern_sampler *const with = make(N, options), *const without = make(N, options);
+        for (int t = 0; t < TOKENS; t++) {
+            fill(logits, N, seed * 1000 + (uint64_t)t / 7);
+            for (int i = 0; i < N && seed % 4 == 1; i++) logits[i] = roundf(logits[i]);
+            for (int i = (int)seed; i < N && seed % 4 == 2; i += 9) logits[i] = NAN;
+            for (int i = 0; i < N && seed % 4 == 3; i++)
+                if (i != t) logits[i] = -INFINITY;
+            qn_maxima_find(logits, N, maxima);
+            const int32_t token = quern_sampler_next(without, logits);
+            cr_assert_eq(qn_sampler_next(with, logits, maxima), token, "seed %lu, token %d", seed,
+                         t);
+        }
+        quern_sampler_free(with);
+        quern_sampler_free(without);
+    }
 }
 
 /* Many equal logits: the cut falls among them, and the lowest ids stay. */

@@ -286,7 +286,7 @@ static void add_head(struct qn_plan *plan) {
             .name = "head",
             .n_products = 1,
             .products = {{QN_ROLE_OUTPUT, QN_ROLE_COUNT, QN_BUFFER_LOGITS}},
-            .after = plan->spec->hparams.final_softcap > 0 ? QN_AFTER_SOFTCAP : QN_AFTER_NOTHING,
+            .after = plan->spec->hparams.final_softcap > 0 ? QN_AFTER_SOFTCAP : QN_AFTER_MAXIMA,
             .rows = QN_ROWS_OUTPUTS,
         });
 }
@@ -329,6 +329,9 @@ bool qn_step_has_decode_barrier(const struct qn_plan *plan, const struct qn_step
 static const uint32_t act_bits = 1u << QN_BUFFER_ACT_F32 | 1u << QN_BUFFER_ACT_Q8;
 static const uint32_t rope_bits = 1u << QN_BUFFER_COS | 1u << QN_BUFFER_SIN;
 
+/* The caller's until the next eval. */
+static const uint32_t kept_bits = 1u << QN_BUFFER_LOGITS | 1u << QN_BUFFER_MAXIMA;
+
 static uint32_t bit(enum qn_buffer_id id) {
     return 1u << id;
 }
@@ -367,7 +370,7 @@ uint32_t qn_step_writes(const struct qn_step *step) {
         return act_bits;
     case QN_OP_MATMUL:
         for (int i = 0; i < step->n_products; i++) bits |= bit(step->products[i].out);
-        return bits;
+        return bits & kept_bits ? bits | kept_bits : bits;
     case QN_OP_STORE_KV:
         return bit(QN_BUFFER_Q) | bit(QN_BUFFER_K);
     case QN_OP_RESIDUAL:
@@ -391,7 +394,7 @@ struct lifetimes {
     uint32_t live, together;
 };
 
-static const struct lifetimes at_the_end = {.live = 1u << QN_BUFFER_LOGITS};
+static const struct lifetimes at_the_end = {.live = kept_bits};
 
 static uint32_t busy_before(struct lifetimes *l, const struct qn_plan *plan,
                             const struct qn_step *step) {
@@ -406,11 +409,10 @@ static uint32_t busy_before(struct lifetimes *l, const struct qn_plan *plan,
 void qn_plan_busy(const struct qn_plan *plan, uint32_t *busy) {
     struct lifetimes lifetimes = at_the_end;
     for (int s = plan->n_steps - 1; s >= 0; s--)
-        busy[s] = busy_before(&lifetimes, plan, &plan->steps[s]) | 1u << QN_BUFFER_LOGITS;
+        busy[s] = busy_before(&lifetimes, plan, &plan->steps[s]) | kept_bits;
 }
 
 static void find_conflicts(const struct qn_plan *plan, uint32_t *conflicts) {
-    const uint32_t logits = 1u << QN_BUFFER_LOGITS;
     struct lifetimes lifetimes = at_the_end;
     memset(conflicts, 0, QN_BUFFER_COUNT * sizeof *conflicts);
     for (int s = plan->n_steps - 1; s >= 0; s--) {
@@ -418,8 +420,8 @@ static void find_conflicts(const struct qn_plan *plan, uint32_t *conflicts) {
         for (int b = 0; b < QN_BUFFER_COUNT; b++)
             if (busy >> b & 1) conflicts[b] |= busy;
     }
-    for (int b = 0; b < QN_BUFFER_COUNT; b++) conflicts[b] |= logits;
-    conflicts[QN_BUFFER_LOGITS] = (1u << QN_BUFFER_COUNT) - 1;
+    for (int b = 0; b < QN_BUFFER_COUNT; b++)
+        conflicts[b] = bit(b) & kept_bits ? (1u << QN_BUFFER_COUNT) - 1 : conflicts[b] | kept_bits;
 }
 
 /* ---- memory ----------------------------------------------------------------------------- */
@@ -439,8 +441,8 @@ static int longest_input(const struct qn_spec *spec) {
 /* Buffers that no step of this model needs take no room. */
 static void drop_unused(struct qn_plan *plan) {
     /* These are read within the step that computes them, or by the caller. */
-    const uint32_t read_at_once = bit(QN_BUFFER_K) | bit(QN_BUFFER_V) | bit(QN_BUFFER_UP) |
-                                  bit(QN_BUFFER_SLOTS) | bit(QN_BUFFER_LOGITS);
+    const uint32_t read_at_once =
+        bit(QN_BUFFER_K) | bit(QN_BUFFER_V) | bit(QN_BUFFER_UP) | bit(QN_BUFFER_SLOTS) | kept_bits;
     uint32_t reads = 0;
     for (int s = 0; s < plan->n_steps; s++) {
         reads |= qn_step_reads(&plan->steps[s]);
@@ -509,6 +511,9 @@ static void size_buffers(struct qn_plan *plan) {
         [QN_BUFFER_COS] = {"cos", rot, m, 0},
         [QN_BUFFER_SIN] = {"sin", rot, m, 0},
         [QN_BUFFER_LOGITS] = {"logits", float_row(h->n_vocab), plan->limits.n_logits, 0},
+        [QN_BUFFER_MAXIMA] = {"maxima",
+                              float_row((h->n_vocab + QN_LOGITS_BLOCK - 1) / QN_LOGITS_BLOCK),
+                              plan->limits.n_logits, 0},
     };
     memcpy(plan->buffers, buffers, sizeof buffers);
     drop_unused(plan);

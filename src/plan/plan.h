@@ -32,8 +32,12 @@ enum qn_buffer_id {
     QN_BUFFER_COS,     /* [M][rope sets][n_rot / 2] */
     QN_BUFFER_SIN,     /* [M][rope sets][n_rot / 2] */
     QN_BUFFER_LOGITS,  /* [outputs][V] */
+    QN_BUFFER_MAXIMA,  /* [outputs] largest of each block of QN_LOGITS_BLOCK logits */
     QN_BUFFER_COUNT
 };
+
+/* A multiple of every tile's rows, so that no block is cut between threads. */
+enum { QN_LOGITS_BLOCK = 64 };
 
 enum qn_op {
     QN_OP_EMBED,     /* tokens -> X or EMBD, positions -> X or COS, SIN */
@@ -55,7 +59,8 @@ enum qn_after {
     QN_AFTER_STORE_KV, /* K is normalized (if the family does) and rotated, K and V go to the cache
                         */
     QN_AFTER_ACTIVATE, /* GATE <- activation(GATE) * UP, or activation(GATE) */
-    QN_AFTER_SOFTCAP,  /* LOGITS are capped */
+    QN_AFTER_MAXIMA,   /* LOGITS' MAXIMA are found */
+    QN_AFTER_SOFTCAP,  /* LOGITS are capped, then the same */
     QN_AFTER_COMBINE   /* a token's weighted SLOTS, summed, are added to X or become OUT */
 };
 

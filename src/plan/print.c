@@ -13,7 +13,8 @@ static const char *const after_names[] = {
     [QN_AFTER_ADD] = "add to x",
     [QN_AFTER_STORE_KV] = "rotate k, store k v",
     [QN_AFTER_ACTIVATE] = "activate",
-    [QN_AFTER_SOFTCAP] = "soft cap",
+    [QN_AFTER_MAXIMA] = "find maxima",
+    [QN_AFTER_SOFTCAP] = "soft cap, find maxima",
     [QN_AFTER_COMBINE] = "weigh and sum",
 };
 

@@ -3,6 +3,7 @@
 
 #include "run/experts.h"
 #include "run/heads.h"
+#include "run/maxima.h"
 #include "run/work.h"
 
 /* From this many rows on, a product is bound by arithmetic and its pieces are handed out as
@@ -36,6 +37,8 @@ static struct group group_at(const struct qn_executor *e, const struct qn_step *
     /* K and V are stored by whole heads; Q, the third, is not. */
     if (step->after == QN_AFTER_STORE_KV && index < 2)
         group.granule = least_common_multiple(spec->tile_rows, spec->hparams.head_size);
+    if (step->products[index].out == QN_BUFFER_LOGITS)
+        group.granule = least_common_multiple(spec->tile_rows, QN_LOGITS_BLOCK);
     for (int i = 0; i < group.count; i++) {
         const struct qn_weight *const w =
             qn_spec_weight(spec, step->products[index + i].weight, step->layer);
@@ -75,12 +78,17 @@ static void activate(const struct qn_executor *e, const struct qn_step *step, in
     }
 }
 
-static void cap_logits(const struct qn_executor *e, int n0, int n1, int n_rows) {
+static void finish_logits(const struct qn_executor *e, const struct qn_step *step, int n0, int n1,
+                          int n_rows) {
     const struct qn_model *const model = e->model;
-    for (int m = 0; m < n_rows; m++)
-        model->kernels.softcap[0](model->spec.hparams.final_softcap, n1 - n0,
-                                  qn_buffer_row(e, QN_BUFFER_LOGITS, e->ubatch->first_logits + m) +
-                                      n0);
+    for (int m = 0; m < n_rows; m++) {
+        const int row = e->ubatch->first_logits + m;
+        float *const logits = qn_buffer_row(e, QN_BUFFER_LOGITS, row) + n0;
+        if (step->after == QN_AFTER_SOFTCAP)
+            model->kernels.softcap[0](model->spec.hparams.final_softcap, n1 - n0, logits);
+        qn_maxima_find(logits, n1 - n0,
+                       qn_buffer_row(e, QN_BUFFER_MAXIMA, row) + n0 / QN_LOGITS_BLOCK);
+    }
 }
 
 /* The product of one part of the weight, the model's or an expert's, with rows x. */
@@ -147,7 +155,7 @@ static void run_piece(const struct qn_executor *e, const struct qn_step *step,
     const enum qn_buffer_id out = step->products[group->first].out;
     if (step->after == QN_AFTER_STORE_KV && out != QN_BUFFER_Q) store_kv(e, step, out, n0, n1);
     if (step->after == QN_AFTER_ACTIVATE) activate(e, step, n0, n1, n);
-    if (step->after == QN_AFTER_SOFTCAP) cap_logits(e, n0, n1, n);
+    if (out == QN_BUFFER_LOGITS) finish_logits(e, step, n0, n1, n);
     if (step->after == QN_AFTER_COMBINE) qn_experts_combine(e, step, n0, n1, thread);
 }
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/maxima.h"
 #include "run/random.h"
 
 struct candidate {
@@ -26,7 +27,7 @@ struct quern_sampler {
     struct qn_random random;
     int n_vocab;
     float *penalised;             /* [n_vocab], or NULL when there is no penalty */
-    float *largest;               /* [n_blocks] of each block's logits */
+    float *largest;               /* [qn_n_maxima(n_vocab)] of each block's logits */
     struct candidate *candidates; /* [capacity] */
     int capacity;                 /* top_k, or n_vocab */
     int32_t *recent;              /* [repeat_last] ring of tokens */
@@ -73,41 +74,28 @@ static float number(float logit) {
     return isnan(logit) ? -INFINITY : logit;
 }
 
-/* Logits are looked at in blocks: most hold nothing that top-k would keep, which their largest
- * tells. LANES independent maxima let the compiler use vectors. */
-enum { BLOCK = 64, LANES = 16 };
-
-static int n_blocks(int n_vocab) {
-    return (n_vocab + BLOCK - 1) / BLOCK;
-}
-
 static int block_end(const struct quern_sampler *sampler, int block) {
-    const int end = (block + 1) * BLOCK;
+    const int end = (block + 1) * QN_LOGITS_BLOCK;
     return end < sampler->n_vocab ? end : sampler->n_vocab;
 }
 
-/* -infinity when nothing is larger; no comparison with a NaN is true. */
-static float largest_of(const float *logits, int n) {
-    float lanes[LANES];
-    for (int j = 0; j < LANES; j++) lanes[j] = -INFINITY;
-    int i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            lanes[j] = logits[i + j] > lanes[j] ? logits[i + j] : lanes[j];
-    for (; i < n; i++) lanes[0] = logits[i] > lanes[0] ? logits[i] : lanes[0];
-    for (int j = 1; j < LANES; j++) lanes[0] = lanes[j] > lanes[0] ? lanes[j] : lanes[0];
-    return lanes[0];
-}
-
-/* Fills sampler->largest; returns the id of the largest logit, the lowest of equals. */
-static int32_t survey(const struct quern_sampler *sampler, const float *logits) {
-    int best = 0;
-    for (int b = 0; b < n_blocks(sampler->n_vocab); b++) {
-        const int start = b * BLOCK;
-        sampler->largest[b] = largest_of(logits + start, block_end(sampler, b) - start);
-        if (sampler->largest[b] > sampler->largest[best]) best = b;
+/* Fills sampler->largest, from the maxima of what logits were before penalties where these are
+ * known; returns the id of the largest logit, the lowest of equals. */
+static int32_t survey(const struct quern_sampler *sampler, const float *logits,
+                      const float *maxima) {
+    const int n = qn_n_maxima(sampler->n_vocab);
+    if (maxima)
+        memcpy(sampler->largest, maxima, (size_t)n * sizeof *maxima);
+    else
+        qn_maxima_find(logits, sampler->n_vocab, sampler->largest);
+    for (int i = 0; maxima && sampler->penalised && i < sampler->n_recent; i++) {
+        const int block = sampler->recent[i] / QN_LOGITS_BLOCK, start = block * QN_LOGITS_BLOCK;
+        qn_maxima_find(logits + start, block_end(sampler, block) - start, sampler->largest + block);
     }
-    for (int32_t id = best * BLOCK; id < block_end(sampler, best); id++)
+    int best = 0;
+    for (int b = 1; b < n; b++)
+        if (sampler->largest[b] > sampler->largest[best]) best = b;
+    for (int32_t id = best * QN_LOGITS_BLOCK; id < block_end(sampler, best); id++)
         if (logits[id] == sampler->largest[best]) return id;
     return 0; /* all are NaN */
 }
@@ -134,9 +122,10 @@ static int select_top_k(const struct quern_sampler *sampler, const float *logits
         kept[id] = (struct candidate){.logit = number(logits[id]), .id = id};
     if (capacity == n_vocab) return capacity;
     heap_make(kept, capacity, false);
-    for (int b = capacity / BLOCK; b < n_blocks(n_vocab); b++) {
+    for (int b = capacity / QN_LOGITS_BLOCK; b < qn_n_maxima(n_vocab); b++) {
         if (!(sampler->largest[b] > kept[0].logit)) continue;
-        int32_t id = b * BLOCK > capacity ? b * BLOCK : capacity;
+        const int start = b * QN_LOGITS_BLOCK;
+        int32_t id = start > capacity ? start : capacity;
         for (; id < block_end(sampler, b); id++) {
             if (!(logits[id] > kept[0].logit)) continue;
             kept[0] = (struct candidate){.logit = logits[id], .id = id};
@@ -196,9 +185,9 @@ static int32_t draw(struct quern_sampler *sampler, const struct candidate *candi
     return chosen;
 }
 
-static int32_t choose(struct quern_sampler *sampler, const float *logits) {
+static int32_t choose(struct quern_sampler *sampler, const float *logits, const float *maxima) {
     const struct quern_sampler_options *const options = &sampler->options;
-    const int32_t best = survey(sampler, logits);
+    const int32_t best = survey(sampler, logits, maxima);
     const float largest = number(logits[best]);
     if (options->temperature == 0 || largest == -INFINITY) return best;
 
@@ -214,10 +203,14 @@ static int32_t choose(struct quern_sampler *sampler, const float *logits) {
 
 /* ---- public ----------------------------------------------------------------------------- */
 
-int32_t quern_sampler_next(struct quern_sampler *sampler, const float *logits) {
-    const int32_t token = choose(sampler, penalise(sampler, logits));
+int32_t qn_sampler_next(struct quern_sampler *sampler, const float *logits, const float *maxima) {
+    const int32_t token = choose(sampler, penalise(sampler, logits), maxima);
     quern_sampler_accept(sampler, token);
     return token;
+}
+
+int32_t quern_sampler_next(struct quern_sampler *sampler, const float *logits) {
+    return qn_sampler_next(sampler, logits, NULL);
 }
 
 void quern_sampler_accept(struct quern_sampler *sampler, int32_t token) {
@@ -270,7 +263,7 @@ enum qn_status qn_sampler_new(int n_vocab, const struct quern_sampler_options *o
     sampler->candidates = malloc((size_t)sampler->capacity * sizeof *sampler->candidates);
     sampler->recent = calloc((size_t)chosen.repeat_last + 1, sizeof *sampler->recent);
     if (penalty) sampler->penalised = malloc((size_t)n_vocab * sizeof *sampler->penalised);
-    sampler->largest = malloc((size_t)n_blocks(n_vocab) * sizeof *sampler->largest);
+    sampler->largest = malloc((size_t)qn_n_maxima(n_vocab) * sizeof *sampler->largest);
     if (sampler->candidates == NULL || sampler->recent == NULL || sampler->largest == NULL ||
         (penalty && sampler->penalised == NULL)) {
         quern_sampler_free(sampler);

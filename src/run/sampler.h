@@ -14,4 +14,7 @@
 enum qn_status qn_sampler_new(int n_vocab, const struct quern_sampler_options *options,
                               struct quern_sampler **out, struct qn_error *err);
 
+/* quern_sampler_next; maxima: those of the logits (maxima.h), or NULL. */
+int32_t qn_sampler_next(struct quern_sampler *sampler, const float *logits, const float *maxima);
+
 #endif

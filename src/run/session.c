@@ -249,3 +249,8 @@ float *qn_session_logits(struct qn_session *session, size_t i) {
     if (i >= session->n_logits) return NULL;
     return qn_buffer_row(&session->executor, QN_BUFFER_LOGITS, (int)i);
 }
+
+const float *qn_session_maxima(const struct qn_session *session, size_t i) {
+    if (i >= session->n_logits) return NULL;
+    return qn_buffer_row(&session->executor, QN_BUFFER_MAXIMA, (int)i);
+}

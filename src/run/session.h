@@ -57,5 +57,7 @@ enum qn_status qn_session_eval(struct qn_session *session, const struct qn_batch
                                struct qn_error *err);
 /* Row i of the last eval's logits, float [V], or NULL. */
 float *qn_session_logits(struct qn_session *session, size_t i);
+/* Their maxima (maxima.h), or NULL; those of the logits as they were computed. */
+const float *qn_session_maxima(const struct qn_session *session, size_t i);
 
 #endif

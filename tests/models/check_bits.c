@@ -7,20 +7,34 @@
 
 #include "checks.h"
 
+/* The greedy choice from row i: by what the pass has found of the logits, and by looking at all. */
+static bool chooses_largest(struct quern_session *session, struct quern_sampler *greedy, size_t i) {
+    return quern_session_next(session, i, greedy) ==
+           quern_sampler_next(greedy, quern_session_logits(session, i));
+}
+
 /* Evaluates the ids in calls of `step` tokens, in a session of `ubatch`, and compares every row of
  * logits with those of all at once. */
 static void check_chunks(struct quern_model *model, const char *name, const struct npy *ids,
                          const char *kv, int ubatch, size_t step, const float *expected,
                          size_t n_vocab) {
     struct quern_session *const session = new_session(model, ubatch, 1, kv);
-    bool equal = true;
+    const struct quern_sampler_options options = {.top_p = 1, .repeat_penalty = 1};
+    struct quern_sampler *greedy = NULL;
+    bool equal = true, largest = true;
+    check(quern_sampler_new(model, &options, &greedy, NULL) == QUERN_OK, "%s: no sampler", name);
     for (size_t first = 0; first < ids->rows; first += step) {
         const size_t n = ids->rows - first < step ? ids->rows - first : step;
         eval(session, ids->i32 + first, NULL, n);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
+            largest = largest && chooses_largest(session, greedy, i);
             equal = equal && memcmp(quern_session_logits(session, i),
                                     expected + (first + i) * n_vocab, n_vocab * sizeof(float)) == 0;
+        }
     }
+    quern_sampler_free(greedy);
+    check(largest, "%s: ubatch %d, %zu tokens a call: another choice by maxima than by logits",
+          name, ubatch, step);
     check(equal, "%s: KV %s, ubatch %d, %zu tokens a call: bits differ from all at once", name, kv,
           ubatch, step);
     quern_session_free(session);

@@ -103,6 +103,7 @@ static enum quern_status evaluate(struct generator *g, const int32_t *tokens, si
 
 /* The session's logits may be changed, but the report hashes them: they are put back. */
 static int32_t choose(struct generator *g) {
+    if (g->n_ends == 0) return quern_session_next(g->session, 0, g->sampler);
     float *const logits = quern_session_logits(g->session, 0);
     float saved[MAX_END_TOKENS];
     for (int i = 0; i < g->n_ends; i++) {

@@ -81,7 +81,7 @@ static bool step(struct profile_run *run, const int32_t *tokens, size_t n, int32
         return false;
     }
     const uint64_t evaluated = qn_clock_ns();
-    *next = quern_sampler_next(run->sampler, quern_session_logits(run->session, 0));
+    *next = quern_session_next(run->session, 0, run->sampler);
     const uint64_t sampled = qn_clock_ns();
     quern_text_next(stream, run->model, *next, false, text, sizeof text);
     const uint64_t end = qn_clock_ns();
