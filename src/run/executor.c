@@ -282,5 +282,6 @@ void qn_executor_run(struct qn_executor *executor, const struct qn_ubatch *ubatc
         qn_record_pass_start(executor->recorder, &pass);
     }
     qn_pool_run_first(model->pool, executor->n_threads, walk, executor);
+    executor->n_steps_before += (uint64_t)executor->plan->n_steps;
     if (executor->recorder) qn_record_pass_end(executor->recorder);
 }

@@ -10,6 +10,7 @@
 
 #include "models/model.h"
 #include "plan/plan.h"
+#include "run/claims.h"
 #include "run/record.h"
 #include "run/tap.h"
 
@@ -36,6 +37,9 @@ struct qn_executor {
     double *rope_frequency;         /* [rope sets][n_rot / 2] radians a position */
     float rope_scale[QN_ROPE_SETS]; /* factor of cos and sin */
     atomic_int *next;               /* [n_steps] next piece of work to hand out */
+    struct qn_claims *claims;       /* of the pool's threads */
+    size_t least_share;             /* bytes of a share from which on others may help with it */
+    uint64_t n_steps_before;        /* of all runs before this one, for claims */
     uint64_t *bytes_read;           /* the session's count, for what only the routes tell */
     const struct qn_ubatch *ubatch;
     int n_threads; /* that run the ubatch */

@@ -161,35 +161,118 @@ static void run_piece(const struct qn_executor *e, const struct qn_step *step,
 
 /* ---- division --------------------------------------------------------------------------- */
 
-/* Granules lie one behind the other on a line as long as their bytes; a thread takes those that
- * start within its even part of it. Two steps of one product each are cut alike if these have as
- * many rows, because a granule has more bytes than there are threads: QN_MEET_LATER counts on it.
- */
-static int run_fixed(const struct qn_executor *e, const struct qn_step *step, int thread,
-                     int n_rows) {
-    const size_t n_threads = (size_t)e->n_threads;
-    size_t total = 0, base = 0;
-    int n_pieces = 0;
-    for (int i = 0; i < n_groups(step); i++) {
-        const struct group group = group_at(e, step, i);
-        total += (size_t)((group.n + group.granule - 1) / group.granule) * group.cost;
+/* The groups of a step lie one behind the other on a line as long as their bytes. */
+struct line {
+    struct group groups[3];
+    int n_groups;
+    size_t size;
+};
+
+static size_t n_granules(const struct group *group) {
+    return (size_t)((group->n + group->granule - 1) / group->granule);
+}
+
+static struct line line_of(const struct qn_executor *e, const struct qn_step *step) {
+    struct line line = {.n_groups = n_groups(step)};
+    for (int i = 0; i < line.n_groups; i++) {
+        line.groups[i] = group_at(e, step, i);
+        line.size += n_granules(&line.groups[i]) * line.groups[i].cost;
     }
-    const size_t from = total * (size_t)thread / n_threads;
-    const size_t to = total * ((size_t)thread + 1) / n_threads;
-    for (int i = 0; i < n_groups(step); i++) {
-        const struct group group = group_at(e, step, i);
-        const size_t n = (size_t)((group.n + group.granule - 1) / group.granule);
-        const size_t first = from <= base ? 0 : (from - base + group.cost - 1) / group.cost;
-        const size_t end = to <= base ? 0 : (to - base + group.cost - 1) / group.cost;
-        const int n0 = (int)(first < n ? first : n) * group.granule;
-        const int n1 = min_int((int)(end < n ? end : n) * group.granule, group.n);
+    return line;
+}
+
+/* The granules that start within [from, to) of the line; the number of pieces that they were. */
+static int run_between(const struct qn_executor *e, const struct qn_step *step,
+                       const struct line *line, size_t from, size_t to, int thread, int n_rows) {
+    size_t base = 0;
+    int n_pieces = 0;
+    for (int i = 0; i < line->n_groups; i++) {
+        const struct group *const group = &line->groups[i];
+        const size_t n = n_granules(group);
+        const size_t first = from <= base ? 0 : (from - base + group->cost - 1) / group->cost;
+        const size_t end = to <= base ? 0 : (to - base + group->cost - 1) / group->cost;
+        const int n0 = (int)(first < n ? first : n) * group->granule;
+        const int n1 = min_int((int)(end < n ? end : n) * group->granule, group->n);
         if (n0 < n1) {
-            run_piece(e, step, &group, n0, n1, thread, n_rows);
+            run_piece(e, step, group, n0, n1, thread, n_rows);
             n_pieces++;
         }
-        base += n * group.cost;
+        base += n * group->cost;
     }
     return n_pieces;
+}
+
+/* Where a thread's even part of a line begins. */
+static size_t share_start(const struct qn_executor *e, const struct line *line, int thread) {
+    return line->size * (size_t)thread / (size_t)e->n_threads;
+}
+
+/* Pieces [first, end) of a thread's share. */
+static void run_pieces(const struct qn_executor *e, const struct qn_step *step,
+                       const struct line *line, int owner, int first, int end, int thread,
+                       int n_rows) {
+    const size_t from = share_start(e, line, owner), size = share_start(e, line, owner + 1) - from;
+    run_between(e, step, line, from + size * qn_claim_bounds[first] / QN_CLAIM_PARTS,
+                from + size * qn_claim_bounds[end] / QN_CLAIM_PARTS, thread, n_rows);
+}
+
+/* What is left of a share, piece by piece; `thread` computes it. Returns the number of pieces. */
+static int run_cut(const struct qn_executor *e, const struct qn_step *step, const struct line *line,
+                   uint64_t number, int owner, int thread, int n_rows) {
+    int n_pieces = 0;
+    for (int i; (i = qn_claim_piece(&e->claims->threads[owner], number)) >= 0; n_pieces++)
+        run_pieces(e, step, line, owner, i, i + 1, thread, n_rows);
+    return n_pieces;
+}
+
+/* The thread's share, then what others on its node have left, from the next thread on. */
+static int run_shared(const struct qn_executor *e, const struct qn_step *step,
+                      const struct line *line, int thread, int n_rows) {
+    const struct qn_claim *const own = &e->claims->threads[thread];
+    const uint64_t number = e->n_steps_before + (uint64_t)(step - e->plan->steps) + 1;
+    if (!qn_claims_cut(e->claims, number)) {
+        const int rest = qn_claim_rest(&e->claims->threads[thread], number);
+        if (rest >= 0) run_pieces(e, step, line, thread, rest, QN_CLAIM_PIECES, thread, n_rows);
+        return rest >= 0;
+    }
+    const int n_own = run_cut(e, step, line, number, thread, thread, n_rows);
+    const int first = own->first, n = min_int(own->end, e->n_threads) - first;
+    int n_others = 0;
+    for (int i = 1; i < n; i++)
+        n_others +=
+            run_cut(e, step, line, number, first + (thread - first + i) % n, thread, n_rows);
+    qn_claims_found(e->claims, thread, number, n_others > 0);
+    return n_own + n_others;
+}
+
+static bool ends_in_barrier(const struct qn_executor *e, const struct qn_step *step) {
+    const int n_rows = step->rows == QN_ROWS_OUTPUTS ? e->ubatch->n_outputs : e->ubatch->m;
+    return qn_step_has_barrier(e->plan, step, n_rows, e->n_threads);
+}
+
+/* Another thread may compute a row only if all meet before anybody needs it, and if nobody is still
+ * at work on what an earlier step divides: where a barrier stands behind the step and before it,
+ * with nothing in between but what every thread does for itself. */
+static bool may_be_shared(const struct qn_executor *e, const struct qn_step *step) {
+    if (e->n_threads == 1 || !ends_in_barrier(e, step)) return false;
+    const struct qn_step *before = step - 1;
+    while (before >= e->plan->steps && !ends_in_barrier(e, before)) {
+        if (before->op == QN_OP_MATMUL || before->op == QN_OP_ATTENTION) return false;
+        before--;
+    }
+    return true;
+}
+
+/* Each thread has the granules that start within its even part of the line. Two steps of one
+ * product each are cut alike if these have as many rows, because a granule has more bytes than
+ * there are threads: QN_MEET_LATER counts on it. */
+static int run_fixed(const struct qn_executor *e, const struct qn_step *step, int thread,
+                     int n_rows) {
+    const struct line line = line_of(e, step);
+    if (line.size / (size_t)e->n_threads < e->least_share || !may_be_shared(e, step))
+        return run_between(e, step, &line, share_start(e, &line, thread),
+                           share_start(e, &line, thread + 1), thread, n_rows);
+    return run_shared(e, step, &line, thread, n_rows);
 }
 
 /* The rows of the thread's own KV heads. */
