@@ -17,11 +17,17 @@ size_t qn_act_row_size(enum qn_act act, int k) {
     return padded + padded / 32 * sizeof(struct qn_act_block);
 }
 
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
 size_t qn_matmul_scratch_size(int m, int k) {
-    const size_t panel = QN_PANEL_BYTES + (size_t)m * QN_PANEL_ROWS * sizeof(float);
+    const size_t sums = (size_t)m * QN_PANEL_ROWS * sizeof(float);
+    const size_t paired = round_up((size_t)(m < QN_PAIR_ROWS ? m : QN_PAIR_ROWS), 2);
+    const size_t pairs = paired * round_up((size_t)k, 256) * 2;
     const size_t rows = (size_t)(m < QN_BF16_M ? m : QN_BF16_M);
     const size_t bf16 = rows * round_up((size_t)k, 16) * sizeof(uint16_t);
-    return round_up(panel > bf16 ? panel : bf16, 64);
+    return round_up(larger(QN_PANEL_BYTES + larger(sums, pairs), bf16), 64);
 }
 
 /* Q8_0 adds one half-precision scale for every 32 bytes. */

@@ -383,12 +383,22 @@ static void check_small(struct check *c, const struct check_kernel *const *kerne
         }
 }
 
+/* Rows are also taken 96 at a time (tiles/panel_size.h); few or many are left for the second time.
+ */
+static void check_groups(struct check *c, const struct check_kernel *const *kernels, int count,
+                         enum qn_type type) {
+    struct problem p = {.type = type, .seed = 3000, .n = 9, .k = 768};
+    p.m = 96 + (int[]){1, 3, 5, 13}[type % 4];
+    check_problem(c, kernels, count, false, p);
+}
+
 static void check_form(struct check *c, const struct check_kernel *const *kernels, int count,
                        bool vector) {
     for (int type = 0; type < QN_TYPE_COUNT; type++) {
         const struct qn_type_info *const info = &qn_type_infos[type];
         if ((int)info->pack != kernels[0]->variant) continue;
         check_small(c, kernels, count, vector, (enum qn_type)type);
+        if (!vector) check_groups(c, kernels, count, (enum qn_type)type);
         for (size_t i = 0; i < sizeof layers / sizeof *layers && !c->quick; i++)
             if (layers[i].k % info->block == 0)
                 check_problem(c, kernels, count, vector,

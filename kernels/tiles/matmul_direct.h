@@ -8,13 +8,6 @@
 
 #include "kernels/tiles/matmul_forms.h"
 
-/* Bytes ahead of the stream: some 40 units of work cover a read from memory. */
-enum { QN_PREFETCH_AHEAD = 2048 };
-
-QN_INLINE void prefetch_unit(const uint8_t *unit, const int size) {
-    QN_UNROLL for (int i = 0; i < size; i += 64) __builtin_prefetch(unit + QN_PREFETCH_AHEAD + i);
-}
-
 /* Adds block b of a unit to y[mr]. q, act: block b's activations of row 0, x_ld bytes a row. */
 QN_INLINE void direct_block(const enum qn_pack form, const struct qn_form_traits t,
                             const uint8_t *unit, int b, const float *scale, const float *neg_min,
@@ -31,7 +24,7 @@ QN_INLINE void direct_block(const enum qn_pack form, const struct qn_form_traits
             const int8_t *const qm = q + (size_t)m * x_ld + h * 16;
             const struct qn_act_block *const am =
                 (const void *)((const char *)act + (size_t)m * x_ld);
-            lanes_i dot = dot_start(t, am, h);
+            lanes_i dot = i_set1(dot_start(t, am, h));
             dot_groups(t, &dot, w + h * 4, &qm, t.sub / 4, 1);
             y[m] = add_dot(t, dot, am, h, sc, nm, y[m]);
         }

@@ -176,11 +176,11 @@ QN_INLINE int32_t act_start(const struct qn_form_traits t, const struct qn_act_b
 
 /* Where the accumulator of sub-block h starts, so that the dot comes out as if signed, as the bits
  * of a float around QN_ACT_ZERO. */
-QN_INLINE lanes_i dot_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
-    if (t.shift < 0) return i_set1(QN_ACT_ZERO_BITS);
+QN_INLINE int32_t dot_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
+    if (t.shift < 0) return QN_ACT_ZERO_BITS;
     const int32_t start = act_start(t, act, h);
-    if (t.shift == 7) return i_set1(start);
-    return i_set1(((start - QN_ACT_ZERO_BITS) >> (7 - t.shift)) + QN_ACT_ZERO_BITS);
+    if (t.shift == 7) return start;
+    return ((start - QN_ACT_ZERO_BITS) >> (7 - t.shift)) + QN_ACT_ZERO_BITS;
 }
 
 /* What the min of half h of a block is multiplied with. */
@@ -233,6 +233,13 @@ QN_INLINE lanes_f add_dot(const struct qn_form_traits t, lanes_i dot,
 _Static_assert(offsetof(struct qn_act_block, zero) == 4 &&
                    offsetof(struct qn_act_block, scale_sum) == 8,
                "factors are the first floats of a block");
+
+/* Bytes ahead of the stream: some 40 units of work cover a read from memory. */
+enum { QN_PREFETCH_AHEAD = 2048 };
+
+QN_INLINE void prefetch_unit(const uint8_t *unit, const int size) {
+    QN_UNROLL for (int i = 0; i < size; i += 64) __builtin_prefetch(unit + QN_PREFETCH_AHEAD + i);
+}
 
 static inline void check_matmul(const struct qn_matmul *a) {
     assert(a->m >= 1 && a->k > 0 && a->n0 >= 0 && a->n0 % QN_R == 0 && a->n0 <= a->n1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Sizes of what the tiled matmuls keep in scratch: a panel, then the sums of every row; or
- * activations rounded to bf16.
+ * Sizes of what the tiled matmuls keep in scratch: a panel, then the sums of every row or
+ * activations in pairs; or activations rounded to bf16.
  */
 #ifndef QN_KERNELS_TILES_PANEL_SIZE_H
 #define QN_KERNELS_TILES_PANEL_SIZE_H
@@ -14,6 +14,7 @@ enum {
                                    in the second level cache */
     QN_FLOAT_K = 256,           /* k of a float panel */
     QN_PANEL_BYTES = QN_FLOAT_K * QN_PANEL_ROWS * 4, /* the largest panel: floats */
+    QN_PAIR_ROWS = 96,    /* rows of activations in pairs at a time, 2 bytes for each k of a row */
     QN_BF16_M = 96,       /* rows of activations rounded to bf16 at a time */
     QN_FLOAT_AHEAD = 1024 /* bytes ahead in each of four streams */
 };
