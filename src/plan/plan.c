@@ -164,7 +164,11 @@ static void add_qkv(struct qn_plan *plan, int layer) {
                     .meet = by_row ? QN_MEET_ALWAYS : QN_MEET_HEADS,
                 });
     if (by_row)
-        add_step(plan, (struct qn_step){.op = QN_OP_STORE_KV, .layer = layer, .name = "store_kv"});
+        add_step(plan,
+                 (struct qn_step){.op = QN_OP_STORE_KV,
+                                  .meet = plan->limits.tapped ? QN_MEET_ALWAYS : QN_MEET_TOKENS,
+                                  .layer = layer,
+                                  .name = "store_kv"});
 }
 
 /* Side by side, the MLP's output is added to the rows that the thread added the attention's to. */
@@ -538,6 +542,8 @@ static void size_scratch(struct qn_plan *plan) {
     l->slots = l->route + route_row(h); /* int32 [experts + 1], [S], [S] */
     l->matmul =
         l->slots + float_row(h->n_experts + 1 + 2 * plan->limits.n_ubatch * h->n_experts_used);
+    l->queries = l->matmul;
+    if (h->qk_norm == QN_QK_NORM_ROW) l->matmul += float_row(h->n_heads * h->head_size);
     l->stream = l->matmul;
     l->matmul += plan->own_stream ? float_row(h->n_embd) : 0;
     const int m = plan->limits.n_ubatch > plan->limits.n_logits ? plan->limits.n_ubatch

@@ -127,6 +127,7 @@ struct qn_layout {
     size_t scratch_offset, scratch_size;  /* scratch_size: of one thread */
     size_t norm, act_f32, act_q8, matmul; /* offsets within a thread's scratch */
     size_t route, slots;                  /* likewise: a row of ROUTES; see qn_slots_at */
+    size_t queries;                       /* likewise: a row of Q, where heads share a norm */
     size_t stream;                        /* likewise: a row of X, see own_stream */
     size_t total;
 };

@@ -95,17 +95,17 @@ static int prepare(const struct qn_executor *e, const struct qn_step *step, int 
 /* ---- attention -------------------------------------------------------------------------- */
 
 /* Query heads [h0, h1) of one KV head, for the tokens of one tile. */
-static void attend(const struct qn_executor *e, const struct qn_step *step, int tile, int h0,
-                   int h1) {
+static void attend(const struct qn_executor *e, const struct qn_step *step, int thread, int tile,
+                   int h0, int h1) {
     const struct qn_model *const model = e->model;
     const struct qn_ubatch *const u = e->ubatch;
     const int first = u->tiles[tile], end = u->tiles[tile + 1];
     const int d = model->spec.hparams.head_size;
     for (int m = first; m < end; m++)
         qn_finish_heads(e, QN_ROLE_ATTN_Q_NORM, step->layer,
-                        qn_buffer_row(e, QN_BUFFER_Q, m) + h0 * d, h1 - h0, m);
+                        qn_query_row(e, step - 1, thread, m) + h0 * d, h1 - h0, m);
     struct qn_attention a = qn_attention_of(e, step->layer, u->sequences[first], h0, h1);
-    a.q = qn_buffer_row(e, QN_BUFFER_Q, first) + h0 * d;
+    a.q = qn_query_row(e, step - 1, thread, first) + h0 * d;
     a.q_ld = qn_buffer_ld(e, QN_BUFFER_Q);
     a.out = qn_buffer_row(e, QN_BUFFER_ATTN, first) + h0 * d;
     a.out_ld = qn_buffer_ld(e, QN_BUFFER_ATTN);
@@ -114,27 +114,28 @@ static void attend(const struct qn_executor *e, const struct qn_step *step, int 
     model->kernels.attention[e->plan->limits.cache](&a);
 }
 
-/* Many tiles: KV heads of tiles are handed out, the longest (last) first. Few, or heads that the
- * thread has computed itself: it takes an even run of query heads, and calls for those that share a
- * KV head go together. */
+/* Many tiles: KV heads of tiles are handed out, the longest (last) first. Few: each thread takes an
+ * even run of query heads, or those of its own KV heads, and calls for those that share a KV head
+ * go together. */
 static int attention(const struct qn_executor *e, const struct qn_step *step, int thread) {
     const struct qn_hparams *const hp = &e->model->spec.hparams;
     const int n_threads = e->n_threads, n_tiles = e->ubatch->n_tiles;
     const int group = hp->n_heads / hp->n_kv_heads, n_items = n_tiles * hp->n_kv_heads;
+    const bool own = qn_has_own_heads(e, step - 1);
     int n_pieces = 0;
-    if (n_items >= 4 * n_threads && !qn_has_own_heads(e, step - 1)) {
+    if (n_items >= 4 * n_threads && !own) {
         for (int i; (i = qn_next_piece(e, step)) < n_items; n_pieces++) {
             const int tile = n_tiles - 1 - i / hp->n_kv_heads, h0 = i % hp->n_kv_heads * group;
-            attend(e, step, tile, h0, h0 + group);
+            attend(e, step, thread, tile, h0, h0 + group);
         }
         return n_pieces;
     }
-    const int n_units = n_tiles * hp->n_heads;
-    const int end = qn_share(n_units, thread + 1, n_threads);
-    for (int unit = qn_share(n_units, thread, n_threads); unit < end; n_pieces++) {
+    const int together = own ? group : 1, n_units = n_tiles * hp->n_heads / together;
+    const int end = qn_share(n_units, thread + 1, n_threads) * together;
+    for (int unit = qn_share(n_units, thread, n_threads) * together; unit < end; n_pieces++) {
         const int h0 = unit % hp->n_heads, group_end = (h0 / group + 1) * group;
         const int h1 = end - unit < group_end - h0 ? h0 + end - unit : group_end;
-        attend(e, step, unit / hp->n_heads, h0, h1);
+        attend(e, step, thread, unit / hp->n_heads, h0, h1);
         unit += h1 - h0;
     }
     return n_pieces;
@@ -143,18 +144,22 @@ static int attention(const struct qn_executor *e, const struct qn_step *step, in
 /* ---- rows of the stream ------------------------------------------------------------------- */
 
 /* Norms of all heads of a token together, where the family has them, then K and V of the token go
- * to the cache. */
-static void store_row(const struct qn_executor *e, const struct qn_step *step, int m) {
+ * to the cache; of a single token, those of the thread's own heads. */
+static void store_row(const struct qn_executor *e, const struct qn_step *step, int thread, int m) {
     const struct qn_hparams *const hp = &e->model->spec.hparams;
     const int q = hp->n_heads * hp->head_size, kv = hp->n_kv_heads * hp->head_size;
-    float *const q_row = qn_buffer_row(e, QN_BUFFER_Q, m);
+    const bool own = qn_has_own_heads(e, step);
+    const int h0 = own ? qn_share(hp->n_kv_heads, thread, e->n_threads) : 0;
+    const int h1 = own ? qn_share(hp->n_kv_heads, thread + 1, e->n_threads) : hp->n_kv_heads;
     float *const k_row = qn_buffer_row(e, QN_BUFFER_K, m);
+    float *const k_normal = own ? qn_norm_row(e, thread) : k_row;
     if (hp->qk_norm == QN_QK_NORM_ROW) {
-        qn_norm(e, QN_ROLE_ATTN_Q_NORM, step->layer, q_row, q, q_row);
-        qn_norm(e, QN_ROLE_ATTN_K_NORM, step->layer, k_row, kv, k_row);
+        qn_norm(e, QN_ROLE_ATTN_Q_NORM, step->layer, qn_buffer_row(e, QN_BUFFER_Q, m), q,
+                qn_query_row(e, step, thread, m));
+        qn_norm(e, QN_ROLE_ATTN_K_NORM, step->layer, k_row, kv, k_normal);
     }
-    qn_store_heads(e, step->layer, QN_BUFFER_K, 0, hp->n_kv_heads, m);
-    qn_store_heads(e, step->layer, QN_BUFFER_V, 0, hp->n_kv_heads, m);
+    qn_store_heads(e, step->layer, QN_BUFFER_K, k_normal, h0, h1, m);
+    qn_store_heads(e, step->layer, QN_BUFFER_V, qn_buffer_row(e, QN_BUFFER_V, m), h0, h1, m);
 }
 
 static void add_row(const struct qn_executor *e, const struct qn_step *step, int thread, int m) {
@@ -181,7 +186,7 @@ static int each_row(const struct qn_executor *e, const struct qn_step *step, int
     const int end = own ? 1 : qn_share(e->ubatch->m, thread + 1, n_threads);
     for (int m = start; m < end; m++) {
         if (step->op == QN_OP_STORE_KV)
-            store_row(e, step, m);
+            store_row(e, step, thread, m);
         else if (step->op == QN_OP_RESIDUAL)
             add_row(e, step, thread, m);
         else

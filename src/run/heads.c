@@ -26,8 +26,8 @@ void qn_finish_heads(const struct qn_executor *e, enum qn_role norm, int layer, 
                                         qn_buffer_row(e, QN_BUFFER_SIN, m) + set * half);
 }
 
-void qn_store_heads(const struct qn_executor *e, int layer, enum qn_buffer_id id, int h0, int h1,
-                    int m) {
+void qn_store_heads(const struct qn_executor *e, int layer, enum qn_buffer_id id, float *row,
+                    int h0, int h1, int m) {
     const struct qn_model *const model = e->model;
     const struct qn_hparams *const hp = &model->spec.hparams;
     const struct qn_layout *const l = &e->plan->layout;
@@ -37,7 +37,6 @@ void qn_store_heads(const struct qn_executor *e, int layer, enum qn_buffer_id id
     const enum qn_cache cache = e->plan->limits.cache;
     qn_kv_store_fn *const store =
         model->kernels.kv_store[is_k ? qn_cache_k(cache) : qn_cache_v(cache)];
-    float *const row = qn_buffer_row(e, id, m);
     if (is_k) qn_finish_heads(e, QN_ROLE_ATTN_K_NORM, layer, row + h0 * d, h1 - h0, m);
     const int32_t *const table = e->blocks + (size_t)u->sequences[m] * (size_t)l->n_blocks;
     const size_t block = (size_t)table[u->positions[m] / QN_KV_BLOCK];

@@ -18,9 +18,10 @@ void qn_norm(const struct qn_executor *e, enum qn_role role, int layer, const fl
 void qn_finish_heads(const struct qn_executor *e, enum qn_role norm, int layer, float *x,
                      int n_heads, int m);
 
-/* Heads [h0, h1) of buffer K or V of token m go to the cache; those of K are finished before. */
-void qn_store_heads(const struct qn_executor *e, int layer, enum qn_buffer_id id, int h0, int h1,
-                    int m);
+/* Heads [h0, h1) of token m's row [Hkv D] of K or V (id) go to the cache; those of K are finished
+ * before. */
+void qn_store_heads(const struct qn_executor *e, int layer, enum qn_buffer_id id, float *row,
+                    int h0, int h1, int m);
 
 /* Attention of a layer by query heads [h0, h1), which share a KV head, over what a sequence has
  * cached; the caller adds the tokens: q, out, their strides, pos and m. */

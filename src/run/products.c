@@ -62,7 +62,8 @@ static int min_int(int a, int b) {
 static void store_kv(const struct qn_executor *e, const struct qn_step *step, enum qn_buffer_id id,
                      int n0, int n1) {
     const int d = e->model->spec.hparams.head_size;
-    for (int m = 0; m < e->ubatch->m; m++) qn_store_heads(e, step->layer, id, n0 / d, n1 / d, m);
+    for (int m = 0; m < e->ubatch->m; m++)
+        qn_store_heads(e, step->layer, id, qn_buffer_row(e, id, m), n0 / d, n1 / d, m);
 }
 
 static void activate(const struct qn_executor *e, const struct qn_step *step, int n0, int n1,

@@ -38,9 +38,18 @@ static inline float *qn_stream_row(const struct qn_executor *e, int thread, int 
     return qn_buffer_row(e, QN_BUFFER_X, m);
 }
 
-/* Whether each thread multiplies and attends with KV heads of its own, its even part of them. */
-static inline bool qn_has_own_heads(const struct qn_executor *e, const struct qn_step *qkv) {
-    return !qn_step_has_barrier(e->plan, qkv, e->ubatch->m, e->n_threads);
+/* Whether each thread attends with those KV heads, its even part of them, whose K and V the step
+ * before let it store. */
+static inline bool qn_has_own_heads(const struct qn_executor *e, const struct qn_step *store) {
+    return !qn_step_has_barrier(e->plan, store, e->ubatch->m, e->n_threads);
+}
+
+/* Token m's row of Q; the thread's own where it has normalized all heads of a single token. */
+static inline float *qn_query_row(const struct qn_executor *e, const struct qn_step *store,
+                                  int thread, int m) {
+    if (store->op == QN_OP_STORE_KV && qn_has_own_heads(e, store))
+        return qn_scratch(e, thread, e->plan->layout.queries);
+    return qn_buffer_row(e, QN_BUFFER_Q, m);
 }
 
 /* A prepared row. What a single token or output needs is prepared by every thread in its own
