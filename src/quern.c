@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "run/access.h"
+#include "run/division.h"
 #include "run/sampler.h"
 #include "run/session.h"
 
@@ -98,12 +99,20 @@ static enum qn_status open_model(const char *path, const struct quern_model_opti
     if (options->n_threads_batch < 0 || options->spin_us < 0)
         return qn_fail(err, QN_BAD_ARGUMENT, "%d threads for prefill, %d us; expected 0 or more",
                        options->n_threads_batch, options->spin_us);
+    enum qn_numa numa = QN_NUMA_LOCAL;
+    if (options->numa && !qn_numa_parse(options->numa, &numa))
+        return qn_fail(err, QN_BAD_ARGUMENT,
+                       "no choice of memory nodes is named '%.32s'; expected local, interleave or "
+                       "isolate",
+                       options->numa);
     if (options->vocab_only) return qn_model_open_vocab(path, &model->inner, err);
     struct qn_model_options inner = {.n_threads = options->n_threads,
                                      .n_threads_batch = options->n_threads_batch,
                                      .spin_us = options->spin_us,
                                      .pin = !options->no_pin,
                                      .huge_pages = !options->no_huge_pages,
+                                     .numa = numa,
+                                     .divide = qn_division_tiles,
                                      .quantize = options->quantize,
                                      .pack_cache = options->pack_cache,
                                      .progress = options->progress,

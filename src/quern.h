@@ -55,6 +55,10 @@ struct quern_model_options { /* all zero: defaults */
     const char *isa;         /* NULL: QUERN_ISA from the environment, else the best; "avx2", ... */
     bool no_pin;             /* do not bind workers to cores */
     bool no_huge_pages;
+    /* Machines with several memory nodes: "local" (NULL), each thread's weights lie on its node;
+     * "interleave", their pages on all nodes by turns; "isolate", cores of the node alone on which
+     * the caller runs. "distribute" and "numactl" are other names of "local". */
+    const char *numa;
     /* Matrices stored as floats become this type while they load: "q4_k", any type that files can
      * have. Quantized ones stay as they are. NULL: all as stored. */
     const char *quantize;

@@ -8,6 +8,7 @@ usage: cli_bench.py PROGRAM FOLDER-OF-MODELS
 import csv
 import io
 import json
+import re
 import sqlite3
 import statistics
 import subprocess
@@ -133,8 +134,21 @@ def numbers_add_up(program: Program):
         assert datetime.fromisoformat(row["test_time"].replace("Z", "+00:00")) >= before
         assert len(row["pins"].split(",")) == row["n_threads"]
         pinned = [int(cpu) for cpu in row["pins"].split(",") if cpu != "-"]
+        assert row["numa"] == "local"
+        # One node, several, or a kernel that does not tell.
+        assert re.fullmatch(r"node \d+|\d+ nodes from \d+ to \d+, \d+ % near their threads|",
+                            row["weights_on"] or ""), row
         assert row["cpu_strict"] is (len(pinned) == row["n_threads"])
         assert int(row["cpu_mask"], 16) == sum(1 << cpu for cpu in pinned)
+
+
+@case
+def memory_nodes_are_chosen(program: Program):
+    for given, told in [("isolate", ["isolate"]), ("numactl", ["local"]), ("distribute", ["local"]),
+                        ("interleave", ["interleave", "not interleaved"])]:
+        row, = measure(program, "-p", "0", "-n", "2", "-r", "1", "--numa", given)
+        assert row["numa"] in told, row["numa"]
+    program.fails(2, ["--numa", "sideways"], "bench", program.model(MODEL), "--numa", "sideways")
 
 
 @case

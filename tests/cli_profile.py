@@ -27,6 +27,7 @@ def json_says_what_ran(program):
     assert found["run"] == {"prompt": 40, "decoded": 24, "repetitions": 2, "ubatch": 32,
                             "kv": "f16"}
     assert found["host"]["threads"] == 2 and len(found["host"]["pinned_to"]) == 2
+    assert found["host"]["numa"] == "local" and "n" in found["host"]["weights_on"]
     assert found["model"]["file"] == "llama-trained-q8_0.gguf"
     prefill, decode = found["phases"]
     assert (prefill["passes"], prefill["tokens"]) == (4, 80), prefill

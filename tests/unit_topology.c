@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "host/groups.h"
 #include "host/limits.h"
 #include "host/topology.h"
@@ -181,6 +183,56 @@ Test(topology, default_count) {
     cr_assert_eq(default_of("21110000", 8, 0), 4, "a single prime core and the next kind");
     cr_assert_eq(default_of("0", 1, 0), 1);
     cr_assert_eq(default_of("10", 2, 0), 2);
+}
+
+/* ---- memory nodes ---- */
+
+Test(numa, names) {
+    enum qn_numa numa;
+    cr_assert(qn_numa_parse("interleave", &numa) && numa == QN_NUMA_INTERLEAVE);
+    cr_assert(qn_numa_parse("isolate", &numa) && numa == QN_NUMA_ISOLATE);
+    static const char *const local[] = {"local", "distribute", "numactl"};
+    for (int i = 0; i < 3; i++) cr_assert(qn_numa_parse(local[i], &numa) && numa == QN_NUMA_LOCAL);
+    cr_assert_not(qn_numa_parse("off", &numa));
+    for (int i = 0; i < QN_NUMA_COUNT; i++)
+        cr_assert(qn_numa_parse(qn_numa_name((enum qn_numa)i), &numa) && (int)numa == i);
+}
+
+Test(numa, one_node_alone) {
+    struct qn_topology t;
+    cr_assert_eq(qn_topology_read("pack:2 numa:2 l3:2 core:4 pu:2", &t, NULL), QN_OK);
+    cr_assert_eq(qn_topology_n_nodes(&t, 32), 4);
+    cr_assert_eq(qn_topology_n_nodes(&t, 9), 2);
+    cr_assert_eq(qn_topology_n_nodes(&t, 8), 1);
+    qn_topology_isolate(&t, 7);
+    cr_assert_eq(t.n_cores, 32, "there is no such node");
+    qn_topology_isolate(&t, 2);
+    cr_assert(t.n_cores == 8 && t.n_default == 8 && t.n_allowed == 16);
+    for (int i = 0; i < 8; i++)
+        cr_assert(t.cores[i].cpu == 32 + 2 * i && t.cores[i].numa == 2 &&
+                  t.cores[i].l3 == 4 + i / 4);
+    qn_topology_free(&t);
+}
+
+/* This machine's: whatever its nodes, the call succeeds or says that it did not, and memory works.
+ */
+Test(numa, interleaved_memory_works) {
+    struct qn_topology t;
+    cr_assert_eq(qn_topology_read(NULL, &t, NULL), QN_OK);
+    struct qn_arena arena;
+    cr_assert_eq(qn_arena_open((size_t)8 << 20, true, &arena, NULL), QN_OK);
+    const bool done = qn_topology_interleave(&t, arena.data, arena.size);
+    int policy = -1;
+    enum { POLICY_INTERLEAVE = 3, OF_ADDRESS = 2 }; /* linux/mempolicy.h */
+    if (done && syscall(SYS_get_mempolicy, &policy, NULL, 0, arena.data, OF_ADDRESS) == 0)
+        cr_assert_eq(policy, POLICY_INTERLEAVE);
+    memset(arena.data, 1, arena.size);
+    cr_assert_not(qn_topology_interleave(&t, arena.data, 0));
+    bool here = false;
+    for (int i = 0; i < t.n_cores; i++) here |= t.cores[i].numa == qn_topology_here(&t);
+    cr_assert(here);
+    qn_arena_close(&arena);
+    qn_topology_free(&t);
 }
 
 /* ---- groups of threads ---- */

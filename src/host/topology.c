@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "host/limits.h"
@@ -184,6 +185,78 @@ enum qn_status qn_topology_read(const char *synthetic, struct qn_topology *topol
 void qn_topology_free(struct qn_topology *topology) {
     free(topology->cores);
     *topology = (struct qn_topology){0};
+}
+
+/* ---- memory nodes ---- */
+
+static const char *const numa_names[QN_NUMA_COUNT] = {
+    [QN_NUMA_LOCAL] = "local",
+    [QN_NUMA_INTERLEAVE] = "interleave",
+    [QN_NUMA_ISOLATE] = "isolate",
+};
+
+const char *qn_numa_name(enum qn_numa numa) {
+    return numa_names[numa];
+}
+
+bool qn_numa_parse(const char *name, enum qn_numa *numa) {
+    *numa = QN_NUMA_LOCAL;
+    if (strcmp(name, "distribute") == 0 || strcmp(name, "numactl") == 0) return true;
+    for (int i = 0; i < QN_NUMA_COUNT; i++) {
+        if (strcmp(name, numa_names[i]) != 0) continue;
+        *numa = (enum qn_numa)i;
+        return true;
+    }
+    return false;
+}
+
+static bool is_first_of_node(const struct qn_topology *topology, int core) {
+    for (int i = 0; i < core; i++)
+        if (topology->cores[i].numa == topology->cores[core].numa) return false;
+    return true;
+}
+
+int qn_topology_n_nodes(const struct qn_topology *topology, int n_threads) {
+    int n = 0;
+    for (int i = 0; i < topology->n_cores && i < n_threads; i++) n += is_first_of_node(topology, i);
+    return n;
+}
+
+int qn_topology_here(const struct qn_topology *topology) {
+    unsigned cpu, node;
+    if (topology->n_cores == 0) return 0;
+    if (getcpu(&cpu, &node) == 0)
+        for (int i = 0; i < topology->n_cores; i++)
+            if (topology->cores[i].numa == (int)node) return (int)node;
+    return topology->cores[0].numa;
+}
+
+void qn_topology_isolate(struct qn_topology *topology, int node) {
+    int n = 0, n_allowed = 0;
+    for (int i = 0; i < topology->n_cores; i++) {
+        if (topology->cores[i].numa != node) continue;
+        n_allowed += topology->cores[i].n_threads;
+        topology->cores[n++] = topology->cores[i];
+    }
+    if (n == 0) return;
+    topology->n_cores = n;
+    if (n_allowed < topology->n_allowed) topology->n_allowed = n_allowed;
+    topology->n_default =
+        qn_topology_default(topology->cores, n, topology->n_allowed, topology->quota);
+}
+
+bool qn_topology_interleave(const struct qn_topology *topology, void *data, size_t size) {
+    hwloc_topology_t hwloc;
+    if (size == 0 || hwloc_topology_init(&hwloc) != 0) return false;
+    hwloc_bitmap_t nodes = hwloc_bitmap_alloc();
+    bool done = nodes && load(hwloc, NULL, false);
+    for (int i = 0; done && i < topology->n_cores; i++)
+        done = hwloc_bitmap_set(nodes, (unsigned)topology->cores[i].numa) == 0;
+    done = done && hwloc_set_area_membind(hwloc, data, size, nodes, HWLOC_MEMBIND_INTERLEAVE,
+                                          HWLOC_MEMBIND_BYNODESET) == 0;
+    hwloc_bitmap_free(nodes);
+    hwloc_topology_destroy(hwloc);
+    return done;
 }
 
 /* ---- the whole machine ---- */

@@ -45,6 +45,30 @@ void qn_topology_order(struct qn_core *cores, int n_cores);
  * "prime" core of phones). */
 int qn_topology_default(const struct qn_core *cores, int n_cores, int n_allowed, double quota);
 
+/* ---- memory nodes ---- */
+
+/* What is done about memory nodes (NUMA). */
+enum qn_numa {
+    QN_NUMA_LOCAL,      /* each thread's weights on its node: it touches them first */
+    QN_NUMA_INTERLEAVE, /* pages of weights on all nodes by turns */
+    QN_NUMA_ISOLATE,    /* threads of one node only */
+    QN_NUMA_COUNT
+};
+const char *qn_numa_name(enum qn_numa numa); /* "local", "interleave", "isolate" */
+/* By these names, or llama.cpp's "distribute" and "numactl", which are local: affinity and memory
+ * policy that were set from outside hold in any case. */
+bool qn_numa_parse(const char *name, enum qn_numa *numa);
+
+/* Nodes that the first n_threads cores are on. */
+int qn_topology_n_nodes(const struct qn_topology *topology, int n_threads);
+/* The node of the core that the caller runs on; that of the first core where this is not known. */
+int qn_topology_here(const struct qn_topology *topology);
+/* Keeps the cores of one node, and the default follows. A node without cores changes nothing. */
+void qn_topology_isolate(struct qn_topology *topology, int node);
+/* Asks that pages of [data, data + size), not touched yet, go to the nodes of the topology's cores
+ * by turns. False: refused, as in containers that may not set memory policies. */
+bool qn_topology_interleave(const struct qn_topology *topology, void *data, size_t size);
+
 /* ---- the whole machine ---- */
 
 /* A processor (hardware thread) and where it sits; every index counts from 0 over the machine. */

@@ -12,6 +12,11 @@ const void *qn_model_weight(const struct qn_model *model, enum qn_role role, int
     return weight->n_parts ? model->arena.data + weight->offset : NULL;
 }
 
+const char *qn_model_numa(const struct qn_model *model) {
+    const bool refused = model->numa == QN_NUMA_INTERLEAVE && !model->interleaved;
+    return refused ? "not interleaved" : qn_numa_name(model->numa);
+}
+
 void qn_model_row(const struct qn_model *model, enum qn_role role, int row, float *dst) {
     const struct qn_weight *const weight = qn_spec_weight(&model->spec, role, 0);
     const struct qn_tensor *const tensor = weight->sources->tensor;
@@ -38,6 +43,9 @@ static enum qn_status check_rope_factors(const struct qn_model *model, struct qn
 static enum qn_status make_pool(struct qn_model *model, const struct qn_model_options *options,
                                 struct qn_error *err) {
     QN_TRY(qn_topology_read(NULL, &model->topology, err));
+    if (options->numa == QN_NUMA_ISOLATE)
+        qn_topology_isolate(&model->topology, qn_topology_here(&model->topology));
+    model->numa = options->numa;
     const int n = options->n_threads ? options->n_threads : model->topology.n_default;
     const int n_batch = options->n_threads_batch ? options->n_threads_batch : n;
     const struct qn_pool_options pool = {
@@ -47,11 +55,35 @@ static enum qn_status make_pool(struct qn_model *model, const struct qn_model_op
     return qn_pool_new(&model->topology, &pool, &model->pool, err);
 }
 
+/* Threads that only evaluate prompts help to pack where it does not matter whose memory is near. */
+static bool packs_by_decode(const struct qn_model *model, const struct qn_model_options *options) {
+    const int n = qn_pool_n_threads(model->pool);
+    return options->divide && options->numa != QN_NUMA_INTERLEAVE &&
+           (n == model->n_threads || qn_topology_n_nodes(&model->topology, n) > 1);
+}
+
+static enum qn_status take_cuts(const struct qn_model *model,
+                                const struct qn_model_options *options, int **cuts,
+                                struct qn_error *err) {
+    *cuts = calloc(model->spec.n_weights * ((size_t)model->n_threads + 1), sizeof **cuts);
+    if (!*cuts) return qn_fail(err, QN_NO_MEMORY, "no memory to divide the weights");
+    const enum qn_status status = options->divide(&model->spec, model->n_threads, *cuts, err);
+    if (status != QN_OK) free(*cuts);
+    return status;
+}
+
 static enum qn_status pack_weights(struct qn_model *model, const struct qn_model_options *options,
                                    struct qn_error *err) {
     QN_TRY(qn_arena_open(model->spec.arena_size, options->huge_pages, &model->arena, err));
-    QN_TRY(qn_weights_load(model, options->progress, options->progress_context, err));
-    return qn_checkpoint_check_unchanged(model->checkpoint, err);
+    if (options->numa == QN_NUMA_INTERLEAVE)
+        model->interleaved =
+            qn_topology_interleave(&model->topology, model->arena.data, model->arena.size);
+    int *cuts = NULL;
+    if (packs_by_decode(model, options)) QN_TRY(take_cuts(model, options, &cuts, err));
+    const enum qn_status status =
+        qn_weights_load(model, cuts, options->progress, options->progress_context, err);
+    free(cuts);
+    return status == QN_OK ? qn_checkpoint_check_unchanged(model->checkpoint, err) : status;
 }
 
 /* What is wrong with the cache costs time, not the model: it is only remembered. That there is

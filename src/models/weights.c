@@ -20,6 +20,7 @@ enum { PREFETCH_LEAD = 2 };
 
 struct load {
     struct qn_model *model;
+    const int *cuts; /* as of qn_weights_load */
     bool (*progress)(void *context, double done);
     void *context;
     char *scratch; /* [threads][scratch_size], each a struct room */
@@ -127,16 +128,31 @@ static void pack_gathered(const struct qn_model *model, const struct qn_weight *
     }
 }
 
+/* The thread's tiles of a weight, [first, end). */
+static void find_tiles(const struct load *load, const struct qn_weight *weight, int thread,
+                       int *first, int *end) {
+    const struct qn_spec *const spec = &load->model->spec;
+    const int n_tiles = qn_weight_n_tiles(weight, spec->tile_rows);
+    const int n_cut = load->model->n_threads;
+    if (load->cuts) {
+        const int *const cuts = load->cuts + (size_t)(weight - spec->weights) * (size_t)(n_cut + 1);
+        *first = thread < n_cut ? cuts[thread] : n_tiles;
+        *end = thread < n_cut ? cuts[thread + 1] : n_tiles;
+    } else {
+        const int n_threads = qn_pool_n_threads(load->model->pool);
+        *first = qn_share(n_tiles, thread, n_threads);
+        *end = qn_share(n_tiles, thread + 1, n_threads);
+    }
+}
+
 static void load_matrix(const struct load *load, const struct qn_weight *weight, int part,
                         int thread) {
     const struct qn_model *const model = load->model;
     const struct qn_source *const source = &weight->sources[part];
-    const int n_threads = qn_pool_n_threads(model->pool);
-    const int n_tiles = qn_weight_n_tiles(weight, model->spec.tile_rows);
-    const int first = qn_share(n_tiles, thread, n_threads),
-              end = qn_share(n_tiles, thread + 1, n_threads);
+    int first, end;
+    find_tiles(load, weight, thread, &first, &end);
     char *const packed = model->arena.data + weight->offset + (size_t)part * weight->part_size;
-    if (first == end) return;
+    if (first >= end) return;
     const struct room room = room_of(load, thread);
     if (is_contiguous(weight, source))
         pack_contiguous(model, weight, source, first, end, &room, packed);
@@ -224,9 +240,10 @@ static enum qn_status allocate(struct load *load, struct qn_error *err) {
     return load->scratch ? QN_OK : qn_fail(err, QN_NO_MEMORY, "no memory to load weights");
 }
 
-enum qn_status qn_weights_load(struct qn_model *model, bool (*progress)(void *, double),
-                               void *context, struct qn_error *err) {
-    struct load load = {.model = model, .progress = progress, .context = context};
+enum qn_status qn_weights_load(struct qn_model *model, const int *cuts,
+                               bool (*progress)(void *, double), void *context,
+                               struct qn_error *err) {
+    struct load load = {.model = model, .cuts = cuts, .progress = progress, .context = context};
     QN_TRY(allocate(&load, err));
     qn_pool_run(model->pool, load_share, &load);
     free(load.scratch);

@@ -9,8 +9,10 @@
 
 #include "models/model.h"
 
-/* Errors: QN_CANCELLED when progress returned false. */
-enum qn_status qn_weights_load(struct qn_model *model, bool (*progress)(void *, double),
-                               void *context, struct qn_error *err);
+/* cuts [n_weights][model->n_threads + 1]: as of qn_model_options.divide; NULL: each thread of the
+ * pool packs an even part. Errors: QN_CANCELLED when progress returned false. */
+enum qn_status qn_weights_load(struct qn_model *model, const int *cuts,
+                               bool (*progress)(void *, double), void *context,
+                               struct qn_error *err);
 
 #endif

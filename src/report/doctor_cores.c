@@ -62,8 +62,10 @@ static void add_layout(struct qn_doctor *doctor) {
                       l3);
     else
         qn_doctor_add(doctor, section, "l3", "L3 domains", QN_VERDICT_NONE, "not known");
-    qn_doctor_add(doctor, section, "numa", "NUMA nodes", QN_VERDICT_OK,
-                  m->n_numa > 1 ? "%d; each thread's weights lie on its node" : "%d", m->n_numa);
+    qn_doctor_add(
+        doctor, section, "numa", "NUMA nodes", QN_VERDICT_OK,
+        m->n_numa > 1 ? "%d; threads sit on %d; each one's weights lie on its node (--numa)" : "%d",
+        m->n_numa, qn_topology_n_nodes(t, t->n_default));
 }
 
 /* "4 of 8 threads", "6, of 1 to 4 threads" */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "report/locality.h"
 #include "report/profile.h"
 
 static json_t *spread_json(const struct qn_spread *s) {
@@ -19,11 +20,16 @@ static json_t *host_json(const struct qn_profile *p, const struct qn_machine_key
     for (int t = 0; t < p->n_threads; t++)
         json_array_append_new(cpus, json_integer(qn_pool_cpu(p->session->model->pool, t)));
     const struct qn_model *const model = p->session->model;
-    return json_pack("{s:s%, s:s%, s:i, s:s, s:i, s:i, s:o}", "processor", host->cpu,
+    struct qn_locality locality;
+    struct qn_error err;
+    char weights_on[64] = "not shown";
+    if (qn_locality_read(model, &locality, &err) == QN_OK)
+        qn_locality_describe(&locality, weights_on, sizeof weights_on);
+    return json_pack("{s:s%, s:s%, s:i, s:s, s:i, s:i, s:o, s:s, s:s}", "processor", host->cpu,
                      strlen(host->cpu), "microcode", host->microcode, strlen(host->microcode),
                      "processors", host->n_processors, "isa", qn_isa_name(host->isa), "threads",
-                     model->n_threads, "prefill_threads", model->n_threads_batch, "pinned_to",
-                     cpus);
+                     model->n_threads, "prefill_threads", model->n_threads_batch, "pinned_to", cpus,
+                     "numa", qn_model_numa(model), "weights_on", weights_on);
 }
 
 static json_t *model_json(const struct qn_profile_about *about) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/products.h"
 
+#include "run/division.h"
 #include "run/experts.h"
 #include "run/heads.h"
 #include "run/maxima.h"
@@ -10,47 +11,6 @@
  * threads become free; below, each thread keeps a fixed contiguous run of tiles, one stream from
  * memory. */
 enum { DYNAMIC_ROWS = 16, PIECE_ROWS = 64 };
-
-/* A set of products that are cut at the same rows: gate and up together, else one each. */
-struct group {
-    int first, count; /* products */
-    int n;            /* rows */
-    int granule;      /* cuts are multiples of it */
-    size_t cost;      /* bytes of one granule */
-};
-
-static int least_common_multiple(int a, int b) {
-    int x = a, y = b;
-    while (y) {
-        const int rest = x % y;
-        x = y;
-        y = rest;
-    }
-    return a / x * b;
-}
-
-static struct group group_at(const struct qn_executor *e, const struct qn_step *step, int index) {
-    const struct qn_spec *const spec = &e->model->spec;
-    const bool together = step->after == QN_AFTER_ACTIVATE;
-    struct group group = {.first = index, .count = together ? step->n_products : 1};
-    group.granule = spec->tile_rows;
-    /* K and V are stored by whole heads; Q, the third, is not. */
-    if (step->after == QN_AFTER_STORE_KV && index < 2)
-        group.granule = least_common_multiple(spec->tile_rows, spec->hparams.head_size);
-    if (step->products[index].out == QN_BUFFER_LOGITS)
-        group.granule = least_common_multiple(spec->tile_rows, QN_LOGITS_BLOCK);
-    for (int i = 0; i < group.count; i++) {
-        const struct qn_weight *const w =
-            qn_spec_weight(spec, step->products[index + i].weight, step->layer);
-        group.n = w->n;
-        group.cost += w->tile_size * (size_t)(group.granule / spec->tile_rows);
-    }
-    return group;
-}
-
-static int n_groups(const struct qn_step *step) {
-    return step->after == QN_AFTER_ACTIVATE ? 1 : step->n_products;
-}
 
 static int min_int(int a, int b) {
     return a < b ? a : b;
@@ -150,7 +110,7 @@ static void run_product(const struct qn_executor *e, const struct qn_step *step,
 }
 
 static void run_piece(const struct qn_executor *e, const struct qn_step *step,
-                      const struct group *group, int n0, int n1, int thread, int n) {
+                      const struct qn_group *group, int n0, int n1, int thread, int n) {
     for (int i = 0; i < group->count; i++)
         run_product(e, step, &step->products[group->first + i], n0, n1, thread, n);
     const enum qn_buffer_id out = step->products[group->first].out;
@@ -162,64 +122,33 @@ static void run_piece(const struct qn_executor *e, const struct qn_step *step,
 
 /* ---- division --------------------------------------------------------------------------- */
 
-/* The groups of a step lie one behind the other on a line as long as their bytes. */
-struct line {
-    struct group groups[3];
-    int n_groups;
-    size_t size;
-};
-
-static size_t n_granules(const struct group *group) {
-    return (size_t)((group->n + group->granule - 1) / group->granule);
-}
-
-static struct line line_of(const struct qn_executor *e, const struct qn_step *step) {
-    struct line line = {.n_groups = n_groups(step)};
-    for (int i = 0; i < line.n_groups; i++) {
-        line.groups[i] = group_at(e, step, i);
-        line.size += n_granules(&line.groups[i]) * line.groups[i].cost;
-    }
-    return line;
-}
-
 /* The granules that start within [from, to) of the line; the number of pieces that they were. */
 static int run_between(const struct qn_executor *e, const struct qn_step *step,
-                       const struct line *line, size_t from, size_t to, int thread, int n_rows) {
-    size_t base = 0;
+                       const struct qn_line *line, size_t from, size_t to, int thread, int n_rows) {
     int n_pieces = 0;
     for (int i = 0; i < line->n_groups; i++) {
-        const struct group *const group = &line->groups[i];
-        const size_t n = n_granules(group);
-        const size_t first = from <= base ? 0 : (from - base + group->cost - 1) / group->cost;
-        const size_t end = to <= base ? 0 : (to - base + group->cost - 1) / group->cost;
-        const int n0 = (int)(first < n ? first : n) * group->granule;
-        const int n1 = min_int((int)(end < n ? end : n) * group->granule, group->n);
-        if (n0 < n1) {
-            run_piece(e, step, group, n0, n1, thread, n_rows);
-            n_pieces++;
-        }
-        base += n * group->cost;
+        const struct qn_group *const group = &line->groups[i];
+        const int n0 = qn_group_row(group, from), n1 = qn_group_row(group, to);
+        if (n0 == n1) continue;
+        run_piece(e, step, group, n0, n1, thread, n_rows);
+        n_pieces++;
     }
     return n_pieces;
 }
 
-/* Where a thread's even part of a line begins. */
-static size_t share_start(const struct qn_executor *e, const struct line *line, int thread) {
-    return line->size * (size_t)thread / (size_t)e->n_threads;
-}
-
 /* Pieces [first, end) of a thread's share. */
 static void run_pieces(const struct qn_executor *e, const struct qn_step *step,
-                       const struct line *line, int owner, int first, int end, int thread,
+                       const struct qn_line *line, int owner, int first, int end, int thread,
                        int n_rows) {
-    const size_t from = share_start(e, line, owner), size = share_start(e, line, owner + 1) - from;
+    const size_t from = qn_line_share(line, owner, e->n_threads);
+    const size_t size = qn_line_share(line, owner + 1, e->n_threads) - from;
     run_between(e, step, line, from + size * qn_claim_bounds[first] / QN_CLAIM_PARTS,
                 from + size * qn_claim_bounds[end] / QN_CLAIM_PARTS, thread, n_rows);
 }
 
 /* What is left of a share, piece by piece; `thread` computes it. Returns the number of pieces. */
-static int run_cut(const struct qn_executor *e, const struct qn_step *step, const struct line *line,
-                   uint64_t number, int owner, int thread, int n_rows) {
+static int run_cut(const struct qn_executor *e, const struct qn_step *step,
+                   const struct qn_line *line, uint64_t number, int owner, int thread, int n_rows) {
     int n_pieces = 0;
     for (int i; (i = qn_claim_piece(&e->claims->threads[owner], number)) >= 0; n_pieces++)
         run_pieces(e, step, line, owner, i, i + 1, thread, n_rows);
@@ -228,7 +157,7 @@ static int run_cut(const struct qn_executor *e, const struct qn_step *step, cons
 
 /* The thread's share, then what others on its node have left, from the next thread on. */
 static int run_shared(const struct qn_executor *e, const struct qn_step *step,
-                      const struct line *line, int thread, int n_rows) {
+                      const struct qn_line *line, int thread, int n_rows) {
     const struct qn_claim *const own = &e->claims->threads[thread];
     const uint64_t number = e->n_steps_before + (uint64_t)(step - e->plan->steps) + 1;
     if (!qn_claims_cut(e->claims, number)) {
@@ -264,31 +193,31 @@ static bool may_be_shared(const struct qn_executor *e, const struct qn_step *ste
     return true;
 }
 
-/* Each thread has the granules that start within its even part of the line. Two steps of one
+/* Two steps of one
  * product each are cut alike if these have as many rows, because a granule has more bytes than
  * there are threads: QN_MEET_LATER counts on it. */
 static int run_fixed(const struct qn_executor *e, const struct qn_step *step, int thread,
                      int n_rows) {
-    const struct line line = line_of(e, step);
+    const struct qn_line line = qn_line_of(e->plan, step);
     if (line.size / (size_t)e->n_threads < e->least_share || !may_be_shared(e, step))
-        return run_between(e, step, &line, share_start(e, &line, thread),
-                           share_start(e, &line, thread + 1), thread, n_rows);
+        return run_between(e, step, &line, qn_line_share(&line, thread, e->n_threads),
+                           qn_line_share(&line, thread + 1, e->n_threads), thread, n_rows);
     return run_shared(e, step, &line, thread, n_rows);
 }
 
 /* The rows of the thread's own KV heads. */
 static int run_own_heads(const struct qn_executor *e, const struct qn_step *step, int thread) {
-    for (int i = 0; i < step->n_products; i++) {
-        const struct group group = group_at(e, step, i);
-        const int rows = group.n / e->n_threads;
-        run_piece(e, step, &group, thread * rows, (thread + 1) * rows, thread, 1);
+    const struct qn_line line = qn_line_of(e->plan, step);
+    for (int i = 0; i < line.n_groups; i++) {
+        const int rows = line.groups[i].n / e->n_threads;
+        run_piece(e, step, &line.groups[i], thread * rows, (thread + 1) * rows, thread, 1);
     }
     return step->n_products;
 }
 
 /* About PIECE_ROWS; less where experts are so narrow that threads would find no fourth piece. */
 static int piece_rows(const struct qn_executor *e, const struct qn_step *step,
-                      const struct group *group) {
+                      const struct qn_group *group) {
     const int share = group->n / (4 * e->n_threads);
     const int rows = step->rows == QN_ROWS_SLOTS ? min_int(share, PIECE_ROWS) : PIECE_ROWS;
     const int granules = (rows + group->granule - 1) / group->granule;
@@ -299,13 +228,14 @@ static int piece_rows(const struct qn_executor *e, const struct qn_step *step,
 static int run_handed_out(const struct qn_executor *e, const struct qn_step *step, int thread,
                           int n_rows) {
     int passed = 0, done = 0, piece = qn_next_piece(e, step);
-    for (int i = 0; i < n_groups(step); i++) {
-        const struct group group = group_at(e, step, i);
-        const int rows = piece_rows(e, step, &group);
-        const int n_pieces = (group.n + rows - 1) / rows;
+    const struct qn_line line = qn_line_of(e->plan, step);
+    for (int i = 0; i < line.n_groups; i++) {
+        const struct qn_group *const group = &line.groups[i];
+        const int rows = piece_rows(e, step, group);
+        const int n_pieces = (group->n + rows - 1) / rows;
         for (; piece - passed < n_pieces; piece = qn_next_piece(e, step)) {
             const int n0 = (piece - passed) * rows;
-            run_piece(e, step, &group, n0, min_int(n0 + rows, group.n), thread, n_rows);
+            run_piece(e, step, group, n0, min_int(n0 + rows, group->n), thread, n_rows);
             done++;
         }
         passed += n_pieces;

@@ -52,6 +52,8 @@ static const struct column columns[] = {
     COLUMN("n_parallel", INT, test.n_parallel),
     COLUMN("isa", TEXT, isa),
     COLUMN("pins", ARRAY, pins),
+    COLUMN("numa", TEXT, numa),
+    COLUMN("weights_on", ARRAY, weights_on),
     COLUMN("ci95_low_ts", REAL, low_ts),
     COLUMN("ci95_high_ts", REAL, high_ts),
     COLUMN("p50_ns", REAL, p50_ns),
@@ -312,9 +314,10 @@ static void print_md_end(const struct bench_row *row) {
            row->governor[0] != '\0' ? row->governor : "not shown");
     if (isfinite(row->mhz)) printf("; %.2f GHz", 1e-3 * row->mhz);
     if (isfinite(row->stolen)) printf("; %.1f %% stolen in the last test", row->stolen);
-    printf("\n%.1f MiB resident: weights %.1f, KV cache %.1f, buffers %.1f\n",
-           (double)row->resident / 1048576, (double)row->weight_size / 1048576,
-           (double)row->kv_size / 1048576, (double)row->buffer_size / 1048576);
+    const bool shown = row->weights_on[0] != '\0';
+    printf("\n%.1f MiB resident: weights %.1f%s%s, KV cache %.1f, buffers %.1f\n",
+           (double)row->resident / 1048576, (double)row->weight_size / 1048576, shown ? " on " : "",
+           row->weights_on, (double)row->kv_size / 1048576, (double)row->buffer_size / 1048576);
     if (isfinite(row->peak_gb_s))
         printf("%%roof: of the speed at which each step takes the least time, by %.1f GB/s of "
                "weights and\nthe peaks that as many threads were measured to reach\n",

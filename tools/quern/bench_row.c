@@ -12,6 +12,7 @@
 
 #include "options.h"
 #include "report/interval.h"
+#include "report/locality.h"
 #include "run/access.h"
 #include "system.h"
 
@@ -70,6 +71,11 @@ static void describe_host(struct quern_model *model, struct bench_row *row) {
         used += (size_t)(cpu >= 0 ? snprintf(row->pins + used, 8, "%s%d", comma, cpu)
                                   : snprintf(row->pins + used, 8, "%s-", comma));
     }
+    row->numa = qn_model_numa(qn_model_of(model));
+    struct qn_locality locality;
+    struct qn_error err;
+    if (qn_locality_read(qn_model_of(model), &locality, &err) == QN_OK && locality.known)
+        qn_locality_describe(&locality, row->weights_on, sizeof row->weights_on);
     print_mask(pool, row->n_threads, row->cpu_mask, sizeof row->cpu_mask);
     const int first = qn_pool_cpu(pool, 0) >= 0 ? qn_pool_cpu(pool, 0) : 0;
     system_cpu_name(row->cpu, sizeof row->cpu);

@@ -25,6 +25,8 @@ struct bench_row {
     /* ours */
     const char *isa;
     char pins[512];                         /* processor of each thread, "0,2"; "-" floats */
+    const char *numa;                       /* what is done about memory nodes, see --numa */
+    char weights_on[64];                    /* the node or nodes, as read back */
     double low_ts, high_ts;                 /* 95 % of the mean */
     double p50_ns, p95_ns, p99_ns;          /* of repetitions */
     double token_p50, token_p95, token_p99; /* ns of a decoded token, the first ones of all runs */

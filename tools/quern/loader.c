@@ -135,6 +135,7 @@ int loader_try(const struct model_args *args, bool vocab_only, struct quern_mode
                                                 .isa = args->isa,
                                                 .no_pin = args->no_pin,
                                                 .no_huge_pages = args->no_huge_pages,
+                                                .numa = args->numa,
                                                 .quantize = args->quantize,
                                                 .pack_cache = args->pack_cache,
                                                 .vocab_only = vocab_only,

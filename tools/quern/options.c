@@ -9,7 +9,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-const struct option model_options[7] = {
+const struct option model_options[8] = {
     {"-m, --model", OPTION_TEXT, "MODEL", 0, 0, offsetof(struct model_args, path), false, true,
      "the model, in place of the argument"},
     {"--isa", OPTION_TEXT, "NAME", 0, 0, offsetof(struct model_args, isa), false, true,
@@ -25,6 +25,10 @@ const struct option model_options[7] = {
      "start; about as large as the model, may be deleted at any time"},
     {"--no-pin", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_pin), false, true,
      "let threads move between cores"},
+    {"--numa", OPTION_CHOICE, "local|interleave|isolate|distribute|numactl", 0, 0,
+     offsetof(struct model_args, numa), false, true,
+     "where several memory nodes are: each thread's weights on its node (local; distribute and "
+     "numactl mean the same), pages on all nodes by turns, or cores of one node only"},
     {"--no-huge-pages", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_huge_pages), false,
      true, "do not ask for huge pages"},
     {"--no-tune", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_tune), false, true,

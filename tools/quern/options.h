@@ -18,6 +18,7 @@ struct model_args {
     const char *path;
     const char *isa;
     const char *quantize;   /* NULL: weights as stored */
+    const char *numa;       /* NULL: local */
     const char *pack_cache; /* folder, "" the user's; NULL: none */
     int n_threads;          /* 0: the engine's choice */
     int n_threads_batch;    /* 0: n_threads */
@@ -36,7 +37,7 @@ struct sampling_args {
     struct seed seed;
 };
 
-extern const struct option model_options[7];
+extern const struct option model_options[8];
 extern const struct option thread_options[3];
 extern const struct option context_options[1];
 extern const struct option batch_options[2];

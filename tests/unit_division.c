@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who packs a tile is who multiplies it: the division that loading uses is the one of the executor.
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/locality.h"
+#include "run/access.h"
+#include "run/division.h"
+
+enum { THREADS = 8, MAX_CALLS = 4096 };
+
+static pthread_t threads[THREADS];
+static struct {
+    struct qn_matmul a;
+    pthread_t thread;
+} calls[MAX_CALLS];
+static _Atomic int n_calls;
+static qn_matvec_fn *real_matvec[QN_PACK_COUNT];
+
+static void record(const struct qn_matmul *a) {
+    const int i = n_calls++;
+    if (i >= MAX_CALLS) return;
+    calls[i].a = *a;
+    calls[i].thread = pthread_self();
+}
+
+static void record_f32(const struct qn_matmul *a) {
+    record(a);
+    real_matvec[QN_PACK_F32](a);
+}
+
+static void record_f16(const struct qn_matmul *a) {
+    record(a);
+    real_matvec[QN_PACK_F16](a);
+}
+
+static void name_thread(void *context, int thread) {
+    (void)context;
+    threads[thread] = pthread_self();
+}
+
+static struct quern_model *open_model(const char *file, int n_threads, int n_batch) {
+    struct quern_model *model;
+    struct quern_error err;
+    char path[512];
+    snprintf(path, sizeof path, "%s/models/%s", TEST_DATA, file);
+    const struct quern_model_options options = {.n_threads = n_threads, .n_threads_batch = n_batch};
+    cr_assert_eq(quern_model_open(path, &options, &model, &err), QUERN_OK, "%s", err.message);
+    return model;
+}
+
+static void decode_recorded(struct quern_model *model) {
+    const struct quern_session_options options = {.n_ctx = 16};
+    struct quern_session *session;
+    struct quern_error err;
+    const int32_t token = 7;
+    const struct quern_batch one = {.n = 1, .tokens = &token};
+    struct qn_kernels *const kernels = &qn_model_of(model)->kernels;
+    memcpy(real_matvec, kernels->matvec, sizeof real_matvec);
+    kernels->matvec[QN_PACK_F32] = record_f32;
+    kernels->matvec[QN_PACK_F16] = record_f16;
+    n_calls = 0;
+    qn_pool_run(qn_model_of(model)->pool, name_thread, NULL);
+    cr_assert_eq(quern_session_new(model, &options, &session, &err), QUERN_OK);
+    cr_assert_eq(quern_session_eval(session, &one, &err), QUERN_OK);
+    cr_assert(n_calls > 0 && n_calls <= MAX_CALLS);
+    quern_session_free(session);
+}
+
+/* The part of the arena that a call read lies within what its thread packed of the weight. */
+static void check_call(const struct qn_model *model, const int *cuts, const struct qn_matmul *a,
+                       int thread) {
+    const struct qn_spec *const spec = &model->spec;
+    for (size_t i = 0; i < spec->n_weights; i++) {
+        const struct qn_weight *const w = &spec->weights[i];
+        if (!w->tile_size || !w->n_parts) continue;
+        const size_t at = (size_t)((const char *)a->w - model->arena.data) - w->offset;
+        if (at >= w->part_size * (size_t)w->n_parts) continue;
+        const int *const first = cuts + i * (size_t)(model->n_threads + 1);
+        const int end = (a->n1 + spec->tile_rows - 1) / spec->tile_rows;
+        cr_assert_eq(a->n0 / spec->tile_rows, first[thread], "weight %zu, thread %d", i, thread);
+        cr_assert_eq(end, first[thread + 1], "weight %zu, thread %d", i, thread);
+        return;
+    }
+    cr_assert_fail("a product with no weight");
+}
+
+static void check_division(const char *file, int n_threads) {
+    struct quern_model *const outer = open_model(file, n_threads, 0);
+    const struct qn_model *const model = qn_model_of(outer);
+    int *const cuts = calloc(model->spec.n_weights * (size_t)(n_threads + 1), sizeof *cuts);
+    struct qn_error err;
+    cr_assert_eq(qn_division_tiles(&model->spec, n_threads, cuts, &err), QN_OK);
+    decode_recorded(outer);
+    for (int i = 0; i < n_calls; i++) {
+        int thread = 0;
+        while (!pthread_equal(threads[thread], calls[i].thread)) thread++;
+        check_call(model, cuts, &calls[i].a, thread);
+    }
+    free(cuts);
+    quern_model_close(outer);
+}
+
+Test(division, packing_follows_decoding) {
+    static const char *const files[] = {"llama-f32.gguf", "qwen2-f32.gguf",   "gptneox-f32.gguf",
+                                        "gpt2-f32.gguf",  "mixtral-f16.gguf", "olmo2-f16.gguf"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        for (int n_threads = 1; n_threads <= 5; n_threads++) check_division(files[i], n_threads);
+}
+
+/* More threads for prompts, fewer, or none: the packed bytes are the same. */
+Test(division, whoever_packs_packs_the_same) {
+    struct quern_model *const one = open_model("qwen2-mixed.gguf", 1, 0);
+    const struct qn_arena *const expected = &qn_model_of(one)->arena;
+    static const int counts[][2] = {{2, 0}, {3, 0}, {7, 2}, {2, 5}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct quern_model *const model =
+            open_model("qwen2-mixed.gguf", counts[i][0], counts[i][1]);
+        const struct qn_arena *const arena = &qn_model_of(model)->arena;
+        cr_assert_eq(arena->size, expected->size);
+        cr_assert_eq(memcmp(arena->data, expected->data, arena->size), 0, "%d and %d threads",
+                     counts[i][0], counts[i][1]);
+        quern_model_close(model);
+    }
+    quern_model_close(one);
+}
+
+/* Every part of every matrix is looked at; on a machine of one node all of them are near, unless
+ * threads float. */
+Test(locality, is_read_back) {
+    struct quern_model *const model = open_model("llama-f32.gguf", 2, 0);
+    const struct qn_topology *const t = &qn_model_of(model)->topology;
+    struct qn_locality locality;
+    struct qn_error err;
+    cr_assert_eq(qn_locality_read(qn_model_of(model), &locality, &err), QN_OK);
+    if (locality.known) {
+        size_t sum = 0;
+        for (int i = 0; i < QN_LOCALITY_NODES; i++) sum += locality.on_node[i];
+        cr_assert(sum == locality.n_pages && sum > 0);
+        if (t->n_cores >= 2 && qn_topology_n_nodes(t, t->n_cores) == 1)
+            cr_assert_eq(locality.n_local, locality.on_node[t->cores[0].numa]);
+    }
+    quern_model_close(model);
+}
+
+Test(locality, in_words) {
+    char text[64];
+    struct qn_locality l = {.known = true, .n_pages = 200, .n_local = 150};
+    l.on_node[3] = 200;
+    qn_locality_describe(&l, text, sizeof text);
+    cr_assert_str_eq(text, "node 3");
+    l.on_node[0] = 10;
+    qn_locality_describe(&l, text, sizeof text);
+    cr_assert_str_eq(text, "2 nodes from 0 to 3, 75 % near their threads");
+    l.known = false;
+    qn_locality_describe(&l, text, sizeof text);
+    cr_assert_str_eq(text, "not shown");
+}
