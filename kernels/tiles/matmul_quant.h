@@ -68,27 +68,33 @@ QN_PANEL_KERNELS(panel_8_min, QN_TRAITS_8_MIN)
 #define QN_PANEL_8_MIN panel_8_min
 #endif
 
-/* The direct kernels of 1 to QN_DIRECT_ROWS rows. */
-#define QN_DIRECT_CASE(form, traits, rows)                                                         \
+/* The direct kernels of 1 to QN_DIRECT_ROWS rows. A single row is bound by memory, which reads one
+ * stream fastest; several are bound by arithmetic, which is faster by pairs of tiles where there
+ * are registers for twice as many accumulators as rows. */
+#if QN_DIRECT_ROWS == 8 && QN_HAVE_DPBUSD
+#include "kernels/tiles/matmul_pairs.h"
+#define QN_DIRECT_MANY pair_rows
+#else
+#define QN_DIRECT_MANY direct_rows
+#endif
+#define QN_DIRECT_CASE(form, traits, product, rows)                                                \
     case rows:                                                                                     \
-        direct_rows(form, traits, a, rows);                                                        \
+        product(form, traits, a, rows);                                                            \
         break;
+#define QN_DIRECT_CASES_4(form, traits)                                                            \
+    QN_DIRECT_CASE(form, traits, direct_rows, 1)                                                   \
+    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 2)                                                \
+    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 3)                                                \
+    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 4)
 #if QN_DIRECT_ROWS == 8
 #define QN_DIRECT_CASES(form, traits)                                                              \
-    QN_DIRECT_CASE(form, traits, 1)                                                                \
-    QN_DIRECT_CASE(form, traits, 2)                                                                \
-    QN_DIRECT_CASE(form, traits, 3)                                                                \
-    QN_DIRECT_CASE(form, traits, 4)                                                                \
-    QN_DIRECT_CASE(form, traits, 5)                                                                \
-    QN_DIRECT_CASE(form, traits, 6)                                                                \
-    QN_DIRECT_CASE(form, traits, 7)                                                                \
-    QN_DIRECT_CASE(form, traits, 8)
+    QN_DIRECT_CASES_4(form, traits)                                                                \
+    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 5)                                                \
+    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 6)                                                \
+    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 7)                                                \
+    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 8)
 #else
-#define QN_DIRECT_CASES(form, traits)                                                              \
-    QN_DIRECT_CASE(form, traits, 1)                                                                \
-    QN_DIRECT_CASE(form, traits, 2)                                                                \
-    QN_DIRECT_CASE(form, traits, 3)                                                                \
-    QN_DIRECT_CASE(form, traits, 4)
+#define QN_DIRECT_CASES QN_DIRECT_CASES_4
 #endif
 
 /* From more rows on, unpacking a panel for all pays. */
