@@ -20,6 +20,7 @@ static struct {
 } calls[MAX_CALLS];
 static _Atomic int n_calls;
 static qn_matvec_fn *real_matvec[QN_PACK_COUNT];
+static qn_matmul_fn *real_matmul[QN_PACK_COUNT];
 
 static void record(const struct qn_matmul *a) {
     const int i = n_calls++;
@@ -38,6 +39,11 @@ static void record_f16(const struct qn_matmul *a) {
     real_matvec[QN_PACK_F16](a);
 }
 
+static void record_many(const struct qn_matmul *a) {
+    record(a);
+    real_matmul[QN_PACK_F32](a);
+}
+
 static void name_thread(void *context, int thread) {
     (void)context;
     threads[thread] = pthread_self();
@@ -53,20 +59,23 @@ static struct quern_model *open_model(const char *file, int n_threads, int n_bat
     return model;
 }
 
-static void decode_recorded(struct quern_model *model) {
-    const struct quern_session_options options = {.n_ctx = 16};
+/* Products of n_tokens together. */
+static void record_run(struct quern_model *model, size_t n_tokens) {
+    const struct quern_session_options options = {.n_ctx = 64};
     struct quern_session *session;
     struct quern_error err;
-    const int32_t token = 7;
-    const struct quern_batch one = {.n = 1, .tokens = &token};
+    const int32_t tokens[64] = {7};
+    const struct quern_batch batch = {.n = n_tokens, .tokens = tokens};
     struct qn_kernels *const kernels = &qn_model_of(model)->kernels;
     memcpy(real_matvec, kernels->matvec, sizeof real_matvec);
+    memcpy(real_matmul, kernels->matmul, sizeof real_matmul);
+    kernels->matmul[QN_PACK_F32] = record_many;
     kernels->matvec[QN_PACK_F32] = record_f32;
     kernels->matvec[QN_PACK_F16] = record_f16;
     n_calls = 0;
     qn_pool_run(qn_model_of(model)->pool, name_thread, NULL);
     cr_assert_eq(quern_session_new(model, &options, &session, &err), QUERN_OK);
-    cr_assert_eq(quern_session_eval(session, &one, &err), QUERN_OK);
+    cr_assert_eq(quern_session_eval(session, &batch, &err), QUERN_OK);
     cr_assert(n_calls > 0 && n_calls <= MAX_CALLS);
     quern_session_free(session);
 }
@@ -95,7 +104,7 @@ static void check_division(const char *file, int n_threads) {
     int *const cuts = calloc(model->spec.n_weights * (size_t)(n_threads + 1), sizeof *cuts);
     struct qn_error err;
     cr_assert_eq(qn_division_tiles(&model->spec, n_threads, cuts, &err), QN_OK);
-    decode_recorded(outer);
+    record_run(outer, 1);
     for (int i = 0; i < n_calls; i++) {
         int thread = 0;
         while (!pthread_equal(threads[thread], calls[i].thread)) thread++;
@@ -110,6 +119,26 @@ Test(division, packing_follows_decoding) {
                                         "gpt2-f32.gguf",  "mixtral-f16.gguf", "olmo2-f16.gguf"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         for (int n_threads = 1; n_threads <= 5; n_threads++) check_division(files[i], n_threads);
+}
+
+/* A prompt's pieces are not larger than a thread's share, so that all find one. */
+Test(division, prompts_have_a_piece_for_every_thread) {
+    struct quern_model *const model = open_model("llama-f32.gguf", THREADS, 0);
+    const struct qn_model *const inner = qn_model_of(model);
+    record_run(model, 32);
+    int n = 0, most = 0;
+    for (int i = 0; i < n_calls; i++) {
+        if (calls[i].a.w != qn_model_weight(inner, QN_ROLE_FFN_DOWN, 0)) continue;
+        const int rows = calls[i].a.n1 - calls[i].a.n0;
+        if (rows > most) most = rows;
+        n++;
+    }
+    const int tiles =
+        qn_weight_n_tiles(qn_spec_weight(&inner->spec, QN_ROLE_FFN_DOWN, 0), inner->spec.tile_rows);
+    cr_assert_gt(tiles, 2, "or the test says nothing");
+    cr_assert_eq(n, tiles < THREADS ? tiles : n);
+    cr_assert_leq(most, inner->spec.tile_rows * ((tiles + THREADS - 1) / THREADS));
+    quern_model_close(model);
 }
 
 /* More threads for prompts, fewer, or none: the packed bytes are the same. */

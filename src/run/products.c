@@ -215,12 +215,15 @@ static int run_own_heads(const struct qn_executor *e, const struct qn_step *step
     return step->n_products;
 }
 
-/* About PIECE_ROWS; less where experts are so narrow that threads would find no fourth piece. */
+/* PIECE_ROWS; less where there would be fewer pieces than threads, and of experts, which are
+ * narrow, where a thread would find no fourth piece. */
 static int piece_rows(const struct qn_executor *e, const struct qn_step *step,
-                      const struct qn_group *group) {
-    const int share = group->n / (4 * e->n_threads);
-    const int rows = step->rows == QN_ROWS_SLOTS ? min_int(share, PIECE_ROWS) : PIECE_ROWS;
-    const int granules = (rows + group->granule - 1) / group->granule;
+                      const struct qn_line *line, const struct qn_group *group) {
+    int n = 0;
+    for (int i = 0; i < line->n_groups; i++) n += line->groups[i].n;
+    const int share =
+        step->rows == QN_ROWS_SLOTS ? group->n / (4 * e->n_threads) : n / e->n_threads;
+    const int granules = min_int(share, PIECE_ROWS) / group->granule;
     return (granules > 1 ? granules : 1) * group->granule;
 }
 
@@ -231,7 +234,7 @@ static int run_handed_out(const struct qn_executor *e, const struct qn_step *ste
     const struct qn_line line = qn_line_of(e->plan, step);
     for (int i = 0; i < line.n_groups; i++) {
         const struct qn_group *const group = &line.groups[i];
-        const int rows = piece_rows(e, step, group);
+        const int rows = piece_rows(e, step, &line, group);
         const int n_pieces = (group->n + rows - 1) / rows;
         for (; piece - passed < n_pieces; piece = qn_next_piece(e, step)) {
             const int n0 = (piece - passed) * rows;
