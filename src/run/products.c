@@ -7,10 +7,11 @@
 #include "run/maxima.h"
 #include "run/work.h"
 
-/* From this many rows on, a product is bound by arithmetic and its pieces are handed out as
- * threads become free; below, each thread keeps a fixed contiguous run of tiles, one stream from
- * memory. */
-enum { DYNAMIC_ROWS = 16, PIECE_ROWS = 64 };
+/* From DYNAMIC_ROWS on, a product is bound by arithmetic and its pieces are handed out as threads
+ * become free; below, each thread keeps a fixed contiguous run of tiles, one stream from memory.
+ * Pieces have PIECE_ROWS, the last ones LAST_ROWS, the weight rows that kernels pass over together
+ * (panel_size.h): with 9 equal pieces, one of two threads would have 5 of them. */
+enum { DYNAMIC_ROWS = 16, PIECE_ROWS = 128, LAST_ROWS = 32 };
 
 static int min_int(int a, int b) {
     return a < b ? a : b;
@@ -193,9 +194,8 @@ static bool may_be_shared(const struct qn_executor *e, const struct qn_step *ste
     return true;
 }
 
-/* Two steps of one
- * product each are cut alike if these have as many rows, because a granule has more bytes than
- * there are threads: QN_MEET_LATER counts on it. */
+/* Two steps of one product each are cut alike if these have as many rows, because a granule has
+ * more bytes than there are threads: QN_MEET_LATER counts on it. */
 static int run_fixed(const struct qn_executor *e, const struct qn_step *step, int thread,
                      int n_rows) {
     const struct qn_line line = qn_line_of(e->plan, step);
@@ -227,6 +227,26 @@ static int piece_rows(const struct qn_executor *e, const struct qn_step *step,
     return (granules > 1 ? granules : 1) * group->granule;
 }
 
+/* A group's rows: large pieces, then, of the last group, as many rows as threads could be apart by
+ * in small ones, so that all end nearly together. */
+struct cut {
+    int large, small; /* rows of a piece */
+    int n_large, n_pieces;
+};
+
+static struct cut cut_of(const struct qn_executor *e, const struct qn_step *step,
+                         const struct qn_line *line, int index) {
+    const struct qn_group *const group = &line->groups[index];
+    const bool is_last = index == line->n_groups - 1;
+    const int large = piece_rows(e, step, line, group), granule = group->granule;
+    const int last = LAST_ROWS > granule ? LAST_ROWS / granule * granule : granule;
+    struct cut cut = {.large = large, .small = is_last ? min_int(large, last) : large};
+    const int apart = is_last ? e->n_threads * large : 0;
+    cut.n_large = group->n > apart ? (group->n - apart) / large : 0;
+    cut.n_pieces = cut.n_large + (group->n - cut.n_large * large + cut.small - 1) / cut.small;
+    return cut;
+}
+
 /* Pieces handed out in order. */
 static int run_handed_out(const struct qn_executor *e, const struct qn_step *step, int thread,
                           int n_rows) {
@@ -234,14 +254,15 @@ static int run_handed_out(const struct qn_executor *e, const struct qn_step *ste
     const struct qn_line line = qn_line_of(e->plan, step);
     for (int i = 0; i < line.n_groups; i++) {
         const struct qn_group *const group = &line.groups[i];
-        const int rows = piece_rows(e, step, &line, group);
-        const int n_pieces = (group->n + rows - 1) / rows;
-        for (; piece - passed < n_pieces; piece = qn_next_piece(e, step)) {
-            const int n0 = (piece - passed) * rows;
+        const struct cut cut = cut_of(e, step, &line, i);
+        for (; piece - passed < cut.n_pieces; piece = qn_next_piece(e, step)) {
+            const int at = piece - passed, n_small = at > cut.n_large ? at - cut.n_large : 0;
+            const int n0 = (at - n_small) * cut.large + n_small * cut.small;
+            const int rows = at < cut.n_large ? cut.large : cut.small;
             run_piece(e, step, group, n0, min_int(n0 + rows, group->n), thread, n_rows);
             done++;
         }
-        passed += n_pieces;
+        passed += cut.n_pieces;
     }
     return done;
 }
