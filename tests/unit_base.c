@@ -141,6 +141,24 @@ Test(arena, more_than_the_machine_has_is_an_error) {
 
 /* Two megabytes that were touched are backed by one huge page or by none: the answer is a whole
  * number of huge pages, at most what was asked for, and nothing before the first touch. */
+/* The page around the offset alone is of small ones; at a page's edge there is nothing to split. */
+Test(arena, pages_are_split_where_asked) {
+    const size_t page = (size_t)2 << 20;
+    struct qn_arena whole, split;
+    cr_assert_eq(qn_arena_open(4 * page, true, &whole, NULL), QN_OK);
+    cr_assert_eq(qn_arena_open(4 * page, true, &split, NULL), QN_OK);
+    qn_arena_split(&split, page + 4096);
+    qn_arena_split(&split, 2 * page);
+    qn_arena_split(&split, 4 * page + 1);
+    memset(whole.data, 1, whole.size);
+    memset(split.data, 1, split.size);
+    if (qn_arena_huge_size(&whole) == whole.size)
+        cr_assert_leq(qn_arena_huge_size(&split), 3 * page);
+    for (size_t at = 0; at < split.size; at++) cr_assert_eq(split.data[at], 1);
+    qn_arena_close(&whole);
+    qn_arena_close(&split);
+}
+
 Test(arena, huge_pages_are_read_back) {
     struct qn_arena arena;
     const size_t size = 8 << 20;

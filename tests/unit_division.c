@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/weights.h"
 #include "report/locality.h"
 #include "run/access.h"
 #include "run/division.h"
@@ -119,6 +120,48 @@ Test(division, packing_follows_decoding) {
                                         "gpt2-f32.gguf",  "mixtral-f16.gguf", "olmo2-f16.gguf"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         for (int n_threads = 1; n_threads <= 5; n_threads++) check_division(files[i], n_threads);
+}
+
+/* Two nodes of two threads: where the node of a tile's owner is not that of the tile before it,
+ * tile by tile in the order in which they lie. */
+static size_t seams_by_tiles(const struct qn_spec *spec, const int *cuts, size_t *seams) {
+    size_t n = 0;
+    int node = -1;
+    for (size_t i = 0; i < spec->n_weights; i++) {
+        const struct qn_weight *const w = &spec->weights[i];
+        for (int tile = 0; w->tile_size && w->n_parts && tile < cuts[5 * i + 4]; tile++) {
+            const int on = tile >= cuts[5 * i + 2];
+            if (node >= 0 && on != node) seams[n++] = w->offset + (size_t)tile * w->tile_size;
+            node = on;
+        }
+    }
+    return n;
+}
+
+Test(division, seams_are_where_the_node_changes) {
+    struct quern_model *const outer = open_model("llama-f32.gguf", 4, 0);
+    const struct qn_spec *const spec = &qn_model_of(outer)->spec;
+    struct qn_topology one, two;
+    struct qn_error err;
+    cr_assert_eq(qn_topology_read("core:4 pu:1", &one, &err), QN_OK);
+    cr_assert_eq(qn_topology_read("numa:2 core:2 pu:1", &two, &err), QN_OK);
+    int *const cuts = calloc(spec->n_weights * 5, sizeof *cuts);
+    cr_assert_eq(qn_division_tiles(spec, 4, cuts, &err), QN_OK);
+    static size_t seams[1024], expected[1024];
+    const size_t n = seams_by_tiles(spec, cuts, expected);
+    cr_assert_geq(n, (size_t)(4 * spec->hparams.n_layers), "within and between matrices");
+    cr_assert_eq(qn_weights_seams(spec, &one, 4, cuts, NULL, 0), 0);
+    cr_assert_eq(qn_weights_seams(spec, &two, 4, cuts, NULL, 0), n);
+    cr_assert_eq(qn_weights_seams(spec, &two, 4, cuts, seams, 1024), n);
+    for (size_t i = 0; i < n; i++) {
+        cr_assert_eq(seams[i], expected[i], "seam %zu", i);
+        if (i > 0) cr_assert_gt(seams[i], seams[i - 1]);
+    }
+    cr_assert_eq(qn_weights_seams(spec, &two, 2, cuts, NULL, 0), 0, "two threads, one node");
+    free(cuts);
+    qn_topology_free(&one);
+    qn_topology_free(&two);
+    quern_model_close(outer);
 }
 
 /* A prompt's pieces are not larger than a thread's share, so that all find one. */

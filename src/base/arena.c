@@ -61,6 +61,13 @@ enum qn_status qn_arena_open(size_t size, bool huge_pages, struct qn_arena *aren
     return QN_OK;
 }
 
+void qn_arena_split(const struct qn_arena *arena, size_t offset) {
+    const size_t start = offset / HUGE_PAGE * HUGE_PAGE;
+    if (!arena->huge_pages || start >= arena->size || offset == start) return;
+    const size_t left = arena->size - start, size = left < HUGE_PAGE ? left : HUGE_PAGE;
+    (void)madvise(arena->data + start, size, MADV_NOHUGEPAGE);
+}
+
 enum qn_status qn_arena_map(int fd, size_t offset, size_t size, bool huge_pages,
                             struct qn_arena *arena, struct qn_error *err) {
     *arena = (struct qn_arena){0};

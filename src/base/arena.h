@@ -24,6 +24,9 @@ struct qn_arena {
 /* size 0 is allowed and gives data == NULL. Error: QN_NO_MEMORY. */
 enum qn_status qn_arena_open(size_t size, bool huge_pages, struct qn_arena *arena,
                              struct qn_error *err);
+/* Makes the huge page around an offset, of memory not touched yet, of small ones: its two sides
+ * will be touched on different memory nodes, and a page lies on one. */
+void qn_arena_split(const struct qn_arena *arena, size_t offset);
 /* The same layout over bytes [offset, offset + size) of an open file, read-only and private; offset
  * is a multiple of 2 MiB. fd may be closed afterwards. Error: QN_NO_MEMORY. */
 enum qn_status qn_arena_map(int fd, size_t offset, size_t size, bool huge_pages,

@@ -72,6 +72,17 @@ static enum qn_status take_cuts(const struct qn_model *model,
     return status;
 }
 
+/* A huge page would put both sides of a seam on one node: of a matrix of a few megabytes, half. */
+static void split_pages(const struct qn_model *model, const int *cuts) {
+    const struct qn_spec *const spec = &model->spec;
+    const size_t n = qn_weights_seams(spec, &model->topology, model->n_threads, cuts, NULL, 0);
+    size_t *const seams = n ? calloc(n, sizeof *seams) : NULL;
+    if (!seams) return;
+    qn_weights_seams(spec, &model->topology, model->n_threads, cuts, seams, n);
+    for (size_t i = 0; i < n; i++) qn_arena_split(&model->arena, seams[i]);
+    free(seams);
+}
+
 static enum qn_status pack_weights(struct qn_model *model, const struct qn_model_options *options,
                                    struct qn_error *err) {
     QN_TRY(qn_arena_open(model->spec.arena_size, options->huge_pages, &model->arena, err));
@@ -79,7 +90,10 @@ static enum qn_status pack_weights(struct qn_model *model, const struct qn_model
         model->interleaved =
             qn_topology_interleave(&model->topology, model->arena.data, model->arena.size);
     int *cuts = NULL;
-    if (packs_by_decode(model, options)) QN_TRY(take_cuts(model, options, &cuts, err));
+    if (packs_by_decode(model, options)) {
+        QN_TRY(take_cuts(model, options, &cuts, err));
+        split_pages(model, cuts);
+    }
     const enum qn_status status =
         qn_weights_load(model, cuts, options->progress, options->progress_context, err);
     free(cuts);

@@ -240,6 +240,32 @@ static enum qn_status allocate(struct load *load, struct qn_error *err) {
     return load->scratch ? QN_OK : qn_fail(err, QN_NO_MEMORY, "no memory to load weights");
 }
 
+/* The node of a thread; those that float count as on the last one. */
+static int node_of(const struct qn_topology *topology, int thread) {
+    if (topology->n_cores == 0) return 0;
+    const int core = thread < topology->n_cores ? thread : topology->n_cores - 1;
+    return topology->cores[core].numa;
+}
+
+size_t qn_weights_seams(const struct qn_spec *spec, const struct qn_topology *topology,
+                        int n_threads, const int *cuts, size_t *offsets, size_t capacity) {
+    size_t n = 0;
+    int node = -1; /* of what lies before */
+    for (size_t i = 0; i < spec->n_weights; i++) {
+        const struct qn_weight *const w = &spec->weights[i];
+        const int *const first = cuts + i * (size_t)(n_threads + 1);
+        for (int part = 0; w->tile_size && part < w->n_parts; part++)
+            for (int t = 0; t < n_threads; t++) {
+                if (first[t] == first[t + 1] || node_of(topology, t) == node) continue;
+                if (node >= 0 && n++ < capacity)
+                    offsets[n - 1] =
+                        w->offset + (size_t)part * w->part_size + (size_t)first[t] * w->tile_size;
+                node = node_of(topology, t);
+            }
+    }
+    return n;
+}
+
 enum qn_status qn_weights_load(struct qn_model *model, const int *cuts,
                                bool (*progress)(void *, double), void *context,
                                struct qn_error *err) {
