@@ -30,6 +30,7 @@ enum {
     /* leaf 7, ECX */
     AVX512VNNI = 1u << 11,
     /* leaf 7, EDX */
+    AMXBF16 = 1u << 22,
     AMXTILE = 1u << 24,
     AMXINT8 = 1u << 25,
     /* leaf 7 subleaf 1, EAX */
@@ -65,8 +66,10 @@ uint32_t qn_cpu_bundles_x86(const struct qn_cpuid_words *words) {
     if (!has(words->leaf7_ecx, AVX512VNNI)) return bundles;
     bundles |= 1u << QN_ISA_AVX512VNNI;
     if (has(words->leaf7_1_eax, AVX512BF16)) bundles |= 1u << QN_ISA_AVX512BF16;
-    if (has(words->leaf7_edx, AMXTILE | AMXINT8) && has(words->xcr0, XCR0_TILES))
-        bundles |= 1u << QN_ISA_AMXINT8;
+    if (!has(words->leaf7_edx, AMXTILE | AMXINT8) || !has(words->xcr0, XCR0_TILES)) return bundles;
+    bundles |= 1u << QN_ISA_AMXINT8;
+    if (has(words->leaf7_edx, AMXBF16) && has(words->leaf7_1_eax, AVX512BF16))
+        bundles |= 1u << QN_ISA_AMXBF16;
     return bundles;
 }
 
@@ -107,7 +110,8 @@ uint32_t qn_cpu_bundles(void) {
     }
     if (has(words.leaf1_ecx, OSXSAVE)) words.xcr0 = read_xcr0();
     uint32_t bundles = qn_cpu_bundles_x86(&words);
-    if (bundles >> QN_ISA_AMXINT8 & 1 && !may_use_tiles()) bundles &= ~(1u << QN_ISA_AMXINT8);
+    if (bundles >> QN_ISA_AMXINT8 & 1 && !may_use_tiles())
+        bundles &= ~(1u << QN_ISA_AMXINT8 | 1u << QN_ISA_AMXBF16);
 #ifdef QN_AVX512_EMULATED /* a test build, where these are compiled to AVX2 */
     if (has(bundles, 1u << QN_ISA_AVX2))
         return bundles | 1u << QN_ISA_AVX512 | 1u << QN_ISA_AVX512VNNI | 1u << QN_ISA_AVX512BF16;

@@ -47,6 +47,15 @@ static inline uint16_t qn_half_from_float(float x) {
     return (uint16_t)(sign | ((magnitude - (112u << 23) + 0xfff + odd) >> 13));
 }
 
+/* Nearest, ties to even, as the instructions do it: subnormal numbers become zero, and a NaN stays
+ * one. */
+static inline uint16_t qn_bfloat_from_float(float x) {
+    const uint32_t bits = qn_float_bits(x), magnitude = bits & 0x7fffffff;
+    if (magnitude < 0x00800000) return (uint16_t)(bits >> 16 & 0x8000);
+    if (magnitude > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 static inline float qn_bfloat_to_float(uint16_t b) {
     return qn_float_from_bits((uint32_t)b << 16);
 }

@@ -33,6 +33,7 @@ enum qn_isa {
     QN_ISA_AVX512VNNI, /* + VNNI */
     QN_ISA_AVX512BF16, /* + BF16 */
     QN_ISA_AMXINT8,    /* AVX512VNNI + tiles of int8 */
+    QN_ISA_AMXBF16,    /* AMXINT8 + tiles of bf16, and the conversion to bf16 */
     QN_ISA_NEON,
     QN_ISA_DOTPROD,
     QN_ISA_I8MM,
@@ -81,7 +82,7 @@ typedef void qn_prepare_fn(const float *x, int k, void *dst);
  * The bias and then the old y are added after the sum. matvec is the same for M = 1. */
 struct qn_matmul {
     const void *w;     /* packed tiles of [N][K] (pack.h), 64-byte aligned */
-    const void *x;     /* [M] activation rows of kind qn_pack_act(form), 64-byte aligned */
+    const void *x;     /* [M] activation rows of kind qn_pack_act(form, bundles), 64-byte aligned */
     size_t x_ld;       /* bytes from row to row of x, a multiple of 64 */
     float *y;          /* [M][y_ld]; does not overlap x, w, bias */
     size_t y_ld;       /* floats from row to row of y */

@@ -35,9 +35,16 @@ const char *qn_peak_name(enum qn_peak peak) {
 }
 
 enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles) {
-    if (qn_pack_act(form) == QN_ACT_Q8) return QN_PEAK_INT8;
-    if (form == QN_PACK_BF16 && qn_peak_find(bundles, QN_PEAK_BF16).run) return QN_PEAK_BF16;
-    return QN_PEAK_F32;
+    if (!qn_pack_is_float(form)) return QN_PEAK_INT8;
+    const bool by_tiles = qn_pack_act(form, bundles) == QN_ACT_BF16X2;
+    const bool by_dots = form == QN_PACK_BF16 && bundles >> QN_ISA_AVX512BF16 & 1;
+    const bool found = qn_peak_find(bundles, QN_PEAK_BF16).run != NULL;
+    return (by_tiles || by_dots) && found ? QN_PEAK_BF16 : QN_PEAK_F32;
+}
+
+int qn_peak_steps(enum qn_pack form, uint32_t bundles) {
+    if (qn_pack_act(form, bundles) != QN_ACT_BF16X2) return 1;
+    return form == QN_PACK_F16 ? 4 : 2;
 }
 
 void qn_peak_add_chain(long n) {

@@ -35,6 +35,10 @@ const char *qn_peak_name(enum qn_peak peak);
  * dots where the bundles have them. */
 enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles);
 
+/* Operations of that kind for one of a product: bf16 tiles take the two parts of an activation one
+ * after the other, and with each the two parts of a half. */
+int qn_peak_steps(enum qn_pack form, uint32_t bundles);
+
 /* So many additions, each of the result of the one before: a cycle each on every processor that the
  * kernels are for. */
 void qn_peak_add_chain(long n);

@@ -13,6 +13,7 @@ static size_t round_up(size_t n, size_t unit) {
 
 size_t qn_act_row_size(enum qn_act act, int k) {
     if (act == QN_ACT_F32) return round_up((size_t)k, 16) * sizeof(float);
+    if (act == QN_ACT_BF16X2) return round_up((size_t)k, 32) * 4 + 64;
     const size_t padded = round_up((size_t)k, 256);
     return padded + padded / 32 * sizeof(struct qn_act_block);
 }
@@ -21,13 +22,23 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
+/* Sums of 32 rows of activations at a time by so many of weights, and a panel. */
+static size_t gemm_scratch_size(int m, int k) {
+    const size_t padded = round_up((size_t)k, 32);
+    const size_t columns = padded < QN_GEMM_PANEL_K ? padded : QN_GEMM_PANEL_K;
+    return (round_up((size_t)m, 32) + columns) * QN_GEMM_N * 4;
+}
+
 size_t qn_matmul_scratch_size(int m, int k) {
     const size_t sums = (size_t)m * QN_PANEL_ROWS * sizeof(float);
     const size_t paired = round_up((size_t)(m < QN_PAIR_ROWS ? m : QN_PAIR_ROWS), 2);
     const size_t pairs = paired * round_up((size_t)k, 256) * 2;
     const size_t rows = (size_t)(m < QN_BF16_M ? m : QN_BF16_M);
     const size_t bf16 = rows * round_up((size_t)k, 16) * sizeof(uint16_t);
-    return round_up(larger(QN_PANEL_BYTES + larger(sums, pairs), bf16), 64);
+    const size_t widened = round_up((size_t)k, 32) * 2 * sizeof(float);
+    const size_t most = larger(larger(QN_PANEL_BYTES + larger(sums, pairs), bf16),
+                               larger(widened, gemm_scratch_size(m, k)));
+    return round_up(most, 64);
 }
 
 /* Q8_0 adds one half-precision scale for every 32 bytes. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/types.h"
 
+#include "kernels/kernels.h"
+
 const struct qn_type_info qn_type_infos[QN_TYPE_COUNT] = {
     [QN_TYPE_F32] = {"F32", 1, 4, QN_PACK_F32},
     [QN_TYPE_F16] = {"F16", 1, 2, QN_PACK_F16},
@@ -23,7 +25,18 @@ size_t qn_type_row_size(enum qn_type type, size_t k) {
     return k / (size_t)qn_type_infos[type].block * (size_t)qn_type_infos[type].block_size;
 }
 
-enum qn_act qn_pack_act(enum qn_pack pack) {
-    return pack == QN_PACK_F32 || pack == QN_PACK_F16 || pack == QN_PACK_BF16 ? QN_ACT_F32
-                                                                              : QN_ACT_Q8;
+const char *qn_act_name(enum qn_act act) {
+    static const char *const names[QN_ACT_COUNT] = {
+        [QN_ACT_F32] = "f32", [QN_ACT_Q8] = "q8", [QN_ACT_BF16X2] = "bf16x2"};
+    return names[act];
+}
+
+bool qn_pack_is_float(enum qn_pack pack) {
+    return pack == QN_PACK_F32 || pack == QN_PACK_F16 || pack == QN_PACK_BF16;
+}
+
+enum qn_act qn_pack_act(enum qn_pack pack, uint32_t bundles) {
+    if (!qn_pack_is_float(pack)) return QN_ACT_Q8;
+    const bool by_tiles = pack != QN_PACK_F32 && bundles >> QN_ISA_AMXBF16 & 1;
+    return by_tiles ? QN_ACT_BF16X2 : QN_ACT_F32;
 }

@@ -51,8 +51,15 @@ enum qn_pack {
 enum qn_act {
     QN_ACT_F32, /* float [K padded to 16] */
     QN_ACT_Q8,  /* int8 blocks of 32 with scale and sums, struct qn_act_block */
+    /* Sums of two bf16: for each 32 k (K padded to 32) high [32], low [32], then a line of zeros,
+     * so that rows lie an odd number of lines apart and 16 of them in as many sets of a cache. high
+     * is x rounded to the nearest bf16, low is x - high likewise; subnormal numbers count as zero.
+     */
+    QN_ACT_BF16X2,
     QN_ACT_COUNT
 };
+
+const char *qn_act_name(enum qn_act act); /* "f32", "q8", "bf16x2" */
 
 struct qn_type_info {
     const char *name;  /* "Q4_K" */
@@ -69,7 +76,11 @@ size_t qn_type_row_size(enum qn_type type, size_t k);
 /* src [k] elements of `type` -> dst [k] floats, exactly as the type defines. */
 void qn_type_to_float(enum qn_type type, const void *src, float *dst, size_t k);
 
-/* The form of input rows that a packed form is multiplied with: Q8 for integers, else F32. */
-enum qn_act qn_pack_act(enum qn_pack pack);
+/* Forms of floats; the others are quantized. */
+bool qn_pack_is_float(enum qn_pack pack);
+
+/* The form of input rows that the kernels of these bundles (1 << enum qn_isa) multiply a packed
+ * form with: Q8 for quantized ones, else F32, or BF16X2 where bf16 tiles multiply halves. */
+enum qn_act qn_pack_act(enum qn_pack pack, uint32_t bundles);
 
 #endif

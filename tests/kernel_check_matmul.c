@@ -21,15 +21,14 @@ struct problem {
     enum qn_input input;
     uint64_t seed;
     int m, n, k;
-    char *stored;        /* [n] rows */
-    char *rows;          /* [m] prepared activation rows */
-    size_t row_size;     /* bytes of one */
-    double *activations; /* [m][k], as stored in the rows */
-    double *expected;    /* [m][n] */
-    double *terms;       /* [m][n], sum of magnitudes of the terms that are added */
-    float *bias;         /* [n] */
-    float *first;        /* [m][n], what the first fast kernel gave; a NaN at first */
-    float *old;          /* [m][n] */
+    char *stored;             /* [n] rows */
+    char *rows[QN_ACT_COUNT]; /* [m] rows in each form that some kernel takes, else NULL */
+    double *activations;      /* [m][k], as stored in the rows */
+    double *expected;         /* [m][n] */
+    double *terms;            /* [m][n], sum of magnitudes of the terms that are added */
+    float *bias;              /* [n] */
+    float *first;             /* [m][n], what the first fast kernel gave; a NaN at first */
+    float *old;               /* [m][n] */
 };
 
 static void *allocate(size_t n, size_t size) {
@@ -57,7 +56,7 @@ static enum qn_pack form_of(const struct problem *p) {
 
 /* Weights whose integer dot products share a scale: the terms of a quantized sum are these. */
 static int block_of(enum qn_pack form) {
-    if (qn_pack_act(form) == QN_ACT_F32) return 1;
+    if (qn_pack_is_float(form)) return 1;
     return form == QN_PACK_Q6_K || form == QN_PACK_INT8 ? 16 : 32;
 }
 
@@ -68,7 +67,9 @@ static bool form_has_min(enum qn_pack form) {
 
 /* Largest error of an element, from S = the sum of the magnitudes of its terms.
  * Float forms: k products and sums, each off by u of at most S: (k + 2) u S. With BF16
- *   instructions the activation is rounded to 8 bits first, 2^-8 of every term.
+ *   instructions the activation is rounded to 8 bits first, 2^-8 of every term. With BF16 tiles
+ *   it is the sum of two parts, off by 2^-17; adding the products of all parts is three more sums,
+ *   and each may be flushed.
  * Quantized: integer dots, their conversion to float (below 2^24) and a weight's scale are exact.
  *   A term is rounded once when multiplied with the activation's scale, and scale_sum was rounded
  *   once; each block adds one fused rounding, two with mins: (blocks (1 + mins) + 3) u S.
@@ -79,15 +80,18 @@ static double error_bound(const struct problem *p, enum qn_isa isa, double terms
     const int blocks = (p->k + block_of(form) - 1) / block_of(form);
     const int roundings = blocks * (form_has_min(form) ? 2 : 1) + 3;
     const bool bf16 = form == QN_PACK_BF16 && isa == QN_ISA_AVX512BF16;
+    const bool tiles = isa == QN_ISA_AMXBF16 && (form == QN_PACK_BF16 || form == QN_PACK_F16);
+    if (tiles)
+        return terms * ((roundings + 3) * QN_U + 0x1p-17) + 4 * (roundings + 1) * (double)FLT_MIN;
     return terms * (roundings * QN_U + (bf16 ? 0x1p-8 : 0)) + (roundings + 1) * (double)FLT_MIN;
 }
 
-/* The activations as the kernels see them. */
+/* The activations as the kernels see them, but for those that split floats. */
 static void load_activations(struct problem *p) {
     const int padded = (p->k + 255) / 256 * 256;
-    const enum qn_act act = qn_pack_act(form_of(p));
+    const enum qn_act act = qn_pack_act(form_of(p), 1u << QN_ISA_REF);
     for (int m = 0; m < p->m; m++) {
-        const char *const row = p->rows + (size_t)m * p->row_size;
+        const char *const row = p->rows[act] + (size_t)m * qn_act_row_size(act, p->k);
         const struct qn_act_block *const blocks = (const struct qn_act_block *)(row + padded);
         double *const x = p->activations + (size_t)m * (size_t)p->k;
         for (int k = 0; k < p->k; k++)
@@ -132,12 +136,14 @@ static void expect_row(struct problem *p, int n, float *products, float *mins, c
 static void problem_open(struct problem *p, const struct qn_kernels *ref) {
     const size_t stored_size = qn_type_row_size(p->type, (size_t)p->k);
     const size_t outputs = (size_t)p->m * (size_t)p->n;
-    const enum qn_act act = qn_pack_act(form_of(p));
     struct qn_random r = qn_random_open(p->seed);
-    p->row_size = qn_act_row_size(act, p->k);
     p->stored = allocate((size_t)p->n, stored_size);
-    p->rows = aligned_alloc(64, (size_t)p->m * p->row_size);
-    if (!p->rows) abort();
+    for (int isa = 0; isa < QN_ISA_COUNT; isa++) {
+        const enum qn_act act = qn_pack_act(form_of(p), qn_isa_mask((enum qn_isa)isa));
+        if (p->rows[act]) continue;
+        p->rows[act] = aligned_alloc(64, (size_t)p->m * qn_act_row_size(act, p->k));
+        if (!p->rows[act]) abort();
+    }
     p->activations = allocate((size_t)p->m * (size_t)p->k, sizeof *p->activations);
     p->expected = allocate(outputs, sizeof *p->expected);
     p->terms = allocate(outputs, sizeof *p->terms);
@@ -152,7 +158,9 @@ static void problem_open(struct problem *p, const struct qn_kernels *ref) {
         qn_stored_fill(p->type, p->input, &r, p->stored + (size_t)n * stored_size, (size_t)p->k);
     for (int m = 0; m < p->m; m++) {
         qn_input_fill(p->input, &r, x, (size_t)p->k);
-        ref->prepare[act](x, p->k, p->rows + (size_t)m * p->row_size);
+        for (int act = 0; act < QN_ACT_COUNT; act++)
+            if (p->rows[act])
+                ref->prepare[act](x, p->k, p->rows[act] + (size_t)m * qn_act_row_size(act, p->k));
     }
     load_activations(p);
     char *const part = allocate(1, stored_size);
@@ -163,7 +171,7 @@ static void problem_open(struct problem *p, const struct qn_kernels *ref) {
 
 static void problem_close(struct problem *p) {
     free(p->stored);
-    free(p->rows);
+    for (int act = 0; act < QN_ACT_COUNT; act++) free(p->rows[act]);
     free(p->activations);
     free(p->expected);
     free(p->terms);
@@ -193,14 +201,16 @@ static void place_weights(struct operands *o, const struct problem *p, int tile_
 
 /* Rows at a stride that is sometimes wider than a row; the last one ends at the guard. */
 static struct qn_matmul place_operands(struct operands *o, const struct problem *p,
-                                       enum qn_side side) {
+                                       const struct qn_kernels *table, enum qn_side side) {
     struct qn_random r = qn_random_open(p->seed);
-    const size_t x_ld = p->row_size + 64 * (size_t)qn_random_below(&r, 2);
+    const enum qn_act act = qn_pack_act(form_of(p), table->bundles);
+    const size_t row_size = qn_act_row_size(act, p->k);
+    const size_t x_ld = row_size + 64 * (size_t)qn_random_below(&r, 2);
     const size_t y_ld = (size_t)(p->n + qn_random_below(&r, 2) * 3);
     const size_t last = (size_t)p->m - 1;
-    char *const x = qn_guarded_place(&o->x, last * x_ld + p->row_size, side);
+    char *const x = qn_guarded_place(&o->x, last * x_ld + row_size, side);
     memset(x, 0xff, o->x.size);
-    for (size_t m = 0; m <= last; m++) memcpy(x + m * x_ld, p->rows + m * p->row_size, p->row_size);
+    for (size_t m = 0; m <= last; m++) memcpy(x + m * x_ld, p->rows[act] + m * row_size, row_size);
     float *const bias = qn_guarded_place(&o->bias, (size_t)p->n * sizeof *bias, side);
     memcpy(bias, p->bias, o->bias.size);
     const size_t scratch = (qn_matmul_scratch_size(p->m, p->k) + 63) / 64 * 64;
@@ -252,7 +262,7 @@ static void check_values(struct check *c, const struct check_kernel *kernel,
 static void check_same_as_first(struct check *c, enum qn_isa isa, const struct problem *p,
                                 const struct qn_matmul *a) {
     const size_t n = (size_t)p->n;
-    if (isa == QN_ISA_REF || qn_pack_act(form_of(p)) == QN_ACT_F32) return;
+    if (isa == QN_ISA_REF || qn_pack_is_float(form_of(p))) return;
     const bool is_first = is_untouched(p->first, n);
     for (size_t m = 0; m < (size_t)p->m; m++) {
         if (is_first)
@@ -310,7 +320,7 @@ static void check_one(struct check *c, const struct check_kernel *kernel, qn_mat
     check_begin(c, kernel, p->input, p->seed, "%s M=%d N=%d K=%d", qn_type_infos[p->type].name,
                 p->m, p->n, p->k);
     if (o->tile_rows != table.tile_rows) place_weights(o, p, table.tile_rows, side);
-    const struct qn_matmul a = place_operands(o, p, side);
+    const struct qn_matmul a = place_operands(o, p, &table, side);
     const size_t count = y_count(&a, p);
     fill_untouched(a.y, count);
     run(&a);
@@ -429,7 +439,7 @@ static void check_rows_agree(struct check *c, const struct qn_kernels *t, const 
     check_begin(c, &subject, p->input, p->seed, "%s M=%d N=%d K=%d", qn_type_infos[p->type].name,
                 p->m, p->n, p->k);
     place_weights(o, p, t->tile_rows, QN_SIDE_END);
-    struct qn_matmul a = place_operands(o, p, QN_SIDE_END);
+    struct qn_matmul a = place_operands(o, p, t, QN_SIDE_END);
     float *const row = allocate((size_t)p->n, sizeof *row);
     fill_untouched(a.y, y_count(&a, p));
     t->matmul[form](&a);

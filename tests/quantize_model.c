@@ -199,7 +199,7 @@ static void check_type(const char *what, const char *float_file, const struct te
         fail(what, name, "logits differ from those of a file with the same blocks");
     const double kl = mean_kl(floats, loaded, n_vocab);
     if (type == QN_TYPE_Q8_0) *kl_q8_0 = kl;
-    const bool is_integer = qn_pack_act(qn_type_infos[type].pack) == QN_ACT_Q8;
+    const bool is_integer = !qn_pack_is_float(qn_type_infos[type].pack);
     const double expected = expected_kl(type, *kl_q8_0);
     printf("%-20s %-7s KL %.2e, expected %.2e\n", what, name, kl, expected);
     if (is_integer && !(kl > 0 && kl <= 4 * expected)) fail(what, name, "KL is not as expected");

@@ -23,6 +23,7 @@
 #define AVX512BF16 (1u << 5)
 #define AMXTILE    (1u << 24)
 #define AMXINT8    (1u << 25)
+#define AMXBF16    (1u << 22)
 
 #define LEAF1_ALL  (FMA | OSXSAVE | AVX | F16C)
 #define AVX512_ALL (AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL)
@@ -64,13 +65,22 @@ static const struct {
     {"AMX",
      {LEAF1_ALL, AVX512_ALL, AVX512VNNI, 0, 0x600e7, AMXTILE | AMXINT8},
      TO_AVX512VNNI | BIT(AMXINT8)},
+    {"AMX with bf16",
+     {LEAF1_ALL, AVX512_ALL, AVX512VNNI, AVX512BF16, 0x600e7, AMXTILE | AMXINT8 | AMXBF16},
+     TO_AVX512VNNI | BIT(AVX512BF16) | BIT(AMXINT8) | BIT(AMXBF16)},
+    {"AMX with bf16, no vectors of it",
+     {LEAF1_ALL, AVX512_ALL, AVX512VNNI, 0, 0x600e7, AMXTILE | AMXINT8 | AMXBF16},
+     TO_AVX512VNNI | BIT(AMXINT8)},
+    {"AMX with bf16, without int8",
+     {LEAF1_ALL, AVX512_ALL, AVX512VNNI, AVX512BF16, 0x600e7, AMXTILE | AMXBF16},
+     TO_AVX512VNNI | BIT(AVX512BF16)},
     {"AMX, system does not save tiles",
      {LEAF1_ALL, AVX512_ALL, AVX512VNNI, 0, 0x200e7, AMXTILE | AMXINT8},
      TO_AVX512VNNI},
     {"AMX without int8", {LEAF1_ALL, AVX512_ALL, AVX512VNNI, 0, 0x600e7, AMXTILE}, TO_AVX512VNNI},
     {"all",
      {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, UINT32_MAX},
-     TO_AVX512VNNI | BIT(AVXVNNI) | BIT(AVX512BF16) | BIT(AMXINT8)},
+     TO_AVX512VNNI | BIT(AVXVNNI) | BIT(AVX512BF16) | BIT(AMXINT8) | BIT(AMXBF16)},
 };
 
 Test(cpu, x86_processors) {
@@ -101,7 +111,7 @@ Test(cpu, x86_is_monotonic) {
             matter += bundles != full;
         }
     }
-    cr_assert_eq(matter, 4 + 5 + 1 + 2 + 7 + 2, "%d bits matter", matter);
+    cr_assert_eq(matter, 4 + 5 + 1 + 2 + 7 + 3, "%d bits matter", matter);
 }
 
 static void assert_closed(uint32_t bundles) {
@@ -182,7 +192,7 @@ static void assert_tiles_agree(const struct qn_kernels *kernels) {
     for (int form = 0; form < QN_PACK_COUNT; form++)
         for (int op = 0; op < 2; op++) {
             const enum qn_isa isa = provider(ops[op], form, kernels->bundles);
-            const bool wide = isa >= QN_ISA_AVX512 && isa <= QN_ISA_AMXINT8;
+            const bool wide = isa >= QN_ISA_AVX512 && isa <= QN_ISA_AMXBF16;
             cr_assert(isa == QN_ISA_REF || kernels->tile_rows == (wide ? 16 : 8),
                       "%s %d of %s reads tiles of another height than %d", ops[op], form,
                       qn_isa_name(isa), kernels->tile_rows);

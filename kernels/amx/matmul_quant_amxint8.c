@@ -11,6 +11,8 @@
  */
 #include "kernels/tiles/lanes_avx512.h"
 
+#include "kernels/amx/tile_config.h"
+
 #define QN_PANEL_SIGNED 1
 #include "kernels/tiles/matmul_panel.h"
 
@@ -25,12 +27,6 @@ enum {
 #define ACTIVATIONS 2
 #define WEIGHTS_0   3
 #define WEIGHTS_1   4
-
-struct tile_config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-};
 
 static const struct tile_config config = {
     .palette = 1,

@@ -4,18 +4,13 @@
  */
 #include <immintrin.h>
 
+#include "kernels/amx/tile_config.h"
 #include "kernels/peak.h"
 
 enum { ROWS = 16, STEP_OPS = 2 * ROWS * ROWS * 64 };
 _Static_assert(STEP_OPS == 32768, "as kernels/peak.def has it");
 
 qn_peak_fn qn_peak_int8__amxint8;
-
-struct tile_config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-};
 
 void qn_peak_int8__amxint8(long rounds) {
     static const struct tile_config config = {

@@ -22,7 +22,7 @@ static double load_activation(enum qn_act act, const char *row, int k_count, int
 /* sums [STRIP] += the unit's weights of one row times rows [m0, m1) of x, for k from k0. */
 static void add_unit(const struct qn_matmul *a, enum qn_pack form, const double *weights, int k0,
                      int m0, int m1, double *sums) {
-    const enum qn_act act = qn_pack_act(form);
+    const enum qn_act act = qn_pack_act(form, 1u << QN_ISA_REF);
     const int unit_k = qn_pack_unit_k(form);
     const int count = a->k - k0 < unit_k ? a->k - k0 : unit_k;
     for (int m = m0; m < m1; m++) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernels/act_block.h"
+#include "kernels/half.h"
 #include "kernels/inventory.h"
 
 void qn_prepare_f32__ref(const float *x, int k, void *dst) {
@@ -15,6 +16,17 @@ void qn_prepare_f32__ref(const float *x, int k, void *dst) {
     assert(k > 0);
     memcpy(dst, x, size);
     memset((char *)dst + size, 0, qn_act_row_size(QN_ACT_F32, k) - size);
+}
+
+void qn_prepare_bf16x2__ref(const float *x, int k, void *dst) {
+    uint16_t *const out = dst;
+    assert(k > 0);
+    memset(dst, 0, qn_act_row_size(QN_ACT_BF16X2, k));
+    for (int i = 0; i < k; i++) {
+        uint16_t *const high = out + i / 32 * 64 + i % 32;
+        *high = qn_bfloat_from_float(x[i]);
+        high[32] = qn_bfloat_from_float(x[i] - qn_bfloat_to_float(*high));
+    }
 }
 
 /* The largest magnitude of a block; one too small for 127 / amax and amax / 127 to be normal

@@ -77,7 +77,7 @@ static unsigned acts_of(const struct qn_plan *plan, const struct qn_step *matmul
     for (int i = 0; i < matmul->n_products; i++) {
         const struct qn_weight *const w =
             qn_spec_weight(plan->spec, matmul->products[i].weight, matmul->layer);
-        acts |= 1u << qn_pack_act(qn_type_infos[w->type].pack);
+        acts |= 1u << qn_pack_act(qn_type_infos[w->type].pack, plan->limits.bundles);
     }
     return acts;
 }
@@ -328,9 +328,17 @@ bool qn_step_has_decode_barrier(const struct qn_plan *plan, const struct qn_step
     return qn_step_has_barrier(plan, step, 1, l->n_threads_one ? l->n_threads_one : l->n_threads);
 }
 
+enum qn_buffer_id qn_act_buffer(enum qn_act act) {
+    static const enum qn_buffer_id ids[QN_ACT_COUNT] = {[QN_ACT_F32] = QN_BUFFER_ACT_F32,
+                                                        [QN_ACT_Q8] = QN_BUFFER_ACT_Q8,
+                                                        [QN_ACT_BF16X2] = QN_BUFFER_ACT_BF16X2};
+    return ids[act];
+}
+
 /* ---- lifetimes -------------------------------------------------------------------------- */
 
-static const uint32_t act_bits = 1u << QN_BUFFER_ACT_F32 | 1u << QN_BUFFER_ACT_Q8;
+static const uint32_t act_bits =
+    1u << QN_BUFFER_ACT_F32 | 1u << QN_BUFFER_ACT_Q8 | 1u << QN_BUFFER_ACT_BF16X2;
 static const uint32_t rope_bits = 1u << QN_BUFFER_COS | 1u << QN_BUFFER_SIN;
 
 /* The caller's until the next eval. */
@@ -502,6 +510,8 @@ static void size_buffers(struct qn_plan *plan) {
                                act_rows(plan, QN_ACT_F32), 0},
         [QN_BUFFER_ACT_Q8] = {"act_q8", qn_act_row_size(QN_ACT_Q8, k), act_rows(plan, QN_ACT_Q8),
                               0},
+        [QN_BUFFER_ACT_BF16X2] = {"act_bf16x2", qn_act_row_size(QN_ACT_BF16X2, k),
+                                  act_rows(plan, QN_ACT_BF16X2), 0},
         [QN_BUFFER_Q] = {"q", q, m, 0},
         [QN_BUFFER_K] = {"k", kv, m, 0},
         [QN_BUFFER_V] = {"v", kv, m, 0},
@@ -536,9 +546,13 @@ static void size_scratch(struct qn_plan *plan) {
     const int k = longest_input(plan->spec);
     const size_t row_slots = (size_t)slots_of_token(h);
     l->norm = 0; /* float [k], or [experts] */
-    l->act_f32 = l->norm + qn_act_row_size(QN_ACT_F32, k > h->n_experts ? k : h->n_experts);
-    l->act_q8 = l->act_f32 + row_slots * qn_act_row_size(QN_ACT_F32, k);
-    l->route = l->act_q8 + row_slots * qn_act_row_size(QN_ACT_Q8, k);
+    size_t end = l->norm + qn_act_row_size(QN_ACT_F32, k > h->n_experts ? k : h->n_experts);
+    for (int act = 0; act < QN_ACT_COUNT; act++) {
+        l->act[act] = end;
+        if (act_rows(plan, (enum qn_act)act) > 0)
+            end += row_slots * qn_act_row_size((enum qn_act)act, k);
+    }
+    l->route = end;
     l->slots = l->route + route_row(h); /* int32 [experts + 1], [S], [S] */
     l->matmul =
         l->slots + float_row(h->n_experts + 1 + 2 * plan->limits.n_ubatch * h->n_experts_used);

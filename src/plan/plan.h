@@ -12,32 +12,36 @@
 #include "models/spec.h"
 
 /* Work buffers, a row for each token of a ubatch; LOGITS: for each output. In models with experts
- * ACT_F32, ACT_Q8, GATE and UP have a row for each slot, a token's choice of an expert: S = M times
+ * the ACTs, GATE and UP have a row for each slot, a token's choice of an expert: S = M times
  * the experts that a token uses. All float but ACT_Q8 and ROUTES. */
 enum qn_buffer_id {
-    QN_BUFFER_X,       /* [M][E] residual stream */
-    QN_BUFFER_EMBD,    /* [M][Et] token embeddings before, or outputs after, their projection */
-    QN_BUFFER_ACT_F32, /* [M] rows ready for float weights */
-    QN_BUFFER_ACT_Q8,  /* [M] rows ready for quantized weights */
-    QN_BUFFER_Q,       /* [M][H D] */
-    QN_BUFFER_K,       /* [M][Hkv D] */
-    QN_BUFFER_V,       /* [M][Hkv D] */
-    QN_BUFFER_ATTN,    /* [M][H D] heads' outputs */
-    QN_BUFFER_GATE,    /* [M][F], then the activated product */
-    QN_BUFFER_UP,      /* [M][F] */
-    QN_BUFFER_OUT,     /* [M][E] output of a module, before it is added to the stream */
-    QN_BUFFER_ROUTER,  /* [M][experts] */
-    QN_BUFFER_ROUTES,  /* [M] chosen experts, int32 [used], and their weights, float [used] */
-    QN_BUFFER_SLOTS,   /* [S][E] outputs of experts */
-    QN_BUFFER_COS,     /* [M][rope sets][n_rot / 2] */
-    QN_BUFFER_SIN,     /* [M][rope sets][n_rot / 2] */
-    QN_BUFFER_LOGITS,  /* [outputs][V] */
-    QN_BUFFER_MAXIMA,  /* [outputs] largest of each block of QN_LOGITS_BLOCK logits */
+    QN_BUFFER_X,          /* [M][E] residual stream */
+    QN_BUFFER_EMBD,       /* [M][Et] token embeddings before, or outputs after, their projection */
+    QN_BUFFER_ACT_F32,    /* [M] rows ready for float weights */
+    QN_BUFFER_ACT_Q8,     /* [M] rows ready for quantized weights */
+    QN_BUFFER_ACT_BF16X2, /* [M] rows ready for 16-bit weights and bf16 tiles */
+    QN_BUFFER_Q,          /* [M][H D] */
+    QN_BUFFER_K,          /* [M][Hkv D] */
+    QN_BUFFER_V,          /* [M][Hkv D] */
+    QN_BUFFER_ATTN,       /* [M][H D] heads' outputs */
+    QN_BUFFER_GATE,       /* [M][F], then the activated product */
+    QN_BUFFER_UP,         /* [M][F] */
+    QN_BUFFER_OUT,        /* [M][E] output of a module, before it is added to the stream */
+    QN_BUFFER_ROUTER,     /* [M][experts] */
+    QN_BUFFER_ROUTES,     /* [M] chosen experts, int32 [used], and their weights, float [used] */
+    QN_BUFFER_SLOTS,      /* [S][E] outputs of experts */
+    QN_BUFFER_COS,        /* [M][rope sets][n_rot / 2] */
+    QN_BUFFER_SIN,        /* [M][rope sets][n_rot / 2] */
+    QN_BUFFER_LOGITS,     /* [outputs][V] */
+    QN_BUFFER_MAXIMA,     /* [outputs] largest of each block of QN_LOGITS_BLOCK logits */
     QN_BUFFER_COUNT
 };
 
 /* A multiple of every tile's rows, so that no block is cut between threads. */
 enum { QN_LOGITS_BLOCK = 64 };
+
+/* Where rows of a form are prepared. */
+enum qn_buffer_id qn_act_buffer(enum qn_act act);
 
 enum qn_op {
     QN_OP_EMBED,     /* tokens -> X or EMBD, positions -> X or COS, SIN */
@@ -107,7 +111,8 @@ struct qn_limits {
     int n_ctx, n_ubatch, n_sequences, n_logits, n_threads;
     int n_threads_one; /* of them those that decode a single token; 0: all */
     enum qn_cache cache;
-    bool tapped; /* Q, K, V and modules' outputs stand in buffers before they are used */
+    uint32_t bundles; /* of the kernels: what form of rows each weight takes */
+    bool tapped;      /* Q, K, V and modules' outputs stand in buffers before they are used */
 };
 
 struct qn_buffer {
@@ -124,11 +129,12 @@ struct qn_layout {
     size_t k_layer, v_layer;   /* of one layer: [n_blocks][Hkv] blocks */
     size_t kv_offset, kv_size; /* [L] K, then [L] V */
     size_t buffer_offset, buffer_size;
-    size_t scratch_offset, scratch_size;  /* scratch_size: of one thread */
-    size_t norm, act_f32, act_q8, matmul; /* offsets within a thread's scratch */
-    size_t route, slots;                  /* likewise: a row of ROUTES; see qn_slots_at */
-    size_t queries;                       /* likewise: a row of Q, where heads share a norm */
-    size_t stream;                        /* likewise: a row of X, see own_stream */
+    size_t scratch_offset, scratch_size; /* scratch_size: of one thread */
+    size_t norm, matmul;                 /* offsets within a thread's scratch */
+    size_t act[QN_ACT_COUNT];            /* likewise: prepared rows of each form */
+    size_t route, slots;                 /* likewise: a row of ROUTES; see qn_slots_at */
+    size_t queries;                      /* likewise: a row of Q, where heads share a norm */
+    size_t stream;                       /* likewise: a row of X, see own_stream */
     size_t total;
 };
 

@@ -46,14 +46,23 @@ static void describe_attention(const struct qn_plan *plan, int layer, char *text
     snprintf(text, capacity, "%s%s%s", of_window, window && *rotation ? ", " : "", rotation);
 }
 
+static void describe_prepare(const struct qn_plan *plan, const struct qn_step *step, char *text,
+                             size_t capacity) {
+    int used = snprintf(text, capacity, "%s", plan->buffers[step->in].name);
+    const char *joint = " -> ";
+    for (int act = 0; act < QN_ACT_COUNT && (size_t)used < capacity; act++) {
+        if (!(step->acts >> act & 1)) continue;
+        used += snprintf(text + used, capacity - (size_t)used, "%s%s", joint,
+                         qn_act_name((enum qn_act)act));
+        joint = "+";
+    }
+}
+
 static void describe(const struct qn_plan *plan, const struct qn_step *step, char *text,
                      size_t capacity) {
     text[0] = '\0';
     if (step->op == QN_OP_PREPARE)
-        snprintf(text, capacity, "%s -> %s%s%s", plan->buffers[step->in].name,
-                 step->acts >> QN_ACT_Q8 & 1 ? "q8" : "",
-                 step->acts == (1u << QN_ACT_Q8 | 1u << QN_ACT_F32) ? "+" : "",
-                 step->acts >> QN_ACT_F32 & 1 ? "f32" : "");
+        describe_prepare(plan, step, text, capacity);
     else if (step->op == QN_OP_ATTENTION)
         describe_attention(plan, step->layer, text, capacity);
     else

@@ -8,15 +8,16 @@
 
 /* Weights once a pass, however many rows; of experts, those of as many tokens as choose all of them
  * if no two choose the same. Rows of input and output as floats. */
-static struct qn_cost cost_of_product(const struct qn_spec *spec, const struct qn_step *step,
+static struct qn_cost cost_of_product(const struct qn_plan *plan, const struct qn_step *step,
                                       double rows) {
+    const struct qn_spec *const spec = plan->spec;
     const struct qn_hparams *const hp = &spec->hparams;
     double row = 0, reads = 1;
     if (step->rows == QN_ROWS_SLOTS) reads = fmin(rows, (double)hp->n_experts / hp->n_experts_used);
     for (int i = 0; i < step->n_products; i++) {
         const struct qn_weight *const w =
             qn_spec_weight(spec, step->products[i].weight, step->layer);
-        const enum qn_act act = qn_pack_act(qn_type_infos[w->type].pack);
+        const enum qn_act act = qn_pack_act(qn_type_infos[w->type].pack, plan->limits.bundles);
         row += (double)w->n * sizeof(float);
         if (i == 0) row += (double)qn_act_row_size(act, w->k);
     }
@@ -56,7 +57,7 @@ struct qn_cost qn_plan_cost(const struct qn_plan *plan, int step, const struct q
     const double rows = s->rows == QN_ROWS_OUTPUTS ? pass->n_outputs : pass->m;
     if (s->op == QN_OP_ATTENTION) return cost_of_attention(plan, s, pass);
     if (s->op == QN_OP_PREPARE) return cost_of_prepare(plan, s, rows);
-    if (s->op == QN_OP_MATMUL) return cost_of_product(plan->spec, s, rows);
+    if (s->op == QN_OP_MATMUL) return cost_of_product(plan, s, rows);
     /* A row of the stream is read and written, an operation an element. */
     const double n = plan->spec->hparams.n_embd;
     return (struct qn_cost){rows * n * 2 * sizeof(float), rows * n};

@@ -25,8 +25,12 @@ static enum qn_pack form_of(const struct qn_lab_job *job) {
     return (enum qn_pack)job->kernel->slot;
 }
 
+static enum qn_act act_of(const struct qn_lab_job *job) {
+    return qn_pack_act(form_of(job), job->kernel->table.bundles);
+}
+
 static size_t x_ld(const struct qn_lab_job *job) {
-    return qn_act_row_size(qn_pack_act(form_of(job)), job->shape.k);
+    return qn_act_row_size(act_of(job), job->shape.k);
 }
 
 static size_t scratch_size(const struct qn_lab_job *job) {
@@ -117,8 +121,8 @@ static void fill_matmul(const struct qn_lab_job *job, char *copy) {
     float *const row = (float *)(void *)stored;
     for (int m = 0; m < s->m; m++) {
         make_x(job, m, row);
-        table->prepare[qn_pack_act(form)](
-            row, s->k, job->fixed + job->fixed_at[PART_X] + (size_t)m * x_ld(job));
+        table->prepare[act_of(job)](row, s->k,
+                                    job->fixed + job->fixed_at[PART_X] + (size_t)m * x_ld(job));
     }
     qn_lab_floats(SEED_BIAS, (float *)(void *)(job->fixed + job->fixed_at[PART_BIAS]),
                   (size_t)s->n);
@@ -167,6 +171,8 @@ struct reference {
     float *floats;         /* [k] */
     float *y;              /* [m][REF_ROWS] */
     double *x_norm;        /* [m] */
+    char *rows;            /* [m] activations in the reference's form */
+    size_t row_size;
     void *scratch;
 };
 
@@ -180,6 +186,7 @@ static void reference_close(struct reference *ref) {
     free(ref->floats);
     free(ref->y);
     free(ref->x_norm);
+    free(ref->rows);
     free(ref->scratch);
 }
 
@@ -198,14 +205,19 @@ static bool reference_open(const struct qn_lab_job *job, struct reference *ref) 
     ref->floats = aligned((size_t)s->k * sizeof(float));
     ref->y = aligned((size_t)s->m * REF_ROWS * sizeof(float));
     ref->x_norm = aligned((size_t)s->m * sizeof(double));
+    const enum qn_act act = qn_pack_act(form_of(job), ref->table.bundles);
+    ref->row_size = qn_act_row_size(act, s->k);
+    ref->rows = aligned((size_t)s->m * ref->row_size);
     ref->scratch = aligned(qn_matmul_scratch_size(s->m, s->k));
-    if (!ref->stored || !ref->packed || !ref->floats || !ref->y || !ref->x_norm || !ref->scratch) {
+    if (!ref->stored || !ref->packed || !ref->floats || !ref->y || !ref->x_norm || !ref->rows ||
+        !ref->scratch) {
         reference_close(ref);
         return false;
     }
     for (int m = 0; m < s->m; m++) {
         make_x(job, m, ref->floats);
         ref->x_norm[m] = norm_of(ref->floats, s->k);
+        ref->table.prepare[act](ref->floats, s->k, ref->rows + (size_t)m * ref->row_size);
     }
     return true;
 }
@@ -213,10 +225,11 @@ static bool reference_open(const struct qn_lab_job *job, struct reference *ref) 
 /* A sum of K products in any order is off by at most K u times
  * the sum of their magnitudes, which Cauchy and Schwarz bound by the norms; biases, old sums and
  * the few roundings of a block's scales add less than 64 u of it. VDPBF16PS takes activations
- * rounded to 8 bits, each off by 2^-8 at most. */
+ * rounded to 8 bits, each off by 2^-8 at most. Two bf16 are off by 2^-17. */
 static double relative_bound(const struct qn_lab_job *job) {
     const bool rounds = job->kernel->isa == QN_ISA_AVX512BF16 && form_of(job) == QN_PACK_BF16;
-    return (job->shape.k + 64) * 0x1p-24 + (rounds ? 0x1p-8 : 0);
+    const bool splits = act_of(job) == QN_ACT_BF16X2;
+    return (job->shape.k + 64) * 0x1p-24 + (rounds ? 0x1p-8 : 0) + (splits ? 0x1p-17 : 0);
 }
 
 /* Columns [n, n + rows) of y. */
@@ -230,6 +243,8 @@ static void compare_columns(const struct qn_lab_job *job, struct reference *ref,
                  ref->packed);
     struct qn_matmul b = *a;
     b.w = ref->packed;
+    b.x = ref->rows;
+    b.x_ld = ref->row_size;
     b.y = ref->y;
     b.y_ld = REF_ROWS;
     b.bias = a->bias ? a->bias + n : NULL;

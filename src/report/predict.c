@@ -30,12 +30,15 @@ static struct qn_pass pass_of(const struct qn_plan *plan, const struct stretch *
     return pass;
 }
 
-static enum qn_peak peak_of(const struct qn_plan *plan, const struct qn_step *step,
-                            uint32_t bundles) {
-    if (step->op != QN_OP_MATMUL) return QN_PEAK_F32;
+/* Operations a nanosecond at the most. */
+static double peak_of(const struct qn_plan *plan, const struct qn_roof *roof,
+                      const struct qn_step *step, uint32_t bundles) {
+    const struct qn_rate *const peaks = roof->limits.peak;
+    if (step->op != QN_OP_MATMUL) return peaks[QN_PEAK_F32].best;
     const struct qn_weight *const w =
         qn_spec_weight(plan->spec, step->products[0].weight, step->layer);
-    return qn_peak_of_form(qn_type_infos[w->type].pack, bundles);
+    const enum qn_pack pack = qn_type_infos[w->type].pack;
+    return peaks[qn_peak_of_form(pack, bundles)].best / qn_peak_steps(pack, bundles);
 }
 
 /* Rows of the stream were written a moment ago; weights and the cache come from further away. */
@@ -46,7 +49,7 @@ static double least_ns(const struct qn_plan *plan, const struct qn_roof *roof, u
     const bool streams = step->op == QN_OP_MATMUL || step->op == QN_OP_ATTENTION;
     const struct qn_cost cost = qn_plan_cost(plan, s, pass);
     const double read = roof->limits.read[streams ? roof->weights : QN_LEVEL_L2].best;
-    const double peak = roof->limits.peak[peak_of(plan, step, bundles)].best;
+    const double peak = peak_of(plan, roof, step, bundles);
     /* 10^9 a second are 1 a nanosecond. */
     return fmax(read > 0 ? cost.bytes / read : 0, peak > 0 ? cost.flops / peak : 0);
 }

@@ -55,6 +55,7 @@ static void tag_product(const struct qn_model *model, const struct qn_step *step
         add_word(tag->type, sizeof tag->type, qn_type_infos[w->type].name);
         add_kernel(tag, &model->kernels, "matmul", "matvec", (int)pack);
         tag->peak = qn_peak_of_form(pack, model->kernels.bundles);
+        tag->peak_steps = qn_peak_steps(pack, model->kernels.bundles);
     }
     if (step->n_products > 1 && alike)
         snprintf(tag->shape, sizeof tag->shape, "%dx%dx%d", step->n_products, first->n, first->k);
@@ -73,7 +74,7 @@ static void tag_prepare(const struct qn_model *model, const struct qn_plan *plan
         add_kernel(tag, &model->kernels, "norm", "norm", (int)model->spec.hparams.norm);
     for (int act = 0; act < QN_ACT_COUNT; act++) {
         if (!(step->acts >> act & 1)) continue;
-        add_word(tag->type, sizeof tag->type, act == QN_ACT_Q8 ? "q8" : "f32");
+        add_word(tag->type, sizeof tag->type, qn_act_name((enum qn_act)act));
         add_kernel(tag, &model->kernels, "prepare", "prepare", act);
     }
 }
@@ -94,7 +95,8 @@ static void tag_step(const struct qn_session *session, int s, struct qn_tag *tag
                            .module = qn_plan_module(plan, s),
                            .op = qn_op_name(step->op),
                            .name = step->name,
-                           .peak = QN_PEAK_F32};
+                           .peak = QN_PEAK_F32,
+                           .peak_steps = 1};
     if (step->op == QN_OP_PREPARE)
         tag_prepare(model, plan, s, tag);
     else if (step->op == QN_OP_ATTENTION)

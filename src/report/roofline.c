@@ -42,7 +42,8 @@ struct qn_roofline qn_roofline_of(const struct qn_profile *profile, const struct
     const double bytes = g->cost.bytes / passes, flops = g->cost.flops / passes;
     const enum qn_level level = level_of(roof, tag);
     /* 10^9 a second are 1 a nanosecond. */
-    const double read = roof->limits.read[level].best, peak = roof->limits.peak[tag->peak].best;
+    const double read = roof->limits.read[level].best;
+    const double peak = roof->limits.peak[tag->peak].best / tag->peak_steps;
     const double by_bytes = read > 0 ? bytes / read : 0, by_flops = peak > 0 ? flops / peak : 0;
     struct qn_roofline r = {.ns = g->wall.p50,
                             .intensity = bytes > 0 ? flops / bytes : 0,

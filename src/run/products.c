@@ -60,11 +60,11 @@ static void multiply(const struct qn_executor *e, const struct qn_step *step,
     const struct qn_model *const model = e->model;
     const struct qn_weight *const w = qn_spec_weight(&model->spec, product->weight, step->layer);
     const enum qn_pack pack = qn_type_infos[w->type].pack;
-    const bool is_float = qn_pack_act(pack) == QN_ACT_F32;
+    const enum qn_act act = qn_pack_act(pack, model->kernels.bundles);
     const struct qn_matmul a = {
         .w = model->arena.data + w->offset + (size_t)part * w->part_size,
         .x = x,
-        .x_ld = e->plan->buffers[is_float ? QN_BUFFER_ACT_F32 : QN_BUFFER_ACT_Q8].row_size,
+        .x_ld = e->plan->buffers[qn_act_buffer(act)].row_size,
         .y = qn_buffer_row(e, product->out, y_row),
         .y_ld = qn_buffer_ld(e, product->out),
         .bias = product->bias == QN_ROLE_COUNT ? NULL
@@ -82,7 +82,7 @@ static void multiply(const struct qn_executor *e, const struct qn_step *step,
 static enum qn_act act_of(const struct qn_executor *e, const struct qn_step *step,
                           const struct qn_product *product) {
     const struct qn_weight *const w = qn_spec_weight(&e->model->spec, product->weight, step->layer);
-    return qn_pack_act(qn_type_infos[w->type].pack);
+    return qn_pack_act(qn_type_infos[w->type].pack, e->model->kernels.bundles);
 }
 
 /* Each expert that is used multiplies its slots, which are consecutive rows; those of a single

@@ -75,6 +75,7 @@ static enum qn_status make(struct qn_session *session, struct qn_error *err) {
                                      .n_threads = qn_pool_n_threads(model->pool),
                                      .n_threads_one = model->n_threads,
                                      .cache = o->cache,
+                                     .bundles = model->kernels.bundles,
                                      .tapped = o->tap.call != NULL};
     QN_TRY(qn_plan_new(&model->spec, &limits, &session->plan, err));
     QN_TRY(qn_kv_blocks_new(o->n_ctx, session->plan.layout.n_blocks, o->n_sequences, &session->kv,

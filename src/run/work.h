@@ -56,11 +56,10 @@ static inline float *qn_query_row(const struct qn_executor *e, const struct qn_s
  * scratch, which saves a barrier; the rows of several lie in the shared buffer. */
 static inline void *qn_act_row(const struct qn_executor *e, int act, int thread, int row,
                                bool is_private) {
-    const enum qn_buffer_id id = act == QN_ACT_F32 ? QN_BUFFER_ACT_F32 : QN_BUFFER_ACT_Q8;
+    const enum qn_buffer_id id = qn_act_buffer((enum qn_act)act);
     const struct qn_layout *const l = &e->plan->layout;
     if (!is_private) return qn_buffer_row(e, id, row);
-    return (char *)qn_scratch(e, thread, act == QN_ACT_F32 ? l->act_f32 : l->act_q8) +
-           (size_t)row * e->plan->buffers[id].row_size;
+    return (char *)qn_scratch(e, thread, l->act[act]) + (size_t)row * e->plan->buffers[id].row_size;
 }
 
 /* Where a thread keeps a normalized row until it is prepared. */

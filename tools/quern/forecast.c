@@ -30,8 +30,8 @@ static bool choose_kernels(const struct model_args *args, struct qn_kernels *ker
 /* The defaults are those of quern_session_options. */
 static enum qn_status make_limits(const struct model_args *model_args,
                                   const struct session_args *session_args,
-                                  const struct qn_hparams *hparams, struct qn_limits *limits,
-                                  struct qn_error *err) {
+                                  const struct qn_hparams *hparams, uint32_t bundles,
+                                  struct qn_limits *limits, struct qn_error *err) {
     struct qn_topology topology;
     QN_TRY(qn_topology_read(NULL, &topology, err));
     const int n_ctx =
@@ -44,7 +44,8 @@ static enum qn_status make_limits(const struct model_args *model_args,
                                  .n_sequences = 1,
                                  .n_logits = 1,
                                  .n_threads = n_batch > n_threads ? n_batch : n_threads,
-                                 .n_threads_one = n_threads};
+                                 .n_threads_one = n_threads,
+                                 .bundles = bundles};
     qn_topology_free(&topology);
     limits->cache = cache_from(session_args);
     return QN_OK;
@@ -56,7 +57,8 @@ static enum qn_status make_plan(const struct model_args *model_args,
         qn_spec_read(f->checkpoint, f->kernels.tile_rows, model_args->quantize, &f->spec, &f->err));
     f->has_spec = true;
     struct qn_limits limits;
-    QN_TRY(make_limits(model_args, session_args, &f->spec.hparams, &limits, &f->err));
+    QN_TRY(make_limits(model_args, session_args, &f->spec.hparams, f->kernels.bundles, &limits,
+                       &f->err));
     return qn_plan_new(&f->spec, &limits, &f->plan, &f->err);
 }
 

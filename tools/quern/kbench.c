@@ -108,12 +108,19 @@ static enum qn_peak peak_kind(const struct qn_lab_kernel *kernel) {
                : QN_PEAK_F32;
 }
 
+/* How many operations of that kind one of the kernel's takes. */
+static int peak_steps(const struct qn_lab_kernel *kernel) {
+    return strncmp(kernel->op, "mat", 3) == 0
+               ? qn_peak_steps((enum qn_pack)kernel->slot, qn_isa_mask(kernel->isa))
+               : 1;
+}
+
 /* A confidence interval of more than this part of the median says little. */
 static const double WIDE = 0.2;
 
 static void print_row(struct kbench *b, struct kbench_row *row, const struct qn_rate *peak,
-                      const struct qn_rate *read) {
-    row->peak = row->result.ops > 0 ? peak->best : 0;
+                      int steps, const struct qn_rate *read) {
+    row->peak = row->result.ops > 0 ? peak->best / steps : 0;
     row->read = row->result.between ? 0 : read->best;
     const struct qn_lab_result *const r = &row->result;
     row->noisy = (row->peak > 0 && qn_rate_is_noisy(peak)) ||
@@ -167,7 +174,7 @@ static bool measure_case(struct kbench *b, struct qn_pool *pool, const struct qn
         return false;
     }
     print_row(b, &row, peak_of(b->ceilings, pool, kernel->isa, peak_kind(kernel)),
-              read_of(b->ceilings, pool, row.result.where));
+              peak_steps(kernel), read_of(b->ceilings, pool, row.result.where));
     return out_flush();
 }
 
@@ -287,7 +294,7 @@ static bool measure_library(struct kbench *b, const struct qn_blas *blas, int n_
                 out_error("%s", err.message);
                 return false;
             }
-            print_row(b, &row, peak, &b->ceilings->read[row.result.where]);
+            print_row(b, &row, peak, 1, &b->ceilings->read[row.result.where]);
         }
     return true;
 }

@@ -14,7 +14,8 @@ const struct option model_options[8] = {
      "the model, in place of the argument"},
     {"--isa", OPTION_TEXT, "NAME", 0, 0, offsetof(struct model_args, isa), false, true,
      "use kernels of this instruction set and no better one: ref, avx2, avxvnni, avx512, "
-     "avx512vnni, avx512bf16, amxint8, neon, dotprod, i8mm (the best that the machine has)"},
+     "avx512vnni, avx512bf16, amxint8, amxbf16, neon, dotprod, i8mm (the best that the machine "
+     "has)"},
     {"--quantize", OPTION_TEXT, "TYPE", 0, 0, offsetof(struct model_args, quantize), false, true,
      "make matrices that are stored as floats this type while they load, others stay as they are: "
      "f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs; "
