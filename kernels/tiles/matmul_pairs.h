@@ -77,13 +77,16 @@ QN_INLINE void pair_tiles(const enum qn_pack form, const struct qn_form_traits t
                         .q = a->x,
                         .act = (const void *)((const int8_t *)a->x + padded),
                         .x_ld = a->x_ld};
+    /* What lies ahead of a tile's last units is the pair's other tile, or was; the next pair is a
+     * tile further. */
+    const int near = units - QN_PREFETCH_AHEAD / unit_size;
     lanes_f y[QN_DIRECT_ROWS][QN_PAIR];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int i = 0; i < QN_PAIR; i++) y[m][i] =
         f_zero();
     for (int u = 0; u < units; u++, p.q += unit_k, p.act += unit_k / 32) {
         _Alignas(64) float scale[QN_PAIR * 16 * QN_R], neg_min[QN_PAIR * 16 * QN_R];
         QN_UNROLL for (int i = 0; i < QN_PAIR; i++) {
-            prefetch_unit(p.unit[i], unit_size);
+            prefetch_unit(p.unit[i] + (u < near ? 0 : tile_size), unit_size);
             unit_scales(form, p.unit[i], scale + i * 16 * QN_R, neg_min + i * 16 * QN_R, QN_R);
         }
         for (int b = 0; b < unit_k / 32; b++) pair_block(form, t, &p, b, scale, neg_min, y, mr);
