@@ -112,8 +112,34 @@ static bool lies_apart(const struct qn_buffer *a, const struct qn_buffer *b) {
                     b->row_size * (size_t)b->n_rows);
 }
 
-/* Replays the steps: what is read was written before, and since then nothing that lies on the
- * same bytes was; nor is what a step without a barrier uses while another thread has gone on. */
+/* Replays the steps for m tokens: what is read was written before, and since then nothing that lies
+ * on the same bytes was; nor is what a step without a barrier uses while another thread has gone
+ * on. Prepared rows of a single token are each thread's own. */
+static void check_steps(const struct qn_plan *plan, const char *name, int m) {
+    const uint32_t acts = 1u << QN_BUFFER_ACT_F32 | 1u << QN_BUFFER_ACT_Q8;
+    const uint32_t shared = m == 1 ? ~acts : ~0u;
+    uint32_t valid = 0, together = 0;
+    for (int s = 0; s < plan->n_steps; s++) {
+        const uint32_t reads = qn_step_reads(&plan->steps[s]) & shared;
+        const uint32_t writes = qn_step_writes(&plan->steps[s]) & shared;
+        cr_assert_eq(reads & ~valid, 0, "%s: step %d reads %x, valid are %x", name, s, reads,
+                     valid);
+        for (int w = 0; w < QN_BUFFER_COUNT; w++)
+            for (int b = 0; b < QN_BUFFER_COUNT; b++)
+                if (writes >> w & 1 && b != w &&
+                    !lies_apart(&plan->buffers[w], &plan->buffers[b])) {
+                    cr_assert(!((reads | writes | together) >> b & 1),
+                              "%s, %d tokens: step %d uses %s and %s, which overlap", name, m, s,
+                              plan->buffers[w].name, plan->buffers[b].name);
+                    valid &= ~(1u << b);
+                }
+        valid |= writes;
+        together |= reads | writes;
+        if (qn_step_has_barrier(plan, &plan->steps[s], m, 1)) together = 0;
+    }
+    cr_assert(valid >> QN_BUFFER_LOGITS & 1);
+}
+
 Test(plan, reads_what_was_written) {
     static const char *const names[] = {"models/llama-f32.gguf",
                                         "models/qwen2-mixed.gguf",
@@ -133,27 +159,8 @@ Test(plan, reads_what_was_written) {
         struct qn_error err = {0};
         cr_assert_eq(qn_plan_new(&spec, &limits, &plan, &err), QN_OK, "%s: %s", names[n],
                      err.message);
-        uint32_t valid = 0, together = 0;
-        for (int s = 0; s < plan.n_steps; s++) {
-            const uint32_t reads = qn_step_reads(&plan.steps[s]);
-            const uint32_t writes = qn_step_writes(&plan.steps[s]);
-            cr_assert_eq(reads & ~valid, 0, "%s: step %d reads %x, valid are %x", names[n], s,
-                         reads, valid);
-            for (int w = 0; w < QN_BUFFER_COUNT; w++)
-                for (int b = 0; b < QN_BUFFER_COUNT; b++)
-                    if (writes >> w & 1 && b != w &&
-                        !lies_apart(&plan.buffers[w], &plan.buffers[b])) {
-                        cr_assert(!((reads | writes | together) >> b & 1),
-                                  "%s: step %d uses %s and %s, which "
-                                  "overlap",
-                                  names[n], s, plan.buffers[w].name, plan.buffers[b].name);
-                        valid &= ~(1u << b);
-                    }
-            valid |= writes;
-            together |= reads | writes;
-            if (qn_step_has_barrier(&plan, &plan.steps[s], 1, 1)) together = 0;
-        }
-        cr_assert(valid >> QN_BUFFER_LOGITS & 1);
+        check_steps(&plan, names[n], 1);
+        check_steps(&plan, names[n], 2);
         qn_plan_free(&plan);
         qn_spec_free(&spec);
         qn_checkpoint_close(checkpoint);

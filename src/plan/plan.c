@@ -398,12 +398,13 @@ uint32_t qn_step_writes(const struct qn_step *step) {
 }
 
 /* Walks the steps backwards; buffers that are busy at one step may not share bytes. Nor may those
- * of steps that no barrier parts when there is one token: a thread may still read what it prepares
- * while another has gone on to write the product. Prepared rows are each thread's own then. One
- * thread has no barrier that more do not have. LOGITS are the caller's until the next eval,
- * whose first steps must not touch them. */
+ * of steps that no barrier parts: a thread may still read what it prepares while another has gone
+ * on to write the product. Barriers are fewest with one thread and with a single token, whose
+ * prepared rows are each thread's own. LOGITS are the caller's until the next eval, whose first
+ * steps must not touch them. */
 struct lifetimes {
-    uint32_t live, together;
+    uint32_t live;
+    uint32_t together, together_one; /* of several tokens, of a single one */
 };
 
 static const struct lifetimes at_the_end = {.live = kept_bits};
@@ -411,9 +412,11 @@ static const struct lifetimes at_the_end = {.live = kept_bits};
 static uint32_t busy_before(struct lifetimes *l, const struct qn_plan *plan,
                             const struct qn_step *step) {
     const uint32_t reads = qn_step_reads(step), writes = qn_step_writes(step);
-    if (qn_step_has_barrier(plan, step, 1, 1)) l->together = 0;
-    l->together |= (reads | writes) & ~act_bits;
-    const uint32_t busy = l->live | l->together | reads | writes;
+    if (qn_step_has_barrier(plan, step, 2, 1)) l->together = 0;
+    if (qn_step_has_barrier(plan, step, 1, 1)) l->together_one = 0;
+    l->together |= reads | writes;
+    l->together_one |= (reads | writes) & ~act_bits;
+    const uint32_t busy = l->live | l->together | l->together_one;
     l->live = (l->live & ~writes) | reads;
     return busy;
 }
