@@ -17,7 +17,9 @@ struct difference {
 
 static double log_sum_exp(const float *x, size_t n) {
     double max = -INFINITY, sum = 0;
-    for (size_t i = 0; i < n; i++) max = fmax(max, x[i]);
+    /* Not by fmax: gcc 12 fails over a maximum of them for AArch64 (an internal error). */
+    for (size_t i = 0; i < n; i++)
+        if (x[i] > max) max = x[i];
     for (size_t i = 0; i < n; i++) sum += exp(x[i] - max);
     return max + log(sum);
 }
