@@ -269,6 +269,22 @@ Test(groups, are_l3_domains) {
     cr_assert_str_eq(groups_of("l3:3 core:6 pu:1", 0), "6 6 6");
 }
 
+/* Thread by thread: its processor, L3 domain, node and group. */
+Test(groups, of_two_packages_with_four_domains) {
+    struct qn_topology t;
+    int starts[MAX_THREADS + 1];
+    cr_assert_eq(qn_topology_read("pack:2 numa:1 l3:4 core:8 pu:2", &t, NULL), QN_OK);
+    cr_assert(t.n_default == 64 && t.n_cores == 64 && t.n_allowed == 128);
+    cr_assert_eq(qn_groups_form(&t, t.n_default, starts), 8);
+    for (int i = 0; i < 64; i++) {
+        cr_assert_eq(t.cores[i].cpu, 2 * i);
+        cr_assert_eq(t.cores[i].l3, i / 8);
+        cr_assert_eq(t.cores[i].numa, i / 32);
+        cr_assert_eq(qn_groups_find(starts, i), i / 8);
+    }
+    qn_topology_free(&t);
+}
+
 Test(groups, of_some_of_the_cores) {
     cr_assert_str_eq(groups_of("pack:2 numa:1 l3:4 core:8 pu:2", 1), "1");
     cr_assert_str_eq(groups_of("pack:2 numa:1 l3:4 core:8 pu:2", 7), "7");
