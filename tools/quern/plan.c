@@ -81,7 +81,9 @@ static void print_prediction(const struct forecast *forecast, const struct outlo
     const struct qn_plan_times *const t = outlook->about.times;
     const struct qn_machine_limits *const l = &outlook->roof.limits;
     if (t == NULL) {
-        const bool forced = forecast->kernels.bundles != qn_cpu_default_bundles();
+        struct qn_kernels usual;
+        qn_kernels_select(qn_cpu_default_bundles(), &usual);
+        const bool forced = forecast->kernels.isa != usual.isa;
         printf("\npredicted times: this machine was not measured with %s on %d thread%s: ",
                outlook->about.isa, forecast->plan.limits.n_threads,
                forecast->plan.limits.n_threads == 1 ? "" : "s");
