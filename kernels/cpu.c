@@ -69,7 +69,7 @@ uint32_t qn_cpu_bundles_x86(const struct qn_cpuid_words *words) {
     if (!has(words->leaf7_edx, AMXTILE | AMXINT8) || !has(words->xcr0, XCR0_TILES)) return bundles;
     bundles |= 1u << QN_ISA_AMXINT8;
     if (has(words->leaf7_edx, AMXBF16) && has(words->leaf7_1_eax, AVX512BF16))
-        bundles |= 1u << QN_ISA_AMXBF16;
+        bundles |= 1u << QN_ISA_AMXBF16 | 1u << QN_ISA_AMXFAST;
     return bundles;
 }
 
@@ -111,7 +111,7 @@ uint32_t qn_cpu_bundles(void) {
     if (has(words.leaf1_ecx, OSXSAVE)) words.xcr0 = read_xcr0();
     uint32_t bundles = qn_cpu_bundles_x86(&words);
     if (bundles >> QN_ISA_AMXINT8 & 1 && !may_use_tiles())
-        bundles &= ~(1u << QN_ISA_AMXINT8 | 1u << QN_ISA_AMXBF16);
+        bundles &= ~(1u << QN_ISA_AMXINT8 | 1u << QN_ISA_AMXBF16 | 1u << QN_ISA_AMXFAST);
 #ifdef QN_AVX512_EMULATED /* a test build, where these are compiled to AVX2 */
     if (has(bundles, 1u << QN_ISA_AVX2))
         return bundles | 1u << QN_ISA_AVX512 | 1u << QN_ISA_AVX512VNNI | 1u << QN_ISA_AVX512BF16;
@@ -134,5 +134,5 @@ uint32_t qn_cpu_bundles(void) {
 #endif
 
 uint32_t qn_cpu_default_bundles(void) {
-    return qn_cpu_bundles() & ~(1u << QN_ISA_AVX512BF16);
+    return qn_cpu_bundles() & ~(1u << QN_ISA_AVX512BF16 | 1u << QN_ISA_AMXFAST);
 }

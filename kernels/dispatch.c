@@ -23,6 +23,9 @@ static const struct {
     [QN_ISA_AMXBF16] = {"amxbf16", 1 << QN_ISA_REF | 1 << QN_ISA_AVX2 | 1 << QN_ISA_AVX512 |
                                        1 << QN_ISA_AVX512VNNI | 1 << QN_ISA_AMXINT8 |
                                        1 << QN_ISA_AMXBF16},
+    [QN_ISA_AMXFAST] = {"amxfast", 1 << QN_ISA_REF | 1 << QN_ISA_AVX2 | 1 << QN_ISA_AVX512 |
+                                       1 << QN_ISA_AVX512VNNI | 1 << QN_ISA_AMXINT8 |
+                                       1 << QN_ISA_AMXBF16 | 1 << QN_ISA_AMXFAST},
     [QN_ISA_NEON] = {"neon", 1 << QN_ISA_REF | 1 << QN_ISA_NEON},
     [QN_ISA_DOTPROD] = {"dotprod", 1 << QN_ISA_REF | 1 << QN_ISA_NEON | 1 << QN_ISA_DOTPROD},
     [QN_ISA_I8MM] = {"i8mm",

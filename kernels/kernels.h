@@ -34,6 +34,7 @@ enum qn_isa {
     QN_ISA_AVX512BF16, /* + BF16 */
     QN_ISA_AMXINT8,    /* AVX512VNNI + tiles of int8 */
     QN_ISA_AMXBF16,    /* AMXINT8 + tiles of bf16, and the conversion to bf16 */
+    QN_ISA_AMXFAST,    /* the same, also for matmuls of quantized weights: other bits than matvec */
     QN_ISA_NEON,
     QN_ISA_DOTPROD,
     QN_ISA_I8MM,
@@ -224,7 +225,7 @@ struct qn_kernels {
 /* Bundles that this machine and its operating system can run (cpu.c: CPUID and XGETBV, or
  * getauxval). Bit QN_ISA_REF is always set. */
 uint32_t qn_cpu_bundles(void);
-/* Of these, the ones that a model gets unless told otherwise: all but AVX512BF16, which rounds
+/* Of these, the ones that a model gets unless told otherwise: all but AMXFAST and AVX512BF16, which rounds
  * inputs to 8 bits (up to 3.2e-2 of the logits' deviation), and on Intel's processors has half the
  * rate of FMA (92 against 145 GFLOP/s of BF16 prefill on a Granite Rapids). */
 uint32_t qn_cpu_default_bundles(void);

@@ -14,6 +14,7 @@ static size_t round_up(size_t n, size_t unit) {
 size_t qn_act_row_size(enum qn_act act, int k) {
     if (act == QN_ACT_F32) return round_up((size_t)k, 16) * sizeof(float);
     if (act == QN_ACT_BF16X2) return round_up((size_t)k, 32) * 4 + 64;
+    if (act == QN_ACT_BF16) return round_up(round_up((size_t)k, 32) * 2, 128) + 64;
     const size_t padded = round_up((size_t)k, 256);
     return padded + padded / 32 * sizeof(struct qn_act_block);
 }

@@ -26,8 +26,10 @@ size_t qn_type_row_size(enum qn_type type, size_t k) {
 }
 
 const char *qn_act_name(enum qn_act act) {
-    static const char *const names[QN_ACT_COUNT] = {
-        [QN_ACT_F32] = "f32", [QN_ACT_Q8] = "q8", [QN_ACT_BF16X2] = "bf16x2"};
+    static const char *const names[QN_ACT_COUNT] = {[QN_ACT_F32] = "f32",
+                                                    [QN_ACT_Q8] = "q8",
+                                                    [QN_ACT_BF16X2] = "bf16x2",
+                                                    [QN_ACT_BF16] = "bf16"};
     return names[act];
 }
 
@@ -39,4 +41,9 @@ enum qn_act qn_pack_act(enum qn_pack pack, uint32_t bundles) {
     if (!qn_pack_is_float(pack)) return QN_ACT_Q8;
     const bool by_tiles = pack != QN_PACK_F32 && bundles >> QN_ISA_AMXBF16 & 1;
     return by_tiles ? QN_ACT_BF16X2 : QN_ACT_F32;
+}
+
+enum qn_act qn_pack_act_many(enum qn_pack pack, uint32_t bundles) {
+    const bool is_fast = !qn_pack_is_float(pack) && bundles >> QN_ISA_AMXFAST & 1;
+    return is_fast ? QN_ACT_BF16 : qn_pack_act(pack, bundles);
 }

@@ -56,10 +56,11 @@ enum qn_act {
      * is x rounded to the nearest bf16, low is x - high likewise; subnormal numbers count as zero.
      */
     QN_ACT_BF16X2,
+    QN_ACT_BF16, /* bf16 [K padded to 32], rounded alike, then one or two lines of zeros likewise */
     QN_ACT_COUNT
 };
 
-const char *qn_act_name(enum qn_act act); /* "f32", "q8", "bf16x2" */
+const char *qn_act_name(enum qn_act act); /* "f32", "q8", "bf16x2", "bf16" */
 
 struct qn_type_info {
     const char *name;  /* "Q4_K" */
@@ -82,5 +83,8 @@ bool qn_pack_is_float(enum qn_pack pack);
 /* The form of input rows that the kernels of these bundles (1 << enum qn_isa) multiply a packed
  * form with: Q8 for quantized ones, else F32, or BF16X2 where bf16 tiles multiply halves. */
 enum qn_act qn_pack_act(enum qn_pack pack, uint32_t bundles);
+/* The same of their matmuls, for more than one row: BF16 where these are other products than the
+ * matvecs (QN_ISA_AMXFAST). */
+enum qn_act qn_pack_act_many(enum qn_pack pack, uint32_t bundles);
 
 #endif

@@ -64,6 +64,19 @@ static enum qn_status choose_bundles(const char *name, uint32_t *bundles, struct
     return QN_OK;
 }
 
+/* Adds the kernels that take prompts with other bits than single tokens. */
+static enum qn_status choose_fast(uint32_t *bundles, struct qn_error *err) {
+    const uint32_t fast = 1u << QN_ISA_AMXFAST & qn_cpu_bundles();
+    struct qn_kernels kernels;
+    qn_kernels_select(*bundles | fast, &kernels);
+    if (!(kernels.bundles >> QN_ISA_AMXFAST & 1))
+        return qn_fail(err, QN_UNSUPPORTED,
+                       "fast prefill needs bf16 tiles (amxbf16), which this machine or build does "
+                       "not have, or --isa leaves out");
+    *bundles |= fast;
+    return QN_OK;
+}
+
 /* general.name, or the file's name without its folder. */
 static void set_name(struct quern_model *model, const char *path) {
     struct qn_string name;
@@ -118,6 +131,7 @@ static enum qn_status open_model(const char *path, const struct quern_model_opti
                                      .progress = options->progress,
                                      .progress_context = options->progress_context};
     QN_TRY(choose_bundles(options->isa, &inner.bundles, err));
+    if (options->fast_prefill) QN_TRY(choose_fast(&inner.bundles, err));
     QN_TRY(qn_model_open(path, &inner, &model->inner, err));
     set_type(model);
     return QN_OK;

@@ -53,7 +53,9 @@ struct quern_model_options { /* all zero: defaults */
     int n_threads_batch;     /* where several tokens are evaluated together; 0: n_threads */
     int spin_us;             /* that a waiting thread spins before it sleeps; 0: the default */
     const char *isa;         /* NULL: QUERN_ISA from the environment, else the best; "avx2", ... */
-    bool no_pin;             /* do not bind workers to cores */
+    bool fast_prefill; /* several tokens of quantized weights by bf16 tiles (AMX-BF16): faster,
+                        * other bits than one token at a time. An error where there are none. */
+    bool no_pin;       /* do not bind workers to cores */
     bool no_huge_pages;
     /* Machines with several memory nodes: "local" (NULL), each thread's weights lie on its node;
      * "interleave", their pages on all nodes by turns; "isolate", cores of the node alone on which

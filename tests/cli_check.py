@@ -551,5 +551,32 @@ def inspect_sends_no_control_characters(program: Program):
     json.loads(program.succeeds("inspect", "--json", path).stdout)
 
 
+@case
+def fast_prefill_is_near_and_other(program: Program):
+    """Weights and inputs rounded to bf16 where int8 rounds inputs: 2^-8, 2^-8 and at most 2^-7 for
+    each of nine products in a row (check_logits.c), three deviations of their sum."""
+    model = program.model(TRAINED)
+    arguments = ["logits", model, "--ids", ",".join(str(5 + i) for i in range(40)), "-o"]
+    exact, fast = program.scratch / "exact.npy", program.scratch / "fast.npy"
+    program.succeeds(*arguments, exact)
+    done = program.run(*arguments, fast, "--fast-prefill")
+    if done.returncode != 0:
+        assert done.returncode == 1 and b"fast prefill needs bf16 tiles" in done.stderr, done
+        named = program.succeeds("doctor", "--json").stdout
+        assert os.environ.get("QUERN_ISA") or b"amxfast" not in named
+        return
+    header = 10 + int.from_bytes(exact.read_bytes()[8:10], "little")
+    a, b = ([x for x, in struct.iter_unpack("<f", path.read_bytes()[header:])]
+            for path in (exact, fast))
+    mean = sum(a) / len(a)
+    deviation = (sum((x - mean) ** 2 for x in a) / len(a)) ** 0.5
+    away = max(abs(x - y) for x, y in zip(a, b)) / deviation
+    assert 0 < away < 3 * 9 ** 0.5 * (2 ** -8 + 2 ** -8 + 2 ** -7), away
+    one = ["logits", model, "--ids", "7", "-o"]
+    program.succeeds(*one, exact)
+    program.succeeds(*one, fast, "--fast-prefill")
+    assert exact.read_bytes() == fast.read_bytes(), "a single token takes the same kernels"
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -26,6 +26,7 @@ struct problem {
     double *activations;      /* [m][k], as stored in the rows */
     double *expected;         /* [m][n] */
     double *terms;            /* [m][n], sum of magnitudes of the terms that are added */
+    double *products;         /* [m][n], sum of magnitudes of the products and mins of single k */
     float *bias;              /* [n] */
     float *first;             /* [m][n], what the first fast kernel gave; a NaN at first */
     float *old;               /* [m][n] */
@@ -86,6 +87,12 @@ static double error_bound(const struct problem *p, enum qn_isa isa, double terms
     return terms * (roundings * QN_U + (bf16 ? 0x1p-8 : 0)) + (roundings + 1) * (double)FLT_MIN;
 }
 
+/* Where quantized weights and activations are rounded to bf16, 2^-8 each, products are the terms:
+ * (2^-7 + 2^-16) of their magnitudes, and the sums of k of them. */
+static double fast_bound(const struct problem *p, double products) {
+    return products * (0x1p-7 + 0x1p-16 + (p->k + 5) * QN_U) + 4 * (p->k + 1) * (double)FLT_MIN;
+}
+
 /* The activations as the kernels see them, but for those that split floats. */
 static void load_activations(struct problem *p) {
     const int padded = (p->k + 255) / 256 * 256;
@@ -102,10 +109,13 @@ static void load_activations(struct problem *p) {
 
 /* Adds weights [k] times x [k] to the sum, block by block, and magnitudes of the blocks' sums. */
 static void add_terms(const float *weights, const double *x, int k, int block, double *sum,
-                      double *terms) {
+                      double *terms, double *products) {
     for (int i = 0; i < k; i += block) {
         double dot = 0;
-        for (int j = i; j < i + block; j++) dot += (double)weights[j] * x[j];
+        for (int j = i; j < i + block; j++) {
+            dot += (double)weights[j] * x[j];
+            *products += fabs((double)weights[j] * x[j]);
+        }
         *sum += dot;
         *terms += fabs(dot);
     }
@@ -128,8 +138,19 @@ static void expect_row(struct problem *p, int n, float *products, float *mins, c
     for (int m = 0; m < p->m; m++) {
         const size_t at = (size_t)m * (size_t)p->n + (size_t)n;
         const double *const x = p->activations + (size_t)m * (size_t)p->k;
-        add_terms(products, x, p->k, block, p->expected + at, p->terms + at);
-        if (has_min) add_terms(mins, x, p->k, block, p->expected + at, p->terms + at);
+        add_terms(products, x, p->k, block, p->expected + at, p->terms + at, p->products + at);
+        if (has_min)
+            add_terms(mins, x, p->k, block, p->expected + at, p->terms + at, p->products + at);
+    }
+}
+
+/* Rows of bf16 from what int8 keeps of the activations, so that one expectation serves all. */
+static void round_activations(struct problem *p, const struct qn_kernels *ref, float *x) {
+    const size_t row_size = qn_act_row_size(QN_ACT_BF16, p->k);
+    for (int m = 0; m < p->m; m++) {
+        for (int k = 0; k < p->k; k++)
+            x[k] = (float)p->activations[(size_t)m * (size_t)p->k + (size_t)k];
+        ref->prepare[QN_ACT_BF16](x, p->k, p->rows[QN_ACT_BF16] + (size_t)m * row_size);
     }
 }
 
@@ -139,7 +160,7 @@ static void problem_open(struct problem *p, const struct qn_kernels *ref) {
     struct qn_random r = qn_random_open(p->seed);
     p->stored = allocate((size_t)p->n, stored_size);
     for (int isa = 0; isa < QN_ISA_COUNT; isa++) {
-        const enum qn_act act = qn_pack_act(form_of(p), qn_isa_mask((enum qn_isa)isa));
+        const enum qn_act act = qn_pack_act_many(form_of(p), qn_isa_mask((enum qn_isa)isa));
         if (p->rows[act]) continue;
         p->rows[act] = aligned_alloc(64, (size_t)p->m * qn_act_row_size(act, p->k));
         if (!p->rows[act]) abort();
@@ -147,6 +168,7 @@ static void problem_open(struct problem *p, const struct qn_kernels *ref) {
     p->activations = allocate((size_t)p->m * (size_t)p->k, sizeof *p->activations);
     p->expected = allocate(outputs, sizeof *p->expected);
     p->terms = allocate(outputs, sizeof *p->terms);
+    p->products = allocate(outputs, sizeof *p->products);
     p->bias = allocate((size_t)p->n, sizeof *p->bias);
     p->old = allocate(outputs, sizeof *p->old);
     p->first = allocate(outputs, sizeof *p->first);
@@ -163,6 +185,7 @@ static void problem_open(struct problem *p, const struct qn_kernels *ref) {
                 ref->prepare[act](x, p->k, p->rows[act] + (size_t)m * qn_act_row_size(act, p->k));
     }
     load_activations(p);
+    if (!qn_pack_is_float(form_of(p))) round_activations(p, ref, x);
     char *const part = allocate(1, stored_size);
     for (int n = 0; n < p->n; n++) expect_row(p, n, x, x + p->k, part);
     free(part);
@@ -175,6 +198,7 @@ static void problem_close(struct problem *p) {
     free(p->activations);
     free(p->expected);
     free(p->terms);
+    free(p->products);
     free(p->bias);
     free(p->old);
     free(p->first);
@@ -200,10 +224,9 @@ static void place_weights(struct operands *o, const struct problem *p, int tile_
 }
 
 /* Rows at a stride that is sometimes wider than a row; the last one ends at the guard. */
-static struct qn_matmul place_operands(struct operands *o, const struct problem *p,
-                                       const struct qn_kernels *table, enum qn_side side) {
+static struct qn_matmul place_operands(struct operands *o, const struct problem *p, enum qn_act act,
+                                       enum qn_side side) {
     struct qn_random r = qn_random_open(p->seed);
-    const enum qn_act act = qn_pack_act(form_of(p), table->bundles);
     const size_t row_size = qn_act_row_size(act, p->k);
     const size_t x_ld = row_size + 64 * (size_t)qn_random_below(&r, 2);
     const size_t y_ld = (size_t)(p->n + qn_random_below(&r, 2) * 3);
@@ -251,8 +274,10 @@ static void check_values(struct check *c, const struct check_kernel *kernel,
         for (int n = 0; n < p->n; n++) {
             const size_t at = (size_t)m * (size_t)p->n + (size_t)n;
             const double found = (double)a->y[(size_t)m * a->y_ld + (size_t)n];
-            qn_compare_one(&worst, at, found, p->expected[at],
-                           error_bound(p, kernel->isa, p->terms[at]));
+            const double bound = kernel->isa == QN_ISA_AMXFAST
+                                     ? fast_bound(p, p->products[at])
+                                     : error_bound(p, kernel->isa, p->terms[at]);
+            qn_compare_one(&worst, at, found, p->expected[at], bound);
         }
     check_bound(c, &worst);
 }
@@ -262,7 +287,7 @@ static void check_values(struct check *c, const struct check_kernel *kernel,
 static void check_same_as_first(struct check *c, enum qn_isa isa, const struct problem *p,
                                 const struct qn_matmul *a) {
     const size_t n = (size_t)p->n;
-    if (isa == QN_ISA_REF || qn_pack_is_float(form_of(p))) return;
+    if (isa == QN_ISA_REF || isa == QN_ISA_AMXFAST || qn_pack_is_float(form_of(p))) return;
     const bool is_first = is_untouched(p->first, n);
     for (size_t m = 0; m < (size_t)p->m; m++) {
         if (is_first)
@@ -317,10 +342,12 @@ static void check_one(struct check *c, const struct check_kernel *kernel, qn_mat
     const enum qn_side side = p->seed & 2 ? QN_SIDE_END : QN_SIDE_START;
     struct qn_kernels table;
     qn_kernels_select(qn_isa_mask(kernel->isa), &table);
+    const bool many = strcmp(kernel->op, "matmul") == 0;
+    const enum qn_act act = (many ? qn_pack_act_many : qn_pack_act)(form_of(p), table.bundles);
     check_begin(c, kernel, p->input, p->seed, "%s M=%d N=%d K=%d", qn_type_infos[p->type].name,
                 p->m, p->n, p->k);
     if (o->tile_rows != table.tile_rows) place_weights(o, p, table.tile_rows, side);
-    const struct qn_matmul a = place_operands(o, p, &table, side);
+    const struct qn_matmul a = place_operands(o, p, act, side);
     const size_t count = y_count(&a, p);
     fill_untouched(a.y, count);
     run(&a);
@@ -434,12 +461,14 @@ void check_matvec(struct check *c, const struct check_kernel *const *kernels, in
 static void check_rows_agree(struct check *c, const struct qn_kernels *t, const struct problem *p,
                              struct operands *o) {
     const enum qn_pack form = form_of(p);
-    if (!t->matmul[form] || !t->matvec[form]) return; /* check_tables fails */
+    const enum qn_act act = qn_pack_act(form, t->bundles);
+    if (!t->matmul[form] || !t->matvec[form]) return;      /* check_tables fails */
+    if (act != qn_pack_act_many(form, t->bundles)) return; /* they need not agree */
     const struct check_kernel subject = {.isa = t->isa, .function = "matmul against matvec"};
     check_begin(c, &subject, p->input, p->seed, "%s M=%d N=%d K=%d", qn_type_infos[p->type].name,
                 p->m, p->n, p->k);
     place_weights(o, p, t->tile_rows, QN_SIDE_END);
-    struct qn_matmul a = place_operands(o, p, t, QN_SIDE_END);
+    struct qn_matmul a = place_operands(o, p, act, QN_SIDE_END);
     float *const row = allocate((size_t)p->n, sizeof *row);
     fill_untouched(a.y, y_count(&a, p));
     t->matmul[form](&a);

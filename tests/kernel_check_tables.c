@@ -24,7 +24,9 @@ static enum qn_isa slot_isa(uint32_t mask, const char *op, int variant) {
 static bool is_needed(const struct qn_kernels *t, const char *op, int variant) {
     if (strcmp(op, "prepare") != 0) return true;
     for (int form = 0; form < QN_PACK_COUNT; form++)
-        if ((int)qn_pack_act((enum qn_pack)form, t->bundles) == variant) return true;
+        if ((int)qn_pack_act((enum qn_pack)form, t->bundles) == variant ||
+            (int)qn_pack_act_many((enum qn_pack)form, t->bundles) == variant)
+            return true;
     return false;
 }
 
@@ -38,7 +40,7 @@ static void check_slot(struct check *c, enum qn_isa table, uint32_t mask, int ti
     check_true(c, isa != QN_ISA_COUNT, "no bundle has a kernel for it");
     check_true(c, table == QN_ISA_REF || isa != QN_ISA_REF, "it falls back on the reference");
     if (tiled && tile_rows == 16)
-        check_true(c, isa >= QN_ISA_AVX512 && isa <= QN_ISA_AMXBF16,
+        check_true(c, isa >= QN_ISA_AVX512 && isa <= QN_ISA_AMXFAST,
                    "a kernel for tiles of 8 rows in a table with tiles of 16");
     check_end(c);
 }

@@ -67,7 +67,7 @@ static const struct {
      TO_AVX512VNNI | BIT(AMXINT8)},
     {"AMX with bf16",
      {LEAF1_ALL, AVX512_ALL, AVX512VNNI, AVX512BF16, 0x600e7, AMXTILE | AMXINT8 | AMXBF16},
-     TO_AVX512VNNI | BIT(AVX512BF16) | BIT(AMXINT8) | BIT(AMXBF16)},
+     TO_AVX512VNNI | BIT(AVX512BF16) | BIT(AMXINT8) | BIT(AMXBF16) | BIT(AMXFAST)},
     {"AMX with bf16, no vectors of it",
      {LEAF1_ALL, AVX512_ALL, AVX512VNNI, 0, 0x600e7, AMXTILE | AMXINT8 | AMXBF16},
      TO_AVX512VNNI | BIT(AMXINT8)},
@@ -80,7 +80,7 @@ static const struct {
     {"AMX without int8", {LEAF1_ALL, AVX512_ALL, AVX512VNNI, 0, 0x600e7, AMXTILE}, TO_AVX512VNNI},
     {"all",
      {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, UINT32_MAX},
-     TO_AVX512VNNI | BIT(AVXVNNI) | BIT(AVX512BF16) | BIT(AMXINT8) | BIT(AMXBF16)},
+     TO_AVX512VNNI | BIT(AVXVNNI) | BIT(AVX512BF16) | BIT(AMXINT8) | BIT(AMXBF16) | BIT(AMXFAST)},
 };
 
 Test(cpu, x86_processors) {
@@ -141,7 +141,7 @@ Test(cpu, bundles_are_closed) {
 }
 
 Test(cpu, inputs_are_rounded_only_when_asked_for) {
-    cr_assert_eq(qn_cpu_default_bundles(), qn_cpu_bundles() & ~BIT(AVX512BF16));
+    cr_assert_eq(qn_cpu_default_bundles(), qn_cpu_bundles() & ~(BIT(AVX512BF16) | BIT(AMXFAST)));
 }
 
 Test(cpu, aarch64_processors) {
@@ -192,7 +192,7 @@ static void assert_tiles_agree(const struct qn_kernels *kernels) {
     for (int form = 0; form < QN_PACK_COUNT; form++)
         for (int op = 0; op < 2; op++) {
             const enum qn_isa isa = provider(ops[op], form, kernels->bundles);
-            const bool wide = isa >= QN_ISA_AVX512 && isa <= QN_ISA_AMXBF16;
+            const bool wide = isa >= QN_ISA_AVX512 && isa <= QN_ISA_AMXFAST;
             cr_assert(isa == QN_ISA_REF || kernels->tile_rows == (wide ? 16 : 8),
                       "%s %d of %s reads tiles of another height than %d", ops[op], form,
                       qn_isa_name(isa), kernels->tile_rows);

@@ -31,3 +31,14 @@ void qn_prepare_bf16x2__amxbf16(const float *x, int k, void *dst) {
     }
     _mm512_store_si512((uint16_t *)dst + padded * 2, _mm512_setzero_si512());
 }
+
+void qn_prepare_bf16__amxbf16(const float *x, int k, void *dst) {
+    assert(k > 0 && (uintptr_t)dst % 64 == 0);
+    const int all = (int)(qn_act_row_size(QN_ACT_BF16, k) / sizeof(uint16_t));
+    for (int i = 0; i < all; i += 16) {
+        const int rest = k - i;
+        const __mmask16 mask = rest >= 16 ? 0xffff : rest > 0 ? (__mmask16)((1u << rest) - 1) : 0;
+        _mm256_store_si256((__m256i *)((uint16_t *)dst + i),
+                           round_16(_mm512_maskz_loadu_ps(mask, x + i)));
+    }
+}

@@ -29,6 +29,13 @@ void qn_prepare_bf16x2__ref(const float *x, int k, void *dst) {
     }
 }
 
+void qn_prepare_bf16__ref(const float *x, int k, void *dst) {
+    uint16_t *const out = dst;
+    assert(k > 0);
+    memset(dst, 0, qn_act_row_size(QN_ACT_BF16, k));
+    for (int i = 0; i < k; i++) out[i] = qn_bfloat_from_float(x[i]);
+}
+
 /* The largest magnitude of a block; one too small for 127 / amax and amax / 127 to be normal
  * numbers counts as zero. */
 static float block_amax(const float x[32]) {

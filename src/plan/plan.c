@@ -72,12 +72,13 @@ static struct qn_step *add_step(struct qn_plan *plan, struct qn_step step) {
 }
 
 /* The forms of input rows that a step's weights need. */
-static unsigned acts_of(const struct qn_plan *plan, const struct qn_step *matmul) {
+static unsigned acts_of(const struct qn_plan *plan, const struct qn_step *matmul, bool many) {
     unsigned acts = 0;
     for (int i = 0; i < matmul->n_products; i++) {
         const struct qn_weight *const w =
             qn_spec_weight(plan->spec, matmul->products[i].weight, matmul->layer);
-        acts |= 1u << qn_pack_act(qn_type_infos[w->type].pack, plan->limits.bundles);
+        acts |= 1u << (many ? qn_pack_act_many : qn_pack_act)(qn_type_infos[w->type].pack,
+                                                              plan->limits.bundles);
     }
     return acts;
 }
@@ -85,14 +86,15 @@ static unsigned acts_of(const struct qn_plan *plan, const struct qn_step *matmul
 /* A PREPARE and the MATMUL that it feeds. */
 static void add_product(struct qn_plan *plan, const char *prepare_name, enum qn_buffer_id in,
                         enum qn_role norm, struct qn_step matmul) {
-    add_step(plan, (struct qn_step){.op = QN_OP_PREPARE,
-                                    .meet = QN_MEET_TOKENS,
-                                    .layer = matmul.layer,
-                                    .name = prepare_name,
-                                    .in = in,
-                                    .norm = norm,
-                                    .acts = acts_of(plan, &matmul),
-                                    .rows = matmul.rows});
+    add_step(plan,
+             (struct qn_step){.op = QN_OP_PREPARE,
+                              .meet = QN_MEET_TOKENS,
+                              .layer = matmul.layer,
+                              .name = prepare_name,
+                              .in = in,
+                              .norm = norm,
+                              .acts = {acts_of(plan, &matmul, false), acts_of(plan, &matmul, true)},
+                              .rows = matmul.rows});
     matmul.op = QN_OP_MATMUL;
     add_step(plan, matmul);
 }
@@ -331,14 +333,15 @@ bool qn_step_has_decode_barrier(const struct qn_plan *plan, const struct qn_step
 enum qn_buffer_id qn_act_buffer(enum qn_act act) {
     static const enum qn_buffer_id ids[QN_ACT_COUNT] = {[QN_ACT_F32] = QN_BUFFER_ACT_F32,
                                                         [QN_ACT_Q8] = QN_BUFFER_ACT_Q8,
-                                                        [QN_ACT_BF16X2] = QN_BUFFER_ACT_BF16X2};
+                                                        [QN_ACT_BF16X2] = QN_BUFFER_ACT_BF16X2,
+                                                        [QN_ACT_BF16] = QN_BUFFER_ACT_BF16};
     return ids[act];
 }
 
 /* ---- lifetimes -------------------------------------------------------------------------- */
 
-static const uint32_t act_bits =
-    1u << QN_BUFFER_ACT_F32 | 1u << QN_BUFFER_ACT_Q8 | 1u << QN_BUFFER_ACT_BF16X2;
+static const uint32_t act_bits = 1u << QN_BUFFER_ACT_F32 | 1u << QN_BUFFER_ACT_Q8 |
+                                 1u << QN_BUFFER_ACT_BF16X2 | 1u << QN_BUFFER_ACT_BF16;
 static const uint32_t rope_bits = 1u << QN_BUFFER_COS | 1u << QN_BUFFER_SIN;
 
 /* The caller's until the next eval. */
@@ -488,13 +491,13 @@ static int widest_mlp(const struct qn_plan *plan) {
 }
 
 /* Rows that are ever prepared in this form. */
-static int act_rows(const struct qn_plan *plan, enum qn_act act) {
+static int act_rows(const struct qn_plan *plan, enum qn_act act, bool many) {
     const int m = plan->limits.n_ubatch, slots = m * slots_of_token(&plan->spec->hparams);
     int most = 0;
     for (int s = 0; s < plan->n_steps; s++) {
         const struct qn_step *const step = &plan->steps[s];
         const int n_rows = step->rows == QN_ROWS_SLOTS ? slots : m;
-        if (step->acts >> act & 1 && n_rows > most) most = n_rows;
+        if (step->acts[many] >> act & 1 && n_rows > most) most = n_rows;
     }
     return most;
 }
@@ -510,11 +513,13 @@ static void size_buffers(struct qn_plan *plan) {
         [QN_BUFFER_X] = {"x", float_row(h->n_embd), m, 0},
         [QN_BUFFER_EMBD] = {"embd", float_row(h->n_token_embd), m, 0},
         [QN_BUFFER_ACT_F32] = {"act_f32", qn_act_row_size(QN_ACT_F32, k),
-                               act_rows(plan, QN_ACT_F32), 0},
-        [QN_BUFFER_ACT_Q8] = {"act_q8", qn_act_row_size(QN_ACT_Q8, k), act_rows(plan, QN_ACT_Q8),
-                              0},
+                               act_rows(plan, QN_ACT_F32, true), 0},
+        [QN_BUFFER_ACT_Q8] = {"act_q8", qn_act_row_size(QN_ACT_Q8, k),
+                              act_rows(plan, QN_ACT_Q8, true), 0},
         [QN_BUFFER_ACT_BF16X2] = {"act_bf16x2", qn_act_row_size(QN_ACT_BF16X2, k),
-                                  act_rows(plan, QN_ACT_BF16X2), 0},
+                                  act_rows(plan, QN_ACT_BF16X2, true), 0},
+        [QN_BUFFER_ACT_BF16] = {"act_bf16", qn_act_row_size(QN_ACT_BF16, k),
+                                act_rows(plan, QN_ACT_BF16, true), 0},
         [QN_BUFFER_Q] = {"q", q, m, 0},
         [QN_BUFFER_K] = {"k", kv, m, 0},
         [QN_BUFFER_V] = {"v", kv, m, 0},
@@ -552,7 +557,7 @@ static void size_scratch(struct qn_plan *plan) {
     size_t end = l->norm + qn_act_row_size(QN_ACT_F32, k > h->n_experts ? k : h->n_experts);
     for (int act = 0; act < QN_ACT_COUNT; act++) {
         l->act[act] = end;
-        if (act_rows(plan, (enum qn_act)act) > 0)
+        if (act_rows(plan, (enum qn_act)act, false) > 0)
             end += row_slots * qn_act_row_size((enum qn_act)act, k);
     }
     l->route = end;

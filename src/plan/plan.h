@@ -20,6 +20,7 @@ enum qn_buffer_id {
     QN_BUFFER_ACT_F32,    /* [M] rows ready for float weights */
     QN_BUFFER_ACT_Q8,     /* [M] rows ready for quantized weights */
     QN_BUFFER_ACT_BF16X2, /* [M] rows ready for 16-bit weights and bf16 tiles */
+    QN_BUFFER_ACT_BF16,   /* [M] rows ready for quantized weights and bf16 tiles */
     QN_BUFFER_Q,          /* [M][H D] */
     QN_BUFFER_K,          /* [M][Hkv D] */
     QN_BUFFER_V,          /* [M][Hkv D] */
@@ -96,7 +97,7 @@ struct qn_step {
     enum qn_buffer_id in;
     enum qn_role norm; /* PREPARE, RESIDUAL, NORM: its weight, the bias is the role behind it;
                           QN_ROLE_COUNT: none */
-    unsigned acts;     /* PREPARE: bit per enum qn_act to produce */
+    unsigned acts[2];  /* PREPARE: bit per enum qn_act to produce of one row, of several */
     int n_products;
     struct qn_product products[3]; /* STORE_KV: K, V, Q in this order */
     enum qn_after after;

@@ -51,7 +51,7 @@ static void describe_prepare(const struct qn_plan *plan, const struct qn_step *s
     int used = snprintf(text, capacity, "%s", plan->buffers[step->in].name);
     const char *joint = " -> ";
     for (int act = 0; act < QN_ACT_COUNT && (size_t)used < capacity; act++) {
-        if (!(step->acts >> act & 1)) continue;
+        if (!(step->acts[true] >> act & 1)) continue;
         used += snprintf(text + used, capacity - (size_t)used, "%s%s", joint,
                          qn_act_name((enum qn_act)act));
         joint = "+";
@@ -92,7 +92,8 @@ static void print_step(const struct qn_plan *plan, const struct qn_plan_times *t
 static bool same_shape(const struct qn_plan *plan, int first, int other, int count) {
     for (int i = 0; i < count; i++) {
         const struct qn_step *const a = &plan->steps[first + i], *const b = &plan->steps[other + i];
-        if (a->op != b->op || a->acts != b->acts || a->bytes != b->bytes || a->after != b->after)
+        if (a->op != b->op || a->acts[0] != b->acts[0] || a->acts[1] != b->acts[1] ||
+            a->bytes != b->bytes || a->after != b->after)
             return false;
         char text_a[160] = "", text_b[160] = "";
         describe(plan, a, text_a, sizeof text_a);

@@ -47,8 +47,8 @@ static struct qn_cost cost_of_prepare(const struct qn_plan *plan, const struct q
     const int k = qn_spec_weight(plan->spec, product->products[0].weight, step->layer)->k;
     double bytes = k * (double)sizeof(float), flops = step->norm != QN_ROLE_COUNT ? 4.0 * k : 0;
     for (int act = 0; act < QN_ACT_COUNT; act++)
-        if (step->acts >> act & 1) bytes += (double)qn_act_row_size((enum qn_act)act, k);
-    if (step->acts >> QN_ACT_Q8 & 1) flops += 3.0 * k;
+        if (step->acts[rows > 1] >> act & 1) bytes += (double)qn_act_row_size((enum qn_act)act, k);
+    if (step->acts[rows > 1] >> QN_ACT_Q8 & 1) flops += 3.0 * k;
     return (struct qn_cost){rows * bytes, rows * flops};
 }
 

@@ -96,6 +96,7 @@ static const char *isa_gain(enum qn_isa isa) {
         [QN_ISA_AVX512BF16] = "bf16 weights multiplied without widening them",
         [QN_ISA_AMXINT8] = "prompts multiplied by tiles of bytes",
         [QN_ISA_AMXBF16] = "prompts multiplied by tiles of bf16, for weights in 16 bits",
+        [QN_ISA_AMXFAST] = "quantized prompts by bf16 tiles too, where asked for",
         [QN_ISA_NEON] = "vectors of 128 bits",
         [QN_ISA_DOTPROD] = "a dot of bytes in one instruction",
         [QN_ISA_I8MM] = "prompts multiplied by blocks of two rows of bytes",

@@ -26,7 +26,8 @@ static enum qn_pack form_of(const struct qn_lab_job *job) {
 }
 
 static enum qn_act act_of(const struct qn_lab_job *job) {
-    return qn_pack_act(form_of(job), job->kernel->table.bundles);
+    const bool many = strcmp(job->kernel->op, "matmul") == 0;
+    return (many ? qn_pack_act_many : qn_pack_act)(form_of(job), job->kernel->table.bundles);
 }
 
 static size_t x_ld(const struct qn_lab_job *job) {
@@ -225,11 +226,14 @@ static bool reference_open(const struct qn_lab_job *job, struct reference *ref) 
 /* A sum of K products in any order is off by at most K u times
  * the sum of their magnitudes, which Cauchy and Schwarz bound by the norms; biases, old sums and
  * the few roundings of a block's scales add less than 64 u of it. VDPBF16PS takes activations
- * rounded to 8 bits, each off by 2^-8 at most. Two bf16 are off by 2^-17. */
+ * rounded to 8 bits, each off by 2^-8 at most. Two bf16 are off by 2^-17. Fast
+ * kernels round both to bf16, 2^-8 each, where the reference takes these even numbers as int8, off
+ * by 1/254 of the largest, sqrt(3) / 254 < 2^-7 of the norm. */
 static double relative_bound(const struct qn_lab_job *job) {
     const bool rounds = job->kernel->isa == QN_ISA_AVX512BF16 && form_of(job) == QN_PACK_BF16;
     const bool splits = act_of(job) == QN_ACT_BF16X2;
-    return (job->shape.k + 64) * 0x1p-24 + (rounds ? 0x1p-8 : 0) + (splits ? 0x1p-17 : 0);
+    return (job->shape.k + 64) * 0x1p-24 + (rounds ? 0x1p-8 : 0) + (splits ? 0x1p-17 : 0) +
+           (act_of(job) == QN_ACT_BF16 ? 0x1p-6 + 0x1p-16 : 0);
 }
 
 /* Columns [n, n + rows) of y. */

@@ -47,15 +47,16 @@ static const char style[] =
     ".key i{display:inline-block;width:.8em;height:.8em;margin-right:.35em}";
 
 static const char *const buffer_colours[QN_BUFFER_COUNT] = {
-    [QN_BUFFER_X] = "#3a66b0",       [QN_BUFFER_EMBD] = "#7a8594",
-    [QN_BUFFER_ACT_F32] = "#c99a2e", [QN_BUFFER_ACT_Q8] = "#b7791f",
-    [QN_BUFFER_Q] = "#2a9d8f",       [QN_BUFFER_K] = "#4fb3a5",
-    [QN_BUFFER_V] = "#1f7a6f",       [QN_BUFFER_ATTN] = "#57886c",
-    [QN_BUFFER_GATE] = "#8a5a9c",    [QN_BUFFER_UP] = "#b07cc6",
-    [QN_BUFFER_OUT] = "#5b7fbf",     [QN_BUFFER_ROUTER] = "#a4633a",
-    [QN_BUFFER_ROUTES] = "#c48a63",  [QN_BUFFER_SLOTS] = "#6b4a8a",
-    [QN_BUFFER_COS] = "#98a2b3",     [QN_BUFFER_ACT_BF16X2] = "#d9b45b",
-    [QN_BUFFER_SIN] = "#667085",     [QN_BUFFER_LOGITS] = "#c8553d"};
+    [QN_BUFFER_X] = "#3a66b0",        [QN_BUFFER_EMBD] = "#7a8594",
+    [QN_BUFFER_ACT_F32] = "#c99a2e",  [QN_BUFFER_ACT_Q8] = "#b7791f",
+    [QN_BUFFER_Q] = "#2a9d8f",        [QN_BUFFER_K] = "#4fb3a5",
+    [QN_BUFFER_V] = "#1f7a6f",        [QN_BUFFER_ATTN] = "#57886c",
+    [QN_BUFFER_GATE] = "#8a5a9c",     [QN_BUFFER_UP] = "#b07cc6",
+    [QN_BUFFER_OUT] = "#5b7fbf",      [QN_BUFFER_ROUTER] = "#a4633a",
+    [QN_BUFFER_ROUTES] = "#c48a63",   [QN_BUFFER_SLOTS] = "#6b4a8a",
+    [QN_BUFFER_COS] = "#98a2b3",      [QN_BUFFER_ACT_BF16X2] = "#d9b45b",
+    [QN_BUFFER_ACT_BF16] = "#e3c987", [QN_BUFFER_SIN] = "#667085",
+    [QN_BUFFER_LOGITS] = "#c8553d"};
 
 static const char *const module_colours[QN_MODULE_COUNT] = {[QN_MODULE_EMBED] = "#7a8594",
                                                             [QN_MODULE_NORM] = "#e0a526",

@@ -94,7 +94,9 @@ static enum qn_status adopt(const char *path, const struct quern_kernel *user,
                        "%s: there is no operation '%s' of variant '%s' (see kbench --list)", path,
                        user->op, user->variant);
     QN_TRY(check_isa(path, user->isa, &kernel->isa, err));
-    qn_kernels_select(qn_cpu_bundles(), &kernel->table);
+    /* Rows as quern_kernel.h describes them, not those for bf16 tiles. */
+    const uint32_t tiles = 1u << QN_ISA_AMXBF16 | 1u << QN_ISA_AMXFAST;
+    qn_kernels_select(qn_cpu_bundles() & ~tiles, &kernel->table);
     if (strncmp(user->op, "mat", 3) == 0) {
         if (user->tile_rows != 8 && user->tile_rows != 16)
             return qn_fail(err, QN_BAD_FILE, "%s: tile_rows is %u; it must be 8 or 16", path,

@@ -73,7 +73,7 @@ static void tag_prepare(const struct qn_model *model, const struct qn_plan *plan
     if (step->norm != QN_ROLE_COUNT)
         add_kernel(tag, &model->kernels, "norm", "norm", (int)model->spec.hparams.norm);
     for (int act = 0; act < QN_ACT_COUNT; act++) {
-        if (!(step->acts >> act & 1)) continue;
+        if (!(step->acts[true] >> act & 1)) continue;
         add_word(tag->type, sizeof tag->type, qn_act_name((enum qn_act)act));
         add_kernel(tag, &model->kernels, "prepare", "prepare", act);
     }

@@ -71,7 +71,7 @@ static void prepare_row(const struct qn_executor *e, const struct qn_step *step,
         x = y;
     }
     for (int act = 0; act < QN_ACT_COUNT; act++)
-        if (step->acts >> act & 1)
+        if (step->acts[!is_private] >> act & 1)
             model->kernels.prepare[act](x, k, qn_act_row(e, act, thread, row, is_private));
 }
 

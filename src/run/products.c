@@ -56,11 +56,10 @@ static void finish_logits(const struct qn_executor *e, const struct qn_step *ste
 /* The product of one part of the weight, the model's or an expert's, with rows x. */
 static void multiply(const struct qn_executor *e, const struct qn_step *step,
                      const struct qn_product *product, int part, const void *x, int y_row,
-                     int n_rows, int n0, int n1, int thread) {
+                     int n_rows, enum qn_act act, int n0, int n1, int thread) {
     const struct qn_model *const model = e->model;
     const struct qn_weight *const w = qn_spec_weight(&model->spec, product->weight, step->layer);
     const enum qn_pack pack = qn_type_infos[w->type].pack;
-    const enum qn_act act = qn_pack_act(pack, model->kernels.bundles);
     const struct qn_matmul a = {
         .w = model->arena.data + w->offset + (size_t)part * w->part_size,
         .x = x,
@@ -76,13 +75,17 @@ static void multiply(const struct qn_executor *e, const struct qn_step *step,
         .n1 = n1,
         .accumulate = step->after == QN_AFTER_ADD,
     };
-    (n_rows == 1 ? model->kernels.matvec : model->kernels.matmul)[pack](&a);
+    /* The rows of several tokens may be of a form that only matmuls take. */
+    const bool single = n_rows == 1 && act == qn_pack_act(pack, model->kernels.bundles);
+    (single ? model->kernels.matvec : model->kernels.matmul)[pack](&a);
 }
 
+/* n: tokens or outputs. */
 static enum qn_act act_of(const struct qn_executor *e, const struct qn_step *step,
-                          const struct qn_product *product) {
+                          const struct qn_product *product, int n) {
     const struct qn_weight *const w = qn_spec_weight(&e->model->spec, product->weight, step->layer);
-    return qn_pack_act(qn_type_infos[w->type].pack, e->model->kernels.bundles);
+    return (n == 1 ? qn_pack_act : qn_pack_act_many)(qn_type_infos[w->type].pack,
+                                                     e->model->kernels.bundles);
 }
 
 /* Each expert that is used multiplies its slots, which are consecutive rows; those of a single
@@ -90,24 +93,25 @@ static enum qn_act act_of(const struct qn_executor *e, const struct qn_step *ste
 static void run_experts(const struct qn_executor *e, const struct qn_step *step,
                         const struct qn_product *product, int n0, int n1, int thread, int n) {
     const struct qn_slots slots = qn_experts_slots(e, thread);
-    const enum qn_act act = act_of(e, step, product);
+    const enum qn_act act = act_of(e, step, product, n);
     const bool shared_row = n == 1 && (step - 1)->in == QN_BUFFER_X;
     for (int x = 0; x < e->model->spec.hparams.n_experts; x++) {
         const int first = slots.starts[x], n_rows = slots.starts[x + 1] - first;
         if (n_rows == 0) continue;
         multiply(e, step, product, x, qn_act_row(e, act, thread, shared_row ? 0 : first, n == 1),
-                 first, n_rows, n0, n1, thread);
+                 first, n_rows, act, n0, n1, thread);
     }
 }
 
 static void run_product(const struct qn_executor *e, const struct qn_step *step,
                         const struct qn_product *product, int n0, int n1, int thread, int n) {
+    const enum qn_act act = act_of(e, step, product, n);
     const int row = product->out == QN_BUFFER_LOGITS ? e->ubatch->first_logits : 0;
     if (step->rows == QN_ROWS_SLOTS)
         run_experts(e, step, product, n0, n1, thread, n);
     else
-        multiply(e, step, product, 0, qn_act_row(e, act_of(e, step, product), thread, 0, n == 1),
-                 row, n, n0, n1, thread);
+        multiply(e, step, product, 0, qn_act_row(e, act, thread, 0, n == 1), row, n, act, n0, n1,
+                 thread);
 }
 
 static void run_piece(const struct qn_executor *e, const struct qn_step *step,

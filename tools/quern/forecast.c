@@ -23,6 +23,7 @@ static bool choose_kernels(const struct model_args *args, struct qn_kernels *ker
         }
         bundles = qn_isa_mask(isa);
     }
+    if (args->fast_prefill) bundles |= qn_isa_mask(QN_ISA_AMXFAST);
     qn_kernels_select(bundles, kernels);
     return true;
 }

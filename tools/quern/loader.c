@@ -133,6 +133,7 @@ int loader_try(const struct model_args *args, bool vocab_only, struct quern_mode
                                                 .n_threads_batch = args->n_threads_batch,
                                                 .spin_us = args->spin_us,
                                                 .isa = args->isa,
+                                                .fast_prefill = args->fast_prefill,
                                                 .no_pin = args->no_pin,
                                                 .no_huge_pages = args->no_huge_pages,
                                                 .numa = args->numa,

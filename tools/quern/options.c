@@ -9,13 +9,13 @@
 #include <sys/random.h>
 #include <time.h>
 
-const struct option model_options[8] = {
+const struct option model_options[9] = {
     {"-m, --model", OPTION_TEXT, "MODEL", 0, 0, offsetof(struct model_args, path), false, true,
      "the model, in place of the argument"},
     {"--isa", OPTION_TEXT, "NAME", 0, 0, offsetof(struct model_args, isa), false, true,
      "use kernels of this instruction set and no better one: ref, avx2, avxvnni, avx512, "
-     "avx512vnni, avx512bf16, amxint8, amxbf16, neon, dotprod, i8mm (the best that the machine "
-     "has)"},
+     "avx512vnni, avx512bf16, amxint8, amxbf16, amxfast, neon, dotprod, i8mm (the best that the "
+     "machine has)"},
     {"--quantize", OPTION_TEXT, "TYPE", 0, 0, offsetof(struct model_args, quantize), false, true,
      "make matrices that are stored as floats this type while they load, others stay as they are: "
      "f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs; "
@@ -24,6 +24,10 @@ const struct option model_options[8] = {
      true,
      "keep packed weights in this folder ($XDG_CACHE_HOME/quern/packed), and map them at the next "
      "start; about as large as the model, may be deleted at any time"},
+    {"--fast-prefill", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, fast_prefill), false,
+     true,
+     "multiply several tokens by quantized weights with bf16 tiles (AMX-BF16; an error without "
+     "them): faster, but not the bits that one token at a time gives"},
     {"--no-pin", OPTION_FLAG, NULL, 0, 0, offsetof(struct model_args, no_pin), false, true,
      "let threads move between cores"},
     {"--numa", OPTION_CHOICE, "local|interleave|isolate|distribute|numactl", 0, 0,

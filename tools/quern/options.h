@@ -17,6 +17,7 @@ enum { MAX_THREADS = 256, MAX_CONTEXT = 1 << 24, MAX_UBATCH = 1 << 16 };
 struct model_args {
     const char *path;
     const char *isa;
+    bool fast_prefill;
     const char *quantize;   /* NULL: weights as stored */
     const char *numa;       /* NULL: local */
     const char *pack_cache; /* folder, "" the user's; NULL: none */
@@ -37,7 +38,7 @@ struct sampling_args {
     struct seed seed;
 };
 
-extern const struct option model_options[8];
+extern const struct option model_options[9];
 extern const struct option thread_options[3];
 extern const struct option context_options[1];
 extern const struct option batch_options[2];
