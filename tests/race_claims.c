@@ -33,11 +33,12 @@ static const struct qn_weight *weight_of(const struct qn_matmul *a, enum qn_role
 }
 
 /* In the first piece of a gate projection that it comes to, the second worker waits for the first
- * to compute the last rows of its share. */
+ * to compute the last rows of its share: which it may have done by then, if the second comes late.
+ */
 static void watch_matvec(const struct qn_matmul *a) {
     const struct qn_weight *const gate = weight_of(a, QN_ROLE_FFN_GATE);
     if (gate && pthread_equal(pthread_self(), caller)) {
-        if (atomic_load(&stands) && a->n1 == gate->n) atomic_store(&helped, true);
+        if (a->n1 == gate->n) atomic_store(&helped, true);
     } else if (gate && !atomic_exchange(&stands, true)) {
         int ms = 0;
         for (; ms < WAIT_MS && !atomic_load(&helped); ms++) usleep(1000);

@@ -20,7 +20,8 @@ void qn_finish_heads(const struct qn_executor *e, enum qn_role norm, int layer, 
     const int set = qn_hparams_rope_set(hp, layer);
     for (int h = 0; hp->qk_norm == QN_QK_NORM_HEAD && h < n_heads; h++)
         qn_norm(e, norm, layer, x + h * d, d, x + h * d);
-    if (half == 0 || hp->layers[layer] & QN_LAYER_NO_ROPE) return;
+    /* Where there are more threads than heads, some have none. */
+    if (n_heads == 0 || half == 0 || hp->layers[layer] & QN_LAYER_NO_ROPE) return;
     model->kernels.rope[hp->rope_pairs](x, n_heads, (size_t)d, half,
                                         qn_buffer_row(e, QN_BUFFER_COS, m) + set * half,
                                         qn_buffer_row(e, QN_BUFFER_SIN, m) + set * half);
