@@ -411,8 +411,8 @@ int command_kbench(int argc, char **argv) {
             "Each row: the median time of a call with half its 95 % confidence interval, GOP/s and "
             "GB/s with their parts of what this machine reaches on the same threads, and the "
             "largest error against the double-precision reference. Times are of the processor, so "
-            "that other programs count little, without barriers. Exit status 1 if a result is "
-            "wrong.",
+            "that other programs count little, without barriers; ~: the machine was too noisy to "
+            "trust the row. Exit status 1 if a result is wrong.",
         .groups = groups,
         .n_groups = COUNT(groups)};
     int status;

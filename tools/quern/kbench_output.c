@@ -73,7 +73,7 @@ static void print_md(struct kbench_output *output, const struct kbench_row *row)
     printf("|%6.1f", gbs(row));
     print_percent(percent(gbs(row), row->read), 4);
     if (r->right)
-        printf("|%5.0e|%s\n", r->error, row->noisy ? " noisy" : "");
+        printf("|%5.0e|%s\n", r->error, row->noisy ? " ~" : "");
     else
         printf("|WRONG| %.1e\n", r->error);
 }
