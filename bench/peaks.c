@@ -54,28 +54,31 @@ struct stream {
     size_t *at; /* [threads] */
 };
 
-/* One sum, as STREAM would have it, of vectors of `width` bytes; `ahead` bytes are prefetched, as
- * some compilers do of themselves, or 0. Which is best depends on the processor's own prefetching.
- */
-#define PLAIN_SUM(name, attributes, element, width, ahead)                                         \
+/* One sum, as STREAM would have it, of vectors of `width` bytes, over as many parts of the run side
+ * by side as there are streams; what is `near` and `far` bytes ahead is prefetched into L1 and L2,
+ * or nothing where they are 0. Which is best depends on the processor's own prefetching. */
+#define PLAIN_SUM(name, attributes, element, width, streams, near, far)                            \
     typedef element name##_vector __attribute__((vector_size(width)));                             \
     attributes static void name(void *context, int thread) {                                       \
         const struct stream *const s = context;                                                    \
         const name##_vector *const data =                                                          \
             (const void *)(s->data + (size_t)thread * s->n + s->at[thread]);                       \
+        const size_t line = 64 / (width), part = s->n_run * sizeof(double) / (width) / (streams);  \
         name##_vector sum = {0};                                                                   \
-        for (size_t i = 0; i < s->n_run * sizeof(double) / (width); i += 64 / (width)) {           \
-            if ((ahead) > 0) __builtin_prefetch((const char *)&data[i] + (ahead));                 \
-            for (size_t j = 0; j < 64 / (width); j++) sum += data[i + j];                          \
-        }                                                                                          \
+        for (size_t i = 0; i < part; i += line)                                                    \
+            for (const name##_vector *p = data + i; p < data + (streams)*part; p += part) {        \
+                if ((near) > 0) __builtin_prefetch((const char *)p + (near), 0, 3);                \
+                if ((far) > 0) __builtin_prefetch((const char *)p + (far), 0, 2);                  \
+                for (size_t j = 0; j < line; j++) sum += p[j];                                     \
+            }                                                                                      \
         __asm__ volatile("" : : "m"(sum));                                                         \
         s->at[thread] = s->at[thread] + 2 * s->n_run <= s->n ? s->at[thread] + s->n_run : 0;       \
     }
-PLAIN_SUM(sum_plain, , double, 16, 0)
+PLAIN_SUM(sum_plain, , double, 16, 1, 0, 0)
 #if defined(__x86_64__)
-PLAIN_SUM(sum_ahead_wide, __attribute__((target("avx2"))), uint64_t, 32, 2048)
+PLAIN_SUM(sum_ahead_wide, __attribute__((target("avx2"))), uint64_t, 32, 4, 1024, 3072)
 #endif
-PLAIN_SUM(sum_ahead, , uint64_t, 16, 2048)
+PLAIN_SUM(sum_ahead, , uint64_t, 16, 4, 1024, 3072)
 
 static void touch_slice(void *context, int thread) {
     const struct stream *const s = context;

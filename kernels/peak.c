@@ -70,15 +70,35 @@ void qn_peak_add_chain(long n) {
     __asm__ volatile("" : : "r"(sum));
 }
 
-/* One stream, asked for 2 KiB ahead: on the machines tried, faster than two, four or eight streams,
- * and than leaving it to the processor. */
+static uint64_t read_word(const char *p) {
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+/* One stream, asked for 2 KiB ahead: faster than leaving it to the processor. */
 void qn_peak_read(const char *data, size_t size) {
     uint64_t sum = 0;
     for (size_t i = 0; i < size; i += 64) {
-        uint64_t word;
-        memcpy(&word, data + i, sizeof word);
         __builtin_prefetch(data + i + 2048);
-        sum += word;
+        sum += read_word(data + i);
     }
     __asm__ volatile("" : : "r"(sum));
+}
+
+/* Streams asked for twice, 3 KiB ahead into L2 and 1 KiB ahead into L1: on the machines tried,
+ * faster than one stream, than eight and than asking once. */
+void qn_peak_read_memory(const char *data, size_t size) {
+    enum { STREAMS = 4, STREAM = 512 << 10, ROUND = STREAMS * STREAM };
+    uint64_t sum = 0;
+    size_t start = 0;
+    for (; start + ROUND <= size; start += ROUND)
+        for (const char *i = data + start; i < data + start + STREAM; i += 64)
+            for (const char *p = i; p < i + ROUND; p += STREAM) {
+                __builtin_prefetch(p + 1024, 0, 3);
+                __builtin_prefetch(p + 3072, 0, 2);
+                sum += read_word(p);
+            }
+    __asm__ volatile("" : : "r"(sum));
+    qn_peak_read(data + start, size - start);
 }

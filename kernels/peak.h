@@ -47,4 +47,7 @@ void qn_peak_add_chain(long n);
  * a multiple of 64. */
 void qn_peak_read(const char *data, size_t size);
 
+/* The same where the data come from memory. */
+void qn_peak_read_memory(const char *data, size_t size);
+
 #endif

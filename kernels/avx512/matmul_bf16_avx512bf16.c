@@ -30,8 +30,10 @@ QN_INLINE void bf16_tiles(const struct qn_matmul *a, const uint16_t *x, int k, i
     for (int pair = 0; pair < k / 2; pair++, w += QN_VEC) {
         lanes_i wt[4];
         QN_UNROLL for (int t = 0; t < nt; t++) {
-            if (mr == 1) _mm_prefetch((const char *)w + (size_t)t * tile_size + QN_FLOAT_AHEAD, 3);
-            wt[t] = i_load(w + (size_t)t * tile_size);
+            const uint8_t *const stream = w + (size_t)t * tile_size;
+            if (mr == 1) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L1, 0, 3);
+            if (mr == 1) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L2, 0, 2);
+            wt[t] = i_load(stream);
         }
         QN_UNROLL for (int i = 0; i < mr; i++) {
             const lanes_i xi =

@@ -44,7 +44,7 @@ QN_INLINE void direct(const enum qn_pack form, const struct qn_form_traits t,
                       const struct pair_job *job, const int mp) {
     const struct qn_matmul *const a = job->matmul;
     const int unit_blocks = qn_pack_unit_k(form) / 32;
-    const int unit_size = qn_pack_unit_bytes(form) * QN_R;
+    const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
     const uint8_t *tile = (const uint8_t *)a->w + (size_t)(a->n0 / QN_R) * tile_size;
     for (int n = a->n0; n < a->n1; n += QN_R, tile += tile_size) {
@@ -53,7 +53,7 @@ QN_INLINE void direct(const enum qn_pack form, const struct qn_form_traits t,
         QN_UNROLL for (int m = 0; m < mp; m++) QN_UNROLL for (int i = 0; i < PAIRS_N; i++) y[m][i] =
             vdupq_n_f32(0);
         for (int b = 0; b < job->n_blocks; b += unit_blocks, unit += unit_size) {
-            prefetch_unit(unit, unit_size);
+            prefetch_part(unit, unit_size, 0, 1, QN_AHEAD_L1, 1);
             direct_unit(form, t, unit, job->x + b, (size_t)job->n_blocks, y, mp);
         }
         for (int m = 0; m < mp; m++) pair_finish(a, job->m + 2 * m, job->rows - 2 * m, n, y[m]);

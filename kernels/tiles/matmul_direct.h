@@ -31,30 +31,49 @@ QN_INLINE void direct_block(const enum qn_pack form, const struct qn_form_traits
     }
 }
 
-/* The product with mr = a->m rows, at most QN_DIRECT_ROWS. */
+/* mr = a->m rows by the nt tiles from output n on, each a stream. */
+QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits t,
+                            const struct qn_matmul *a, int n, const int mr, const int nt) {
+    const int unit_k = qn_pack_unit_k(form), blocks = unit_k / 32;
+    const int units = (a->k + unit_k - 1) / unit_k, padded = (a->k + 255) / 256 * 256;
+    const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
+    const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
+    const bool next = a->n1 - n > nt * QN_R;
+    const uint8_t *unit = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
+    const int8_t *q = a->x;
+    const struct qn_act_block *act = (const void *)(q + padded);
+    lanes_f y[QN_STREAMS][QN_DIRECT_ROWS];
+    QN_UNROLL for (int i = 0; i < nt * mr; i++) y[i / mr][i % mr] = f_zero();
+    for (int left = units - 1; left >= 0; left--, unit += unit_size) {
+        const size_t bytes_left = left * unit_size, jump = (nt - 1) * tile_size;
+        const size_t l1 = ahead_in_stream(QN_AHEAD_L1, bytes_left, jump, next);
+        const size_t l2 = ahead_in_stream(QN_AHEAD_L2, bytes_left, jump, next);
+        _Alignas(64) float scale[QN_STREAMS][16 * QN_R], neg_min[QN_STREAMS][16 * QN_R];
+        QN_UNROLL for (int i = 0; i < nt; i++)
+            unit_scales(form, unit + i * tile_size, scale[i], neg_min[i], QN_R);
+        QN_UNROLL for (int part = 0; part < blocks * nt; part++) {
+            const int b = part / nt, i = part % nt;
+            const uint8_t *const stream = unit + i * tile_size;
+            prefetch_part(stream, unit_size, b, blocks, l1, 1);
+            if (QN_AHEAD_L2 > 0) prefetch_part(stream, unit_size, b, blocks, l2, 2);
+            direct_block(form, t, stream, b, scale[i], neg_min[i], q + b * 32, act + b, a->x_ld,
+                         y[i], mr);
+        }
+        q += unit_k;
+        act += blocks;
+    }
+    QN_UNROLL for (int i = 0; i < nt * mr; i++)
+        finish_tile(a, i % mr, n + i / mr * QN_R, y[i / mr][i % mr]);
+}
+
+/* The product with mr = a->m rows, at most QN_DIRECT_ROWS. A single row is bound by memory, which
+ * gives more to two streams. */
 QN_INLINE void direct_rows(const enum qn_pack form, const struct qn_form_traits t,
                            const struct qn_matmul *a, const int mr) {
-    const int unit_k = qn_pack_unit_k(form), unit_size = qn_pack_unit_bytes(form) * QN_R;
-    const int units = (a->k + unit_k - 1) / unit_k, padded = (a->k + 255) / 256 * 256;
-    const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
-    const int8_t *const x = a->x;
-    const uint8_t *tile = (const uint8_t *)a->w + (size_t)(a->n0 / QN_R) * tile_size;
-    for (int n = a->n0; n < a->n1; n += QN_R, tile += tile_size) {
-        const uint8_t *unit = tile;
-        const int8_t *q = x;
-        const struct qn_act_block *act = (const void *)(x + padded);
-        lanes_f y[QN_DIRECT_ROWS];
-        for (int m = 0; m < mr; m++) y[m] = f_zero();
-        for (int u = 0; u < units; u++) {
-            _Alignas(64) float scale[16 * QN_R], neg_min[16 * QN_R];
-            prefetch_unit(unit, unit_size);
-            unit_scales(form, unit, scale, neg_min, QN_R);
-            QN_UNROLL for (int b = 0; b < unit_k / 32; b++, q += 32, act++)
-                direct_block(form, t, unit, b, scale, neg_min, q, act, a->x_ld, y, mr);
-            unit += unit_size;
-        }
-        for (int m = 0; m < mr; m++) finish_tile(a, m, n, y[m]);
-    }
+    const int nt = mr == 1 ? QN_STREAMS : 1;
+    int n = a->n0;
+    for (; a->n1 - n > (nt - 1) * QN_R; n += nt * QN_R) direct_tiles(form, t, a, n, mr, nt);
+    if (n < a->n1) direct_tiles(form, t, a, n, mr, 1);
 }
 
 #endif

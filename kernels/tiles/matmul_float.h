@@ -31,6 +31,15 @@ QN_INLINE void float_unpack_pair(const enum qn_pack form, const uint8_t *unit, i
     }
 }
 
+/* Asks for the lines that lie ahead of two k of a unit, i even. */
+QN_INLINE void float_prefetch(const uint8_t *unit, const int unit_size, const int i) {
+    const int start = (i * unit_size / 16 + 63) / 64 * 64, end = (i + 2) * unit_size / 16;
+    QN_UNROLL for (int line = start; line < end; line += 64) {
+        __builtin_prefetch(unit + line + QN_FLOAT_AHEAD_L1, 0, 3);
+        __builtin_prefetch(unit + line + QN_FLOAT_AHEAD_L2, 0, 2);
+    }
+}
+
 /* nt tiles from output n on, streamed side by side: as many chains of sums hide the FMA's
  * latency. */
 QN_INLINE void float_matvec_tiles(const enum qn_pack form, const struct qn_matmul *a, int n,
@@ -41,11 +50,11 @@ QN_INLINE void float_matvec_tiles(const enum qn_pack form, const struct qn_matmu
     lanes_f y[1][4];
     QN_UNROLL for (int t = 0; t < nt; t++) y[0][t] = f_zero();
     for (int k = 0; k < a->k; k += 16, unit += unit_size) {
-        QN_UNROLL for (int t = 0; t < nt; t++) QN_UNROLL for (int i = 0; i < unit_size; i += 64)
-            __builtin_prefetch(unit + (size_t)t * tile_size + QN_FLOAT_AHEAD + i);
         QN_UNROLL for (int i = 0; i < 16; i += 2) {
             const float *const x = (const float *)a->x + k + i;
             lanes_f w[4][2];
+            QN_UNROLL for (int t = 0; t < nt; t++)
+                float_prefetch(unit + (size_t)t * tile_size, unit_size, i);
             QN_UNROLL for (int t = 0; t < nt; t++)
                 float_unpack_pair(form, unit + (size_t)t * tile_size, i, w[t]);
             float_pair((const lanes_f(*)[2])w, &x, y, 1, nt);

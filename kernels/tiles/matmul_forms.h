@@ -234,11 +234,29 @@ _Static_assert(offsetof(struct qn_act_block, zero) == 4 &&
                    offsetof(struct qn_act_block, scale_sum) == 8,
                "factors are the first floats of a block");
 
-/* Bytes ahead of the stream: some 40 units of work cover a read from memory. */
-enum { QN_PREFETCH_AHEAD = 2048 };
+/* Streams of weights, and bytes ahead in each of them at which they are asked for: with vectors of
+ * 64 bytes into L2, whose many open requests cover a read from memory, and from there into L1,
+ * which has few. With smaller ones that costs more instructions than it saves. */
+enum {
+    QN_STREAMS = 2,
+    QN_AHEAD_L1 = QN_R == 16 ? 1536 : 2048,
+    QN_AHEAD_L2 = QN_R == 16 ? 4096 : 0
+};
 
-QN_INLINE void prefetch_unit(const uint8_t *unit, const int size) {
-    QN_UNROLL for (int i = 0; i < size; i += 64) __builtin_prefetch(unit + QN_PREFETCH_AHEAD + i);
+/* Bytes from a unit to what to ask for, `ahead` bytes on in its stream. `left`: bytes of the tile
+ * behind the unit; what lies farther is in the tile that the stream takes next, `jump` bytes on.
+ * Behind its last tile (no next) there is nothing to ask for. */
+QN_INLINE size_t ahead_in_stream(size_t ahead, size_t left, size_t jump, bool next) {
+    return left >= ahead ? ahead : next ? ahead + jump : 0;
+}
+
+/* Asks for what lies `ahead` bytes behind part i of n equal parts of a unit, so that requests come
+ * as evenly as the work: a unit's all at once would keep loads waiting. level: 1 or 2. */
+QN_INLINE void prefetch_part(const uint8_t *unit, const size_t size, int i, const int n,
+                             size_t ahead, const int level) {
+    const uint8_t *const part = unit + i * size / n + ahead;
+    QN_UNROLL for (size_t line = 0; line < size / n; line += 64)
+        __builtin_prefetch(part + line, 0, 4 - level);
 }
 
 static inline void check_matmul(const struct qn_matmul *a) {

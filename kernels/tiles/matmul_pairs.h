@@ -9,7 +9,7 @@
 
 #include "kernels/tiles/matmul_direct.h"
 
-enum { QN_PAIR = 2 };
+enum { QN_PAIR = QN_STREAMS };
 
 /* Where a pair of tiles and the rows that they multiply are, from unit to unit. */
 struct qn_pair {
@@ -69,27 +69,30 @@ QN_INLINE void pair_block(const enum qn_pack form, const struct qn_form_traits t
 /* mr = a->m rows by the two tiles from output n on. */
 QN_INLINE void pair_tiles(const enum qn_pack form, const struct qn_form_traits t,
                           const struct qn_matmul *a, int n, const int mr) {
-    const int unit_k = qn_pack_unit_k(form), unit_size = qn_pack_unit_bytes(form) * QN_R;
+    const int unit_k = qn_pack_unit_k(form), blocks = unit_k / 32;
     const int units = (a->k + unit_k - 1) / unit_k, padded = (a->k + 255) / 256 * 256;
+    const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
     const uint8_t *const tile = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     struct qn_pair p = {.unit = {tile, tile + tile_size},
                         .q = a->x,
                         .act = (const void *)((const int8_t *)a->x + padded),
                         .x_ld = a->x_ld};
-    /* What lies ahead of a tile's last units is the pair's other tile, or was; the next pair is a
-     * tile further. */
-    const int near = units - QN_PREFETCH_AHEAD / unit_size;
     lanes_f y[QN_DIRECT_ROWS][QN_PAIR];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int i = 0; i < QN_PAIR; i++) y[m][i] =
         f_zero();
-    for (int u = 0; u < units; u++, p.q += unit_k, p.act += unit_k / 32) {
+    for (int left = units - 1; left >= 0; left--, p.q += unit_k, p.act += blocks) {
+        const size_t ahead =
+            ahead_in_stream(QN_AHEAD_L2, left * unit_size, tile_size, a->n1 - n > QN_PAIR * QN_R);
         _Alignas(64) float scale[QN_PAIR * 16 * QN_R], neg_min[QN_PAIR * 16 * QN_R];
-        QN_UNROLL for (int i = 0; i < QN_PAIR; i++) {
-            prefetch_unit(p.unit[i] + (u < near ? 0 : tile_size), unit_size);
+        QN_UNROLL for (int i = 0; i < QN_PAIR; i++)
             unit_scales(form, p.unit[i], scale + i * 16 * QN_R, neg_min + i * 16 * QN_R, QN_R);
+        for (int b = 0; b < blocks; b++) {
+            /* Into L1 at once, as there is time enough. */
+            QN_UNROLL for (int i = 0; i < QN_PAIR; i++)
+                prefetch_part(p.unit[i], unit_size, b, blocks, ahead, 1);
+            pair_block(form, t, &p, b, scale, neg_min, y, mr);
         }
-        for (int b = 0; b < unit_k / 32; b++) pair_block(form, t, &p, b, scale, neg_min, y, mr);
         QN_UNROLL for (int i = 0; i < QN_PAIR; i++) p.unit[i] += unit_size;
     }
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int i = 0; i < QN_PAIR; i++)

@@ -68,9 +68,9 @@ QN_PANEL_KERNELS(panel_8_min, QN_TRAITS_8_MIN)
 #define QN_PANEL_8_MIN panel_8_min
 #endif
 
-/* The direct kernels of 1 to QN_DIRECT_ROWS rows. A single row is bound by memory, which reads one
- * stream fastest; several are bound by arithmetic, which is faster by pairs of tiles where there
- * are registers for twice as many accumulators as rows. */
+/* The direct kernels of 1 to QN_DIRECT_ROWS rows. Several are bound by arithmetic, which is faster
+ * by pairs of tiles, group by group, where there are registers for twice as many accumulators as
+ * rows. */
 #if QN_DIRECT_ROWS == 8 && QN_HAVE_DPBUSD
 #include "kernels/tiles/matmul_pairs.h"
 #define QN_DIRECT_MANY pair_rows

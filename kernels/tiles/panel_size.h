@@ -14,11 +14,12 @@ enum {
                                    in the second level cache */
     QN_FLOAT_K = 256,           /* k of a float panel */
     QN_PANEL_BYTES = QN_FLOAT_K * QN_PANEL_ROWS * 4, /* the largest panel: floats */
-    QN_PAIR_ROWS = 96,     /* rows of activations in pairs at a time, 2 bytes for each k of a row */
-    QN_BF16_M = 96,        /* rows of activations rounded to bf16 at a time */
-    QN_FLOAT_AHEAD = 1024, /* bytes ahead in each of four streams */
-    QN_GEMM_N = 128,       /* weight rows of a panel for bf16 tiles, */
-    QN_GEMM_PANEL_K = 1024, /* and its k, each as two bf16 */
+    QN_PAIR_ROWS = 96, /* rows of activations in pairs at a time, 2 bytes for each k of a row */
+    QN_BF16_M = 96,    /* rows of activations rounded to bf16 at a time */
+    QN_FLOAT_AHEAD_L1 = 1024, /* bytes ahead in each of four streams of floats, on the way into */
+    QN_FLOAT_AHEAD_L2 = 3072, /* L1 and into L2 before */
+    QN_GEMM_N = 128,          /* weight rows of a panel for bf16 tiles, */
+    QN_GEMM_PANEL_K = 1024,   /* and its k, each as two bf16 */
 };
 
 #endif

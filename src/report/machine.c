@@ -173,7 +173,8 @@ struct read_run {
     size_t slice;     /* bytes of a thread */
     size_t chunk;     /* bytes of a run; divides the slice */
     size_t *at;       /* [threads] where a thread's next run starts */
-    int repeats;      /* of a chunk */
+    void (*read)(const char *data, size_t size);
+    int repeats; /* of a chunk */
 };
 
 /* The zero page would stand for memory that nobody has written. */
@@ -186,7 +187,7 @@ static void run_read(void *context, int thread) {
     const struct read_run *const r = context;
     const char *const slice = r->data + (size_t)thread * r->slice;
     for (int i = 0; i < r->repeats; i++) {
-        qn_peak_read(slice + r->at[thread], r->chunk);
+        r->read(slice + r->at[thread], r->chunk);
         r->at[thread] = r->at[thread] + r->chunk < r->slice ? r->at[thread] + r->chunk : 0;
     }
 }
@@ -209,6 +210,7 @@ enum qn_status qn_machine_measure_read(struct qn_pool *pool, enum qn_level level
     }
     size_t at[QN_POOL_MAX_THREADS] = {0};
     run.at = at;
+    run.read = level == QN_LEVEL_MEMORY ? qn_peak_read_memory : qn_peak_read;
     struct qn_arena arena;
     QN_TRY(qn_arena_open(run.slice * (size_t)n_threads, true, &arena, err));
     run.data = arena.data;
