@@ -86,10 +86,26 @@ def forms_agree(program: Program):
     page = program.succeeds("kbench", *QUICK, *arguments).stdout.decode()
     assert all(len(line) <= 80 for line in page.splitlines()), page
     assert "|add " in page and "operands in L2" in page
-    empty = program.run("kbench", "-o", "json", *QUICK, "--filter", "matmul/Q4_K", "--shape",
-                        "8x32", "-M", "2")
-    assert empty.returncode == 0 and json.loads(empty.stdout) == []
-    assert b"1 cases left out: K must be a multiple of 256" in empty.stderr
+    part = program.succeeds("kbench", "-o", "json", *QUICK, "--filter", "matmul/Q4_K", "--shape",
+                            "8x32,8x256", "-M", "2")
+    assert [row["k"] for row in json.loads(part.stdout)] == [256]
+    assert b"quern: 1 case left out: K must be a multiple of 256\n" in part.stderr
+    both = program.succeeds("kbench", "-o", "json", *QUICK, "--filter", "matmul/Q4_K", "--shape",
+                            "8x32,8x256", "-M", "2", "-t", "1,2", "--no-pin")
+    assert b"quern: 1 case left out: " in both.stderr, "a case is no other on more threads"
+
+
+@case
+def nothing_to_measure_is_wrong_usage(program: Program):
+    for form in ("md", "csv", "json"):
+        for rows, op, other in (("1", "matmul", "matvec"), ("2,8", "matvec", "matmul")):
+            program.fails(2, ["nothing to measure", f"'{op}/Q8*'", f"-M {rows}", other], "kbench",
+                          *QUICK, "-o", form, "--filter", f"{op}/Q8*", "-M", rows)
+        program.fails(2, ["'matmul/Q4_K'", "K must be a multiple of 256"], "kbench", *QUICK, "-o",
+                      form, "--filter", "matmul/Q4_K", "--shape", "8x32", "-M", "2")
+        program.fails(2, ["'mat/*'", "--isa ref", "--list"], "kbench", *QUICK, "-o", form,
+                      "--isa", "ref", "--filter", "mat/*")
+    program.fails(2, ["'mat/*'", "--list"], "kbench", "--list", "--filter", "mat/*")
 
 
 @case

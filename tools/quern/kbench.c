@@ -97,8 +97,7 @@ struct kbench {
     struct qn_lab_options options;
     struct kbench_output output;
     struct ceilings *ceilings; /* of the current number of threads */
-    int n_wrong, n_skipped;
-    const char *skipped; /* why the last one was */
+    int n_wrong;
 };
 
 /* The arithmetic that bounds an operation: products have that of their form, attention is float. */
@@ -148,15 +147,11 @@ static bool survives(const struct qn_lab_kernel *kernel, const struct qn_lab_sha
     return false;
 }
 
-static bool measure_case(struct kbench *b, struct qn_pool *pool, const struct qn_lab_kernel *kernel,
-                         const struct qn_lab_shape *shape, enum qn_level where, bool plugin) {
-    const char *const problem = qn_lab_shape_problem(kernel, shape);
-    if (problem != NULL) {
-        b->n_skipped++;
-        b->skipped = problem;
-        return true;
-    }
-    if (plugin && !survives(kernel, shape)) {
+static bool measure_case(struct kbench *b, struct qn_pool *pool, const struct kbench_case *c,
+                         enum qn_level where) {
+    const struct qn_lab_kernel *const kernel = c->kernel;
+    if (c->problem != NULL) return true;
+    if (c->plugin && !survives(kernel, &c->shape)) {
         b->n_wrong++;
         return true;
     }
@@ -164,12 +159,12 @@ static bool measure_case(struct kbench *b, struct qn_pool *pool, const struct qn
                              .variant = kernel->variant,
                              .function = kernel->function,
                              .isa = qn_isa_name(kernel->isa),
-                             .name = plugin ? kernel->function : NULL,
-                             .shape = *shape,
+                             .name = c->plugin ? kernel->function : NULL,
+                             .shape = c->shape,
                              .where = where,
                              .n_threads = qn_pool_n_threads(pool)};
     struct qn_error err;
-    if (qn_lab_measure(pool, kernel, shape, where, &b->options, &row.result, &err) != QN_OK) {
+    if (qn_lab_measure(pool, kernel, &c->shape, where, &b->options, &row.result, &err) != QN_OK) {
         out_error("%s", err.message);
         return false;
     }
@@ -178,64 +173,9 @@ static bool measure_case(struct kbench *b, struct qn_pool *pool, const struct qn
     return out_flush();
 }
 
-/* matvec takes the case M = 1 of matmul; the other's rows would be its own again. */
-static bool takes_rows(const struct qn_lab_kernel *kernel, int m) {
-    if (strcmp(kernel->op, "matvec") == 0) return m == 1;
-    return strcmp(kernel->op, "matmul") != 0 || m > 1;
-}
-
-/* Shapes that the operation cannot tell apart come once. */
-static bool seen_before(const struct kbench *b, const char *op, int shape, int context) {
-    const struct kbench_cases *const c = b->cases;
-    const struct qn_int_list *const contexts = &b->args->context;
-    const struct qn_lab_shape all = {.m = 1,
-                                     .n = c->n[shape],
-                                     .k = c->k[shape],
-                                     .t = contexts->values[context],
-                                     .d = c->d,
-                                     .g = c->g,
-                                     .heads = c->heads};
-    const struct qn_lab_shape mine = qn_lab_shape_of(op, &all);
-    for (int s = 0; s <= shape; s++)
-        for (int t = 0; t < (s < shape ? contexts->n : context); t++) {
-            struct qn_lab_shape other = all;
-            other.n = c->n[s];
-            other.k = c->k[s];
-            other.t = contexts->values[t];
-            other = qn_lab_shape_of(op, &other);
-            if (memcmp(&other, &mine, sizeof mine) == 0) return true;
-        }
-    return false;
-}
-
-static bool measure_kernel(struct kbench *b, struct qn_pool *pool,
-                           const struct qn_lab_kernel *kernel, enum qn_level where, bool plugin) {
-    const struct kbench_cases *const c = b->cases;
-    for (int s = 0; s < c->n_shapes; s++)
-        for (int t = 0; t < b->args->context.n; t++) {
-            if (seen_before(b, kernel->op, s, t)) continue;
-            for (int i = 0; i < c->n_m; i++) {
-                const struct qn_lab_shape all = {.m = c->m[i],
-                                                 .n = c->n[s],
-                                                 .k = c->k[s],
-                                                 .t = b->args->context.values[t],
-                                                 .d = c->d,
-                                                 .g = c->g,
-                                                 .heads = c->heads};
-                const struct qn_lab_shape shape = qn_lab_shape_of(kernel->op, &all);
-                if ((plugin || takes_rows(kernel, c->m[i])) &&
-                    !measure_case(b, pool, kernel, &shape, where, plugin))
-                    return false;
-            }
-        }
-    return true;
-}
-
 static bool measure_level(struct kbench *b, struct qn_pool *pool, enum qn_level where) {
-    for (int i = 0; i < b->cases->n_plugins; i++)
-        if (!measure_kernel(b, pool, &b->cases->plugins[i].kernel, where, true)) return false;
-    for (int i = 0; i < b->cases->n_kernels; i++)
-        if (!measure_kernel(b, pool, &b->cases->kernels[i], where, false)) return false;
+    for (int i = 0; i < b->cases->n_cases; i++)
+        if (!measure_case(b, pool, &b->cases->cases[i], where)) return false;
     return true;
 }
 
@@ -340,28 +280,30 @@ static int measure_all(struct kbench *b, const struct libraries *libraries) {
     for (int i = 0; i < b->args->n_threads.n && done; i++)
         done = measure_threads(b, libraries, b->args->n_threads.values[i]);
     if (done) kbench_print_end(&b->output);
-    if (b->n_skipped > 0) out_error("%d cases left out: %s", b->n_skipped, b->skipped);
+    const int n_left_out = b->cases->n_cases - b->cases->n_fit;
+    if (n_left_out > 0)
+        out_error("%d case%s left out: %s", n_left_out, n_left_out == 1 ? "" : "s",
+                  b->cases->problem);
     if (b->n_wrong > 0)
         out_error("%d result%s not what the reference and rounding explain", b->n_wrong,
                   b->n_wrong == 1 ? " is" : "s are");
     return done && b->n_wrong == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
-static void list_kernels(const struct kbench_cases *cases) {
+static int list_kernels(const struct kbench_args *args, const struct kbench_cases *cases) {
+    if (cases->n_kernels == 0) return kbench_say_nothing(args, cases);
     for (int i = 0; i < cases->n_kernels; i++)
         printf("%-10s %-10s %-10s %s\n", qn_isa_name(cases->kernels[i].isa), cases->kernels[i].op,
                cases->kernels[i].variant[0] ? cases->kernels[i].variant : "-",
                cases->kernels[i].function);
+    return EXIT_DONE;
 }
 
 static int run_kbench(const struct kbench_args *args, const struct kbench_cases *cases) {
     struct libraries libraries;
     const int opened = open_libraries(args->against, &libraries);
     if (opened != EXIT_DONE) return opened;
-    if (cases->n_kernels + cases->n_plugins + libraries.n == 0) {
-        out_error("no kernel is like '%s' (see --list)", args->filter ? args->filter : "*");
-        return EXIT_FAILED;
-    }
+    if (cases->n_fit + libraries.n == 0) return kbench_say_nothing(args, cases);
     struct qn_topology topology;
     struct qn_error err;
     struct ceilings *const ceilings = malloc(sizeof *ceilings);
@@ -420,10 +362,7 @@ int command_kbench(int argc, char **argv) {
     struct kbench_cases cases;
     status = kbench_cases_read(&args, &cases);
     if (status != EXIT_DONE) return status;
-    if (args.list)
-        list_kernels(&cases);
-    else
-        status = run_kbench(&args, &cases);
+    status = args.list ? list_kernels(&args, &cases) : run_kbench(&args, &cases);
     kbench_cases_free(&cases);
     return status;
 }

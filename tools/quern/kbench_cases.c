@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Reading lists of shapes, rows, levels and instruction sets, and choosing kernels.
+ * Reading lists of shapes, rows, levels and instruction sets, choosing kernels, and putting each
+ * on its shapes.
  */
 #include "kbench_cases.h"
 
@@ -197,6 +198,81 @@ static bool take_plugin(void *context, const char *word) {
     return true;
 }
 
+/* ---- cases ---- */
+
+/* matvec takes the case M = 1 of matmul; the other's rows would be its own again. */
+static bool takes_rows(const struct qn_lab_kernel *kernel, int m) {
+    if (strcmp(kernel->op, "matvec") == 0) return m == 1;
+    return strcmp(kernel->op, "matmul") != 0 || m > 1;
+}
+
+/* Shapes that the operation cannot tell apart come once; `first` is the kernel's first case. */
+static bool add_case(struct kbench_cases *c, int first, const struct qn_lab_kernel *kernel,
+                     const struct qn_lab_shape *all, bool plugin) {
+    const struct kbench_case new = {.kernel = kernel,
+                                    .shape = qn_lab_shape_of(kernel->op, all),
+                                    .problem = qn_lab_shape_problem(kernel, all),
+                                    .plugin = plugin};
+    for (int i = first; i < c->n_cases; i++)
+        if (memcmp(&c->cases[i].shape, &new.shape, sizeof new.shape) == 0) return true;
+    if ((c->n_cases & (c->n_cases - 1)) == 0) { /* full: room doubles */
+        void *const cases =
+            realloc(c->cases, (c->n_cases > 0 ? 2 * (size_t)c->n_cases : 1) * sizeof *c->cases);
+        if (cases == NULL) return false;
+        c->cases = cases;
+    }
+    c->cases[c->n_cases++] = new;
+    c->n_fit += new.problem == NULL;
+    if (new.problem != NULL) c->problem = new.problem;
+    return true;
+}
+
+static bool add_cases(const struct kbench_args *args, struct kbench_cases *c,
+                      const struct qn_lab_kernel *kernel, bool plugin) {
+    const int first = c->n_cases;
+    for (int s = 0; s < c->n_shapes; s++)
+        for (int t = 0; t < args->context.n; t++)
+            for (int i = 0; i < c->n_m; i++) {
+                const struct qn_lab_shape all = {.m = c->m[i],
+                                                 .n = c->n[s],
+                                                 .k = c->k[s],
+                                                 .t = args->context.values[t],
+                                                 .d = c->d,
+                                                 .g = c->g,
+                                                 .heads = c->heads};
+                if ((plugin || takes_rows(kernel, c->m[i])) &&
+                    !add_case(c, first, kernel, &all, plugin))
+                    return false;
+            }
+    return true;
+}
+
+static int make_cases(const struct kbench_args *args, struct kbench_cases *c) {
+    bool done = true;
+    for (int i = 0; i < c->n_plugins && done; i++)
+        done = add_cases(args, c, &c->plugins[i].kernel, true);
+    for (int i = 0; i < c->n_kernels && done; i++) done = add_cases(args, c, &c->kernels[i], false);
+    if (!done) out_error("no memory");
+    return done ? EXIT_DONE : EXIT_FAILED;
+}
+
+int kbench_say_nothing(const struct kbench_args *args, const struct kbench_cases *c) {
+    const char *const filter = args->filter != NULL ? args->filter : "*";
+    if (c->problem != NULL) {
+        out_error("nothing to measure with --filter '%s': %s", filter, c->problem);
+    } else if (c->n_kernels == 0) {
+        out_error("no kernel of --isa %s is like '%s' (all: quern kbench --list --isa all)",
+                  args->isa, filter);
+    } else { /* every kernel is of the one operation that takes none of the rows */
+        const bool one_row = strcmp(c->kernels[0].op, "matmul") == 0;
+        out_error("nothing to measure: '%s' of --isa %s is %s kernels only, and with %s (-M %s) "
+                  "products take %s kernels",
+                  filter, args->isa, c->kernels[0].op, one_row ? "one row" : "several rows",
+                  args->rows, one_row ? "matvec" : "matmul");
+    }
+    return EXIT_WRONG_USAGE;
+}
+
 /* ---- all ---- */
 
 static int wrong(const char *option, const char *form, const char *found) {
@@ -229,6 +305,7 @@ int kbench_cases_read(const struct kbench_args *args, struct kbench_cases *cases
     if (status == EXIT_DONE && args->plugins != NULL &&
         !each_word(args->plugins, take_plugin, cases))
         status = EXIT_FAILED;
+    if (status == EXIT_DONE) status = make_cases(args, cases);
     if (status != EXIT_DONE) kbench_cases_free(cases);
     return status;
 }
@@ -236,6 +313,8 @@ int kbench_cases_read(const struct kbench_args *args, struct kbench_cases *cases
 void kbench_cases_free(struct kbench_cases *cases) {
     for (int i = 0; i < cases->n_plugins; i++) qn_plugin_close(&cases->plugins[i]);
     free(cases->kernels);
+    free(cases->cases);
     cases->kernels = NULL;
+    cases->cases = NULL;
     cases->n_plugins = 0;
 }

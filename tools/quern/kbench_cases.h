@@ -19,6 +19,13 @@ struct kbench_args {
     bool list, no_pin;
 };
 
+struct kbench_case {
+    const struct qn_lab_kernel *kernel;
+    struct qn_lab_shape shape;
+    const char *problem; /* why the kernel does not take the shape; NULL: it does */
+    bool plugin;
+};
+
 struct kbench_cases {
     struct qn_lab_kernel *kernels; /* free */
     int n_kernels;
@@ -28,6 +35,9 @@ struct kbench_cases {
     int m[KBENCH_MAX_ROWS], n_m;
     int heads, g, d;
     bool where[QN_LEVEL_COUNT];
+    struct kbench_case *cases; /* free; plug-ins' first */
+    int n_cases, n_fit;        /* those without a problem */
+    const char *problem;       /* the last, or NULL */
 };
 
 /* Instruction sets that the engine would take: those of this machine, or up to $QUERN_ISA. */
@@ -36,5 +46,8 @@ uint32_t kbench_bundles(void);
 /* EXIT_DONE; otherwise an exit status with the sentence printed, and nothing to free. */
 int kbench_cases_read(const struct kbench_args *args, struct kbench_cases *cases);
 void kbench_cases_free(struct kbench_cases *cases);
+
+/* Why nothing was found to list or to measure, in a sentence; EXIT_WRONG_USAGE. */
+int kbench_say_nothing(const struct kbench_args *args, const struct kbench_cases *cases);
 
 #endif
