@@ -118,6 +118,28 @@ def instruction_sets_are_chosen(program: Program):
     assert row["isa"] == "ref" and row["error"] == 0
 
 
+def listed(program: Program, *arguments) -> set[tuple[str, str, str]]:
+    lines = program.succeeds("kbench", "--list", *arguments).stdout.decode().splitlines()
+    return {tuple(line.split()[:3]) for line in lines}
+
+
+@case
+def the_best_are_those_of_the_engine(program: Program):
+    """Not the highest sets: some kernels are taken only where they are asked for."""
+    doctor = json.loads(program.succeeds("doctor", "--json", "--no-measure").stdout)
+    taken = {(k["isa"], k["op"], k["variant"] or "-") for k in doctor["kernels"]}
+    assert listed(program) == listed(program, "--isa", "best") == taken
+    every = listed(program, "--isa", "all")
+    assert taken <= every
+    for isa in {isa for isa, _, _ in every}:
+        assert listed(program, "--isa", isa) == {k for k in every if k[0] == isa}, isa
+    program.environment["QUERN_ISA"] = "ref"
+    assert {isa for isa, _, _ in listed(program)} == {"ref"}
+    assert listed(program, "--isa", "all") == every
+    program.environment["QUERN_ISA"] = "mmx"
+    program.fails(2, ["QUERN_ISA", "'mmx'"], "kbench", "--list")
+
+
 @case
 def libraries_run_or_say_why_not(program: Program):
     done = program.succeeds("kbench", "-o", "json", *QUICK, "--filter", "matmul/F32", "--shape",

@@ -22,7 +22,9 @@ enum { MAX_LIBRARIES = 2 * QN_BLAS_VARIANTS };
 
 static const struct option kernel_options[] = {
     {"--isa", OPTION_TEXT, "NAME,...", 0, 0, KBENCH(isa), false, false,
-     "kernels of these instruction sets; best: those that the engine takes here; all"},
+     "kernels of these instruction sets; best: of each operation the one that the engine takes "
+     "here "
+     "by default, or up to $QUERN_ISA; all: all that run here"},
     {"--filter", OPTION_TEXT, "GLOB", 0, 0, KBENCH(filter), false, true,
      "only kernels whose operation, operation/variant or function is like this: 'matmul/Q4*'"},
     {"--plugin", OPTION_TEXT, "FILE,...", 0, 0, KBENCH(plugins), false, true,

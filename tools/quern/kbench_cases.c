@@ -109,34 +109,49 @@ static bool take_heads(const char *text, struct kbench_cases *c) {
 
 /* ---- kernels ---- */
 
-uint32_t kbench_bundles(void) {
+/* False, with the sentence printed, for a set that is unknown or not here. */
+static bool parse_isa(const char *source, const char *word, enum qn_isa *isa) {
+    struct qn_kernels kernels;
+    qn_kernels_select(qn_cpu_bundles(), &kernels);
+    if (!qn_isa_parse(word, isa)) {
+        out_error("%s: unknown instruction set '%s'", source, word);
+        return false;
+    }
+    if (kernels.bundles >> *isa & 1) return true;
+    out_error("%s: this machine or build does not have %s", source, word);
+    return false;
+}
+
+/* The sets that the engine takes without options: its defaults, or up to $QUERN_ISA. */
+static bool engine_bundles(uint32_t *bundles) {
     const char *const name = getenv("QUERN_ISA");
     enum qn_isa isa;
-    const bool forced = name != NULL && qn_isa_parse(name, &isa);
-    return qn_cpu_bundles() & (forced ? qn_isa_mask(isa) : UINT32_MAX);
+    *bundles = qn_cpu_default_bundles();
+    if (name == NULL || *name == '\0') return true;
+    if (!parse_isa("QUERN_ISA", name, &isa)) return false;
+    *bundles = qn_cpu_bundles() & qn_isa_mask(isa);
+    return true;
 }
 
 struct isa_list {
     uint32_t bundles;
-    bool best; /* those that the engine would choose on this machine */
+    struct qn_kernels best; /* that the engine would take; all zero unless asked for */
 };
 
 static bool take_isa(void *context, const char *word) {
     struct isa_list *const list = context;
     enum qn_isa isa;
-    if (strcmp(word, "best") == 0) return list->best = true;
+    if (strcmp(word, "best") == 0) {
+        uint32_t bundles;
+        if (!engine_bundles(&bundles)) return false;
+        qn_kernels_select(bundles, &list->best);
+        return true;
+    }
     if (strcmp(word, "all") == 0) {
         list->bundles |= qn_cpu_bundles();
         return true;
     }
-    if (!qn_isa_parse(word, &isa)) {
-        out_error("option --isa: unknown instruction set '%s'", word);
-        return false;
-    }
-    if (!(qn_cpu_bundles() >> isa & 1)) {
-        out_error("option --isa: this processor does not have %s", word);
-        return false;
-    }
+    if (!parse_isa("option --isa", word, &isa)) return false;
     list->bundles |= 1u << isa;
     return true;
 }
@@ -150,7 +165,7 @@ static bool matches(const char *filter, const struct qn_lab_kernel *kernel) {
            fnmatch(filter, kernel->function, 0) == 0;
 }
 
-/* No later entry of the same slot is among those that the machine can run. */
+/* Of these sets, and no later entry of the same slot is. */
 static bool is_best(const struct qn_kernel_entry *entries, size_t n, size_t i, uint32_t bundles) {
     if (!(bundles >> entries[i].isa & 1)) return false;
     for (size_t j = i + 1; j < n; j++)
@@ -163,8 +178,6 @@ static bool is_best(const struct qn_kernel_entry *entries, size_t n, size_t i, u
 static int choose_kernels(const struct kbench_args *args, struct kbench_cases *c) {
     struct isa_list list = {.bundles = 0};
     if (!each_word(args->isa, take_isa, &list)) return EXIT_WRONG_USAGE;
-    struct qn_kernels best;
-    qn_kernels_select(kbench_bundles(), &best);
     size_t n;
     const struct qn_kernel_entry *const entries = qn_kernel_list(&n);
     c->kernels = calloc(n, sizeof *c->kernels);
@@ -173,8 +186,7 @@ static int choose_kernels(const struct kbench_args *args, struct kbench_cases *c
         return EXIT_FAILED;
     }
     for (size_t i = 0; i < n; i++) {
-        if (!(list.bundles >> entries[i].isa & 1) &&
-            !(list.best && is_best(entries, n, i, best.bundles)))
+        if (!(list.bundles >> entries[i].isa & 1) && !is_best(entries, n, i, list.best.bundles))
             continue;
         const struct qn_lab_kernel kernel = qn_lab_kernel_of(&entries[i]);
         if (matches(args->filter, &kernel) && qn_lab_knows(kernel.op))

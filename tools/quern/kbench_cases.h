@@ -40,9 +40,6 @@ struct kbench_cases {
     const char *problem;       /* the last, or NULL */
 };
 
-/* Instruction sets that the engine would take: those of this machine, or up to $QUERN_ISA. */
-uint32_t kbench_bundles(void);
-
 /* EXIT_DONE; otherwise an exit status with the sentence printed, and nothing to free. */
 int kbench_cases_read(const struct kbench_args *args, struct kbench_cases *cases);
 void kbench_cases_free(struct kbench_cases *cases);
