@@ -11,7 +11,7 @@
  * weights alone: the order of every floating-point sum depends on K (or D, or the position) and
  * on nothing else, so matvec and matmul, any M, any split of N and any batch agree bit for bit.
  * For quantized weights the order is fixed by this rule, for 32-blocks b = 0, 1, ... (16-blocks
- * for Q6_K and INT8):
+ * for Q2_K, Q3_K and Q6_K):
  *     t = (float)(int32 dot of block b) * act[b].scale
  *     y = fma(t, weight scale of b, y)
  *     y = fma(act[b].scale_sum, -weight min of b, y)          (forms with mins only)

@@ -33,6 +33,7 @@ static void pack_half(const uint8_t *half, uint8_t *halves, int b, int r, int ro
     copy_u16(halves + (b * r + row) * 2, half);
 }
 
+/* Also IQ4_NL's: the same fields. */
 static void pack_block_q4_0(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
     pack_nibbles(src + 2, unit, b, r, row);
     pack_half(src, unit + 32 * r, b, r, row);
@@ -66,23 +67,13 @@ static void pack_block_q8_0(const uint8_t *src, uint8_t *unit, int b, int r, int
 const int8_t qn_pack_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                        1,    13,   25,  38,  53,  69,  89,  113};
 
-static void pack_block_iq4_nl(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
-    uint8_t q[2 + 32];
-    copy_u16(q, src);
-    for (int i = 0; i < 16; i++) {
-        q[2 + i] = (uint8_t)qn_pack_iq4_values[src[2 + i] & 15];
-        q[2 + 16 + i] = (uint8_t)qn_pack_iq4_values[src[2 + i] >> 4];
-    }
-    pack_block_q8_0(q, unit, b, r, row);
-}
-
 static qn_pack_block_fn *const pack_blocks[QN_TYPE_COUNT] = {
-    [QN_TYPE_Q8_0] = pack_block_q8_0,     [QN_TYPE_Q4_0] = pack_block_q4_0,
-    [QN_TYPE_Q4_1] = pack_block_q4_1,     [QN_TYPE_Q5_0] = pack_block_q5_0,
-    [QN_TYPE_Q5_1] = pack_block_q5_1,     [QN_TYPE_Q2_K] = qn_pack_block_q2_k,
-    [QN_TYPE_Q3_K] = qn_pack_block_q3_k,  [QN_TYPE_Q4_K] = qn_pack_block_q4_k,
-    [QN_TYPE_Q5_K] = qn_pack_block_q5_k,  [QN_TYPE_Q6_K] = qn_pack_block_q6_k,
-    [QN_TYPE_IQ4_NL] = pack_block_iq4_nl, [QN_TYPE_IQ4_XS] = qn_pack_block_iq4_xs,
+    [QN_TYPE_Q8_0] = pack_block_q8_0,    [QN_TYPE_Q4_0] = pack_block_q4_0,
+    [QN_TYPE_Q4_1] = pack_block_q4_1,    [QN_TYPE_Q5_0] = pack_block_q5_0,
+    [QN_TYPE_Q5_1] = pack_block_q5_1,    [QN_TYPE_Q2_K] = qn_pack_block_q2_k,
+    [QN_TYPE_Q3_K] = qn_pack_block_q3_k, [QN_TYPE_Q4_K] = qn_pack_block_q4_k,
+    [QN_TYPE_Q5_K] = qn_pack_block_q5_k, [QN_TYPE_Q6_K] = qn_pack_block_q6_k,
+    [QN_TYPE_IQ4_NL] = pack_block_q4_0,  [QN_TYPE_IQ4_XS] = qn_pack_block_iq4_xs,
 };
 
 size_t qn_pack_tile_size(enum qn_type type, int tile_rows, int k) {

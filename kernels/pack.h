@@ -17,43 +17,49 @@
  *   Q4_1    64    40    nibbles [2 blocks], d f16 [2][R], m f16 [2][R]
  *   Q5_0    64    44    nibbles [2 blocks], bits [2 blocks], d
  *   Q5_1    64    48    nibbles [2 blocks], bits [2 blocks], d, m
+ *   IQ4_NL  64    36    nibbles [2 blocks], d
+ *   Q2_K   256    84    pairs [8 blocks], sm u8 [16][R], d f16 [R], dmin f16 [R]
+ *   Q3_K   256   116    pairs [8 blocks], bits [8 blocks], sc i8 [16][R], d, 2 R spare
  *   Q4_K   256   144    nibbles [8 blocks], low [8][R], high [4][R], d f16 [R], dmin f16 [R]
  *   Q5_K   256   176    nibbles [8 blocks], bits [8 blocks], low, high, d, dmin
  *   Q6_K   256   212    nibbles [8 blocks], pairs [8 blocks], sc i8 [16][R], d f16 [R], 2 R spare
- *   INT8   256   292    bytes [64 groups][R][4], sc i8 [16][R], mn u8 [16][R], d f16 [R],
- *                       dmin f16 [R]
+ *   IQ4_XS 256   140    nibbles [8 blocks], sc i8 [8][R], d, 2 R spare
  *
  * A group is 4 consecutive k, a block 32 k (8 groups), so a vector of R int32 lanes holds one
  * group of R rows:
  *   bytes    signed quants
  *   nibbles  of a block: [4 j][R][4 i], low nibble = low 4 bits of k = 4j + i, high nibble = those
  *            of k = 4(j + 4) + i
- *   bits     of a block: [R][4 i], bit g = bit 4 of the quant at k = 4g + i
- *   pairs    of a block: [2 h][R][4 i], bits 2g and 2g + 1 = bits 4 and 5 of the quant at
- *            k = 16h + 4g + i
+ *   bits     of a block: [R][4 i], bit g = the highest bit of the quant at k = 4g + i
+ *   pairs    of a block: [2 h][R][4 i], bits 2g and 2g + 1 = two bits of the quant at
+ *            k = 16h + 4g + i: the lowest two, but for Q6_K the highest
  *   low      byte = (sc & 15) | (mn & 15) << 4 of block [8]
+ *   sm       byte = sc | mn << 4
  *   high     byte [p]: (sc >> 4) | (mn >> 4) << 2 of block p, the same << 4 of block p + 4
  *
  * The weight that a quant q stands for:
  *   Q8_0 d q         Q4_0 d (q - 8)    Q5_0 d (q - 16)   Q4_1, Q5_1 d q + m
- *   Q4_K, Q5_K d sc q - dmin mn        Q6_K d sc (q - 32)    INT8 d sc q - dmin mn
- * (sc and mn one per 32 k in Q4_K and Q5_K, one per 16 in Q6_K and INT8). Q8_0 also holds IQ4_NL;
- * INT8 holds Q2_K (its q), Q3_K (q - 4, sc - 32) and IQ4_XS (the table's value, sc - 32), with
- * mn = 0 where the type has no min. Products of d or dmin with sc or mn are exact in float.
+ *   IQ4_NL d qn_pack_iq4_values[q]     IQ4_XS d sc qn_pack_iq4_values[q]
+ *   Q2_K, Q4_K, Q5_K d sc q - dmin mn  Q3_K d sc (q - 4)     Q6_K d sc (q - 32)
+ * (sc and mn one per 16 k in Q2_K, Q3_K and Q6_K, one per 32 in the others). Products of d or dmin
+ * with sc or mn are exact in float.
  */
 #ifndef QN_KERNELS_PACK_H
 #define QN_KERNELS_PACK_H
 
 #include "kernels/types.h"
 
+/* The 16 values of IQ4_NL and IQ4_XS. */
+extern const int8_t qn_pack_iq4_values[16];
+
 /* Raised with every change of what is packed, or of what quantize.h makes of floats before, so that
  * packed weights which were kept in a file are not read by a build that would make others. */
-enum { QN_PACK_VERSION = 1 };
+enum { QN_PACK_VERSION = 2 };
 
 /* Elements of k in a unit of the form, and the unit's bytes for one of its R rows. */
 static inline int qn_pack_unit_k(enum qn_pack form) {
     if (form <= QN_PACK_BF16) return 16;
-    return form <= QN_PACK_Q5_1 ? 64 : 256;
+    return form <= QN_PACK_IQ4_NL ? 64 : 256;
 }
 
 static inline int qn_pack_unit_bytes(enum qn_pack form) {
@@ -74,14 +80,20 @@ static inline int qn_pack_unit_bytes(enum qn_pack form) {
         return 44;
     case QN_PACK_Q5_1:
         return 48;
+    case QN_PACK_IQ4_NL:
+        return 36;
+    case QN_PACK_Q2_K:
+        return 84;
+    case QN_PACK_Q3_K:
+        return 116;
     case QN_PACK_Q4_K:
         return 144;
     case QN_PACK_Q5_K:
         return 176;
     case QN_PACK_Q6_K:
         return 212;
-    case QN_PACK_INT8:
-        return 292;
+    case QN_PACK_IQ4_XS:
+        return 140;
     default:
         return 0;
     }

@@ -21,9 +21,6 @@ qn_pack_block_fn qn_pack_block_q2_k, qn_pack_block_q3_k, qn_pack_block_q4_k, qn_
 void qn_pack_tile_float(enum qn_type type, int r, int k, const uint8_t *src, size_t src_row_size,
                         int rows, uint8_t *dst);
 
-/* The 16 values of IQ4_NL and IQ4_XS. */
-extern const int8_t qn_pack_iq4_values[16];
-
 static inline uint32_t load_u32(const uint8_t *p) {
     uint32_t x;
     memcpy(&x, p, sizeof x);

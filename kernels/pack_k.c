@@ -12,9 +12,19 @@ static void put_nibbles(const uint32_t q[8], uint8_t *unit, int b, int r, int ro
     for (int j = 0; j < 4; j++) store_u32(dst + j * r * 4, q[j] | q[j + 4] << 4);
 }
 
-static void put_bytes(const uint8_t q[32], uint8_t *unit, int b, int r, int row) {
-    uint8_t *dst = unit + (b * 8 * r + row) * 4;
-    for (int g = 0; g < 8; g++) store_u32(dst + g * r * 4, load_u32(q + 4 * g));
+/* The pairs of bits of one 32-block whose 8 groups are the words q (2 bits a byte); `pairs` is
+ * where the unit's stand. */
+static void put_pairs(const uint32_t q[8], uint8_t *pairs, int b, int r, int row) {
+    uint32_t words[2] = {0, 0};
+    for (int g = 0; g < 8; g++) words[g / 4] |= q[g] << (g % 4 * 2);
+    for (int h = 0; h < 2; h++) store_u32(pairs + ((b * 2 + h) * r + row) * 4, words[h]);
+}
+
+/* Bit c of each of 32 bytes, as bit g of the byte of k = 4g + i. */
+static void put_bits(const uint8_t *stored, int c, uint8_t *bits, int r, int row) {
+    uint32_t word = 0;
+    for (int g = 0; g < 8; g++) word |= (load_u32(stored + 4 * g) >> c & 0x01010101) << g;
+    store_u32(bits + (c * r + row) * 4, word);
 }
 
 /* 32-block b of the 128 bytes of Q4_K and Q5_K: blocks 2c and 2c + 1 share 32 bytes. */
@@ -52,9 +62,7 @@ void qn_pack_block_q4_k(const uint8_t *src, uint8_t *unit, int b, int r, int row
 void qn_pack_block_q5_k(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
     (void)b;
     for (int c = 0; c < 8; c++) {
-        uint32_t bits = 0;
-        for (int g = 0; g < 8; g++) bits |= (load_u32(src + 16 + 4 * g) >> c & 0x01010101) << g;
-        store_u32(unit + 128 * r + (c * r + row) * 4, bits);
+        put_bits(src + 16, c, unit + 128 * r, r, row);
         pack_nibbles_k(src + 48, unit, c, r, row);
     }
     pack_scales_k(src + 4, unit + 160 * r, r, row);
@@ -68,72 +76,51 @@ void qn_pack_block_q6_k(const uint8_t *src, uint8_t *unit, int b, int r, int row
     (void)b;
     for (int c = 0; c < 8; c++) {
         const uint8_t *ql = src + c / 4 * 64 + c % 2 * 32, *qh = src + 128 + c / 4 * 32;
-        uint32_t q[8], pairs[2] = {0, 0};
+        uint32_t q[8], high[8];
         for (int g = 0; g < 8; g++) {
             q[g] = load_u32(ql + 4 * g) >> (c % 4 / 2 * 4) & 0x0f0f0f0f;
-            pairs[g / 4] |= (load_u32(qh + 4 * g) >> (c % 4 * 2) & 0x03030303) << (g % 4 * 2);
+            high[g] = load_u32(qh + 4 * g) >> (c % 4 * 2) & 0x03030303;
         }
         put_nibbles(q, unit, c, r, row);
-        for (int h = 0; h < 2; h++)
-            store_u32(unit + 128 * r + ((c * 2 + h) * r + row) * 4, pairs[h]);
+        put_pairs(high, unit + 128 * r, c, r, row);
     }
     for (int s = 0; s < 16; s++) unit[192 * r + s * r + row] = src[192 + s];
     copy_u16(unit + 208 * r + row * 2, src + 208);
 }
 
-/* Scale, min and d, dmin of an INT8 unit. */
-static void put_int8_scales(const int8_t sc[16], const uint8_t mn[16], uint8_t *unit, int r,
-                            int row) {
-    for (int s = 0; s < 16; s++) {
-        unit[256 * r + s * r + row] = (uint8_t)sc[s];
-        unit[272 * r + s * r + row] = mn[s];
-    }
+/* The low bits of Q2_K and Q3_K, qs [64]: in each half of 128 elements, four 32-blocks share 32
+ * bytes, two bits each. */
+static void pack_pairs_k(const uint8_t *qs, uint8_t *unit, int b, int r, int row) {
+    uint32_t q[8];
+    for (int g = 0; g < 8; g++)
+        q[g] = load_u32(qs + b / 4 * 32 + 4 * g) >> (b % 4 * 2) & 0x03030303;
+    put_pairs(q, unit, b, r, row);
 }
 
-static const uint8_t no_mins[16];
-
-/* Stored: scales [16] (low nibble scale, high nibble min), qs [64], d, dmin. In each half of 128
- * elements, four 32-blocks share 32 bytes, two bits each. */
+/* Stored: scales [16] (low nibble scale, high nibble min), qs [64], d, dmin. */
 void qn_pack_block_q2_k(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
     (void)b;
-    uint8_t q[32], mn[16];
-    int8_t sc[16];
-    for (int c = 0; c < 8; c++) {
-        for (int i = 0; i < 32; i++) q[i] = src[16 + c / 4 * 32 + i] >> (c % 4 * 2) & 3;
-        put_bytes(q, unit, c, r, row);
-    }
-    for (int s = 0; s < 16; s++) {
-        sc[s] = (int8_t)(src[s] & 15);
-        mn[s] = src[s] >> 4;
-    }
-    put_int8_scales(sc, mn, unit, r, row);
-    copy_u16(unit + 288 * r + row * 2, src + 80);
-    copy_u16(unit + 290 * r + row * 2, src + 82);
+    for (int c = 0; c < 8; c++) pack_pairs_k(src + 16, unit, c, r, row);
+    for (int s = 0; s < 16; s++) unit[64 * r + s * r + row] = src[s];
+    copy_u16(unit + 80 * r + row * 2, src + 80);
+    copy_u16(unit + 82 * r + row * 2, src + 82);
 }
 
-/* Stored: hmask [32], qs [64], scales [12], d. As Q2_K, with bit c of hmask [i] clear where 4 is
- * to be taken from element i of block c. Scale s has its low 4 bits in a nibble of byte s % 8 and
- * its high 2 in byte 8 + s % 4. */
+/* Stored: hmask [32], qs [64], scales [12], d; bit c of hmask [i] is of element i of block c. Scale
+ * s has its low 4 bits in a nibble of byte s % 8 and its high 2 in byte 8 + s % 4. */
 void qn_pack_block_q3_k(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
     (void)b;
-    const uint8_t *hmask = src, *qs = src + 32, *scales = src + 96;
-    uint8_t q[32];
-    int8_t sc[16];
+    const uint8_t *scales = src + 96;
     for (int c = 0; c < 8; c++) {
-        for (int i = 0; i < 32; i++) {
-            const int low = qs[c / 4 * 32 + i] >> (c % 4 * 2) & 3;
-            q[i] = (uint8_t)(low - (hmask[i] >> c & 1 ? 0 : 4));
-        }
-        put_bytes(q, unit, c, r, row);
+        pack_pairs_k(src + 32, unit, c, r, row);
+        put_bits(src, c, unit + 64 * r, r, row);
     }
     for (int s = 0; s < 16; s++) {
         const int low = scales[s % 8] >> (s / 8 * 4) & 15;
         const int high = scales[8 + s % 4] >> (s / 4 * 2) & 3;
-        sc[s] = (int8_t)((low | high << 4) - 32);
+        unit[96 * r + s * r + row] = (uint8_t)((low | high << 4) - 32);
     }
-    put_int8_scales(sc, no_mins, unit, r, row);
-    copy_u16(unit + 288 * r + row * 2, src + 108);
-    memset(unit + 290 * r + row * 2, 0, 2);
+    copy_u16(unit + 112 * r + row * 2, src + 108);
 }
 
 /* Stored: d, high bits of the scales (2 each, 16 bits), low bits (4 each, 4 bytes), qs [128]:
@@ -141,18 +128,11 @@ void qn_pack_block_q3_k(const uint8_t *src, uint8_t *unit, int b, int r, int row
 void qn_pack_block_iq4_xs(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
     (void)b;
     const int high_bits = src[2] | src[3] << 8;
-    uint8_t q[32];
-    int8_t sc[16];
     for (int c = 0; c < 8; c++) {
-        for (int i = 0; i < 16; i++) {
-            q[i] = (uint8_t)qn_pack_iq4_values[src[8 + c * 16 + i] & 15];
-            q[i + 16] = (uint8_t)qn_pack_iq4_values[src[8 + c * 16 + i] >> 4];
-        }
-        put_bytes(q, unit, c, r, row);
+        for (int j = 0; j < 4; j++)
+            store_u32(unit + ((c * 4 + j) * r + row) * 4, load_u32(src + 8 + c * 16 + j * 4));
         const int low = src[4 + c / 2] >> (c % 2 * 4) & 15;
-        sc[2 * c] = sc[2 * c + 1] = (int8_t)((low | (high_bits >> 2 * c & 3) << 4) - 32);
+        unit[128 * r + c * r + row] = (uint8_t)((low | (high_bits >> 2 * c & 3) << 4) - 32);
     }
-    put_int8_scales(sc, no_mins, unit, r, row);
-    copy_u16(unit + 288 * r + row * 2, src);
-    memset(unit + 290 * r + row * 2, 0, 2);
+    copy_u16(unit + 136 * r + row * 2, src);
 }

@@ -35,15 +35,18 @@ enum qn_pack {
     QN_PACK_F32,
     QN_PACK_F16,
     QN_PACK_BF16,
-    QN_PACK_Q8_0, /* also IQ4_NL: int8 values, one scale per 32 */
+    QN_PACK_Q8_0,
     QN_PACK_Q4_0,
     QN_PACK_Q4_1,
     QN_PACK_Q5_0,
     QN_PACK_Q5_1,
+    QN_PACK_IQ4_NL,
+    QN_PACK_Q2_K,
+    QN_PACK_Q3_K,
     QN_PACK_Q4_K,
     QN_PACK_Q5_K,
     QN_PACK_Q6_K,
-    QN_PACK_INT8, /* Q2_K, Q3_K, IQ4_XS: int8 values, scale and min per 16 within blocks of 256 */
+    QN_PACK_IQ4_XS,
     QN_PACK_COUNT
 };
 

@@ -58,12 +58,12 @@ static enum qn_pack form_of(const struct problem *p) {
 /* Weights whose integer dot products share a scale: the terms of a quantized sum are these. */
 static int block_of(enum qn_pack form) {
     if (qn_pack_is_float(form)) return 1;
-    return form == QN_PACK_Q6_K || form == QN_PACK_INT8 ? 16 : 32;
+    return form == QN_PACK_Q2_K || form == QN_PACK_Q3_K || form == QN_PACK_Q6_K ? 16 : 32;
 }
 
 static bool form_has_min(enum qn_pack form) {
     return form == QN_PACK_Q4_1 || form == QN_PACK_Q5_1 || form == QN_PACK_Q4_K ||
-           form == QN_PACK_Q5_K || form == QN_PACK_INT8;
+           form == QN_PACK_Q5_K || form == QN_PACK_Q2_K;
 }
 
 /* Largest error of an element, from S = the sum of the magnitudes of its terms.

@@ -132,7 +132,7 @@ QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct pair_pan
 PANEL_KERNELS(panel_32, QN_TRAITS_8)
 PANEL_KERNELS(panel_32_min, QN_TRAITS_4_MIN)
 PANEL_KERNELS(panel_16, QN_TRAITS_8_HALF)
-PANEL_KERNELS(panel_16_min, QN_TRAITS_8_MIN)
+PANEL_KERNELS(panel_16_min, QN_TRAITS_2_MIN)
 
 QN_INLINE void panels(const enum qn_pack form, const struct qn_form_traits t,
                       const struct pair_job *job, pair_panel_fn *const *kernels) {
@@ -220,7 +220,10 @@ PAIR_MATMUL(q4_0, QN_PACK_Q4_0, QN_TRAITS_4, panel_32)
 PAIR_MATMUL(q4_1, QN_PACK_Q4_1, QN_TRAITS_4_MIN, panel_32_min)
 PAIR_MATMUL(q5_0, QN_PACK_Q5_0, QN_TRAITS_5, panel_32)
 PAIR_MATMUL(q5_1, QN_PACK_Q5_1, QN_TRAITS_5_MIN, panel_32_min)
+PAIR_MATMUL(iq4_nl, QN_PACK_IQ4_NL, QN_TRAITS_8, panel_32)
+PAIR_MATMUL(q2_k, QN_PACK_Q2_K, QN_TRAITS_2_MIN, panel_16_min)
+PAIR_MATMUL(q3_k, QN_PACK_Q3_K, QN_TRAITS_3, panel_16)
 PAIR_MATMUL(q4_k, QN_PACK_Q4_K, QN_TRAITS_4_MIN, panel_32_min)
 PAIR_MATMUL(q5_k, QN_PACK_Q5_K, QN_TRAITS_5_MIN, panel_32_min)
 PAIR_MATMUL(q6_k, QN_PACK_Q6_K, QN_TRAITS_6, panel_16)
-PAIR_MATMUL(int8, QN_PACK_INT8, QN_TRAITS_8_MIN, panel_16_min)
+PAIR_MATMUL(iq4_xs, QN_PACK_IQ4_XS, QN_TRAITS_8, panel_32)

@@ -30,6 +30,16 @@ static int load_byte4(struct unit u, int offset, int i, int j) {
     return u.bytes[offset * u.r + (i * u.r + u.row) * 4 + j];
 }
 
+/* Two bits of quant k; `pairs` is where the unit's stand. */
+static int pair(struct unit u, int pairs, int k) {
+    return load_byte4(u, pairs, k / 16, k % 4) >> k % 16 / 4 * 2 & 3;
+}
+
+/* Its highest bit; `bits` is where the unit's stand. */
+static int high_bit(struct unit u, int bits, int k) {
+    return load_byte4(u, bits, k / 32, k % 4) >> k % 32 / 4 & 1;
+}
+
 static int quant8(struct unit u, int k) {
     return (int8_t)load_byte4(u, 0, k / 4, k % 4);
 }
@@ -39,13 +49,8 @@ static int nibble(struct unit u, int k) {
     return load_byte4(u, 0, block * 4 + j % 4, k % 4) >> j / 4 * 4 & 15;
 }
 
-/* Five-bit quants: `bits` is where the fifth ones stand. */
 static int quant5(struct unit u, int bits, int k) {
-    return nibble(u, k) | (load_byte4(u, bits, k / 32, k % 4) >> k % 32 / 4 & 1) << 4;
-}
-
-static int quant6(struct unit u, int k) {
-    return nibble(u, k) | (load_byte4(u, 128, k / 16, k % 4) >> k % 16 / 4 * 2 & 3) << 4;
+    return nibble(u, k) | high_bit(u, bits, k) << 4;
 }
 
 /* The six-bit scale and min of block b; `low` is where their low nibbles stand. */
@@ -105,20 +110,38 @@ static double weight_q5_k(struct unit u, int k) {
 
 static double weight_q6_k(struct unit u, int k) {
     const int scale = (int8_t)load_byte(u, 192, k / 16);
-    return load_half(u, 208, 0) * scale * (quant6(u, k) - 32);
+    return load_half(u, 208, 0) * scale * ((nibble(u, k) | pair(u, 128, k) << 4) - 32);
 }
 
-static double weight_int8(struct unit u, int k) {
-    const int scale = (int8_t)load_byte(u, 256, k / 16), min = load_byte(u, 272, k / 16);
-    return load_half(u, 288, 0) * scale * quant8(u, k) - load_half(u, 290, 0) * min;
+static double weight_iq4_nl(struct unit u, int k) {
+    return load_half(u, 32, k / 32) * qn_pack_iq4_values[nibble(u, k)];
+}
+
+static double weight_iq4_xs(struct unit u, int k) {
+    const int scale = (int8_t)load_byte(u, 128, k / 32);
+    return load_half(u, 136, 0) * scale * qn_pack_iq4_values[nibble(u, k)];
+}
+
+static double weight_q2_k(struct unit u, int k) {
+    const int both = load_byte(u, 64, k / 16), scale = both & 15, min = both >> 4;
+    return load_half(u, 80, 0) * scale * pair(u, 0, k) - load_half(u, 82, 0) * min;
+}
+
+static double weight_q3_k(struct unit u, int k) {
+    const int scale = (int8_t)load_byte(u, 96, k / 16);
+    return load_half(u, 112, 0) * scale * ((pair(u, 0, k) | high_bit(u, 64, k) << 2) - 4);
 }
 
 void qn_unpack_unit_row__ref(enum qn_pack form, int r, const uint8_t *unit, int row, double *dst) {
     static double (*const weights[QN_PACK_COUNT])(struct unit u, int k) = {
-        [QN_PACK_F32] = weight_f32,   [QN_PACK_F16] = weight_f16,   [QN_PACK_BF16] = weight_bf16,
-        [QN_PACK_Q8_0] = weight_q8_0, [QN_PACK_Q4_0] = weight_q4_0, [QN_PACK_Q4_1] = weight_q4_1,
-        [QN_PACK_Q5_0] = weight_q5_0, [QN_PACK_Q5_1] = weight_q5_1, [QN_PACK_Q4_K] = weight_q4_k,
-        [QN_PACK_Q5_K] = weight_q5_k, [QN_PACK_Q6_K] = weight_q6_k, [QN_PACK_INT8] = weight_int8,
+        [QN_PACK_F32] = weight_f32,       [QN_PACK_F16] = weight_f16,
+        [QN_PACK_BF16] = weight_bf16,     [QN_PACK_Q8_0] = weight_q8_0,
+        [QN_PACK_Q4_0] = weight_q4_0,     [QN_PACK_Q4_1] = weight_q4_1,
+        [QN_PACK_Q5_0] = weight_q5_0,     [QN_PACK_Q5_1] = weight_q5_1,
+        [QN_PACK_IQ4_NL] = weight_iq4_nl, [QN_PACK_Q2_K] = weight_q2_k,
+        [QN_PACK_Q3_K] = weight_q3_k,     [QN_PACK_Q4_K] = weight_q4_k,
+        [QN_PACK_Q5_K] = weight_q5_k,     [QN_PACK_Q6_K] = weight_q6_k,
+        [QN_PACK_IQ4_XS] = weight_iq4_xs,
     };
     const int unit_k = qn_pack_unit_k(form);
     for (int k = 0; k < unit_k; k++) dst[k] = weights[form]((struct unit){unit, r, row}, k);

@@ -117,6 +117,11 @@ QN_INLINE lanes_i i_shift16(lanes_i a, int n) {
 QN_INLINE lanes_i i_high_nibbles(lanes_i a) {
     return i_and(i_shift16(a, 4), i_set1_8(15));
 }
+/* t[index[i]] of each byte, indices below 16. */
+QN_INLINE lanes_i i_lookup(const int8_t t[16], lanes_i index) {
+    const __m128i table = _mm_loadu_si128((const __m128i *)t);
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), index);
+}
 /* a, with those bits of b that the mask has, where a has zeros. */
 QN_INLINE lanes_i i_insert(lanes_i a, lanes_i b, lanes_i mask) {
     return i_or(a, i_and(b, mask));

@@ -142,6 +142,12 @@ QN_INLINE lanes_i i_high_nibbles(lanes_i a) {
     return (lanes_i){vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(a.low), 4)),
                      vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(a.high), 4))};
 }
+/* t[index[i]] of each byte, indices below 16. */
+QN_INLINE lanes_i i_lookup(const int8_t t[16], lanes_i index) {
+    const int8x16_t table = vld1q_s8(t);
+    return (lanes_i){vqtbl1q_s8(table, vreinterpretq_u8_s8(index.low)),
+                     vqtbl1q_s8(table, vreinterpretq_u8_s8(index.high))};
+}
 /* a, with those bits of b that the mask has, where a has zeros. */
 QN_INLINE lanes_i i_insert(lanes_i a, lanes_i b, lanes_i mask) {
     return (lanes_i){vbslq_s8(vreinterpretq_u8_s8(mask.low), b.low, a.low),

@@ -19,7 +19,7 @@ enum { QN_VEC = QN_R * 4 }; /* bytes of a vector: one group of R rows */
 /* What the arithmetic of a form depends on. Forms with mins are unsigned; the others are shifted
  * by half their range to be so. */
 struct qn_form_traits {
-    int bits;  /* of a quant: 4, 5, 6 or 8 */
+    int bits;  /* of a quant: 2 to 6 or 8 */
     int sub;   /* k that share a scale: 32 or 16 */
     bool mins; /* the weight scale comes with a min */
     int shift; /* log2 of the bias that made the quants unsigned, or -1 */
@@ -28,6 +28,8 @@ struct qn_form_traits {
 /* 8-bit quants are stored signed; VPDPBUSD takes them unsigned, NEON and the sign trick as they
  * are. */
 #define QN_SHIFT_8       (QN_HAVE_DPBUSD ? 7 : -1)
+#define QN_TRAITS_2_MIN  ((struct qn_form_traits){2, 16, true, -1})
+#define QN_TRAITS_3      ((struct qn_form_traits){3, 16, false, 2})
 #define QN_TRAITS_4      ((struct qn_form_traits){4, 32, false, 3})
 #define QN_TRAITS_4_MIN  ((struct qn_form_traits){4, 32, true, -1})
 #define QN_TRAITS_5      ((struct qn_form_traits){5, 32, false, 4})
@@ -35,7 +37,6 @@ struct qn_form_traits {
 #define QN_TRAITS_6      ((struct qn_form_traits){6, 16, false, 5})
 #define QN_TRAITS_8      ((struct qn_form_traits){8, 32, false, QN_SHIFT_8})
 #define QN_TRAITS_8_HALF ((struct qn_form_traits){8, 16, false, QN_SHIFT_8})
-#define QN_TRAITS_8_MIN  ((struct qn_form_traits){8, 16, true, QN_SHIFT_8})
 
 /* ---- quants ----------------------------------------------------------------------------- */
 
@@ -48,10 +49,17 @@ QN_INLINE void unpack_nibbles(const uint8_t *p, lanes_i w[8]) {
     }
 }
 
-/* Bit g of each byte becomes bit 4 of w[g]. */
-QN_INLINE void add_bits(const uint8_t *p, lanes_i w[8]) {
-    const lanes_i bits = i_load(p), bit4 = i_set1_8(16);
-    QN_UNROLL for (int g = 0; g < 8; g++) w[g] = i_insert(w[g], i_shift16(bits, g - 4), bit4);
+/* Bits 2g and 2g + 1 of each byte become w[g], then w[g + 4]. */
+QN_INLINE void unpack_pairs(const uint8_t *p, lanes_i w[8]) {
+    const lanes_i low = i_set1_8(3);
+    QN_UNROLL for (int g = 0; g < 8; g++) w[g] =
+        i_and(i_shift16(i_load(p + g / 4 * QN_VEC), g % 4 * 2), low);
+}
+
+/* Bit g of each byte becomes bit `to` of w[g]. */
+QN_INLINE void add_bits(const uint8_t *p, const int to, lanes_i w[8]) {
+    const lanes_i bits = i_load(p), mask = i_set1_8(1 << to);
+    QN_UNROLL for (int g = 0; g < 8; g++) w[g] = i_insert(w[g], i_shift16(bits, g - to), mask);
 }
 
 /* Bits 2g and 2g + 1 of each byte become bits 4 and 5 of w[g], then of w[g + 4]. */
@@ -63,22 +71,29 @@ QN_INLINE void add_pairs(const uint8_t *p, lanes_i w[8]) {
     }
 }
 
-QN_INLINE void unpack_bytes(const uint8_t *p, lanes_i w[8]) {
-    const lanes_i bias = i_set1_8(QN_HAVE_DPBUSD ? 128 : 0);
-    QN_UNROLL for (int g = 0; g < 8; g++) w[g] = i_xor(i_load(p + g * QN_VEC), bias);
+/* Signed bytes as the dots take them. */
+QN_INLINE lanes_i lift_bytes(lanes_i w) {
+    return QN_HAVE_DPBUSD ? i_xor(w, i_set1_8(128)) : w;
 }
 
 /* Block b of a unit: w[g] is group g, [R][4] bytes, unsigned except for signed 8 bits. */
 QN_INLINE void unpack_block(const enum qn_pack form, const uint8_t *unit, int b, lanes_i w[8]) {
     const uint8_t *const high = unit + qn_pack_unit_k(form) / 2 * QN_R;
-    if (form == QN_PACK_Q8_0 || form == QN_PACK_INT8) {
-        unpack_bytes(unit + b * 8 * QN_VEC, w);
-        return;
+    if (form == QN_PACK_Q8_0) {
+        QN_UNROLL for (int g = 0; g < 8; g++) w[g] =
+            lift_bytes(i_load(unit + (b * 8 + g) * QN_VEC));
+    } else if (form == QN_PACK_Q2_K || form == QN_PACK_Q3_K) {
+        unpack_pairs(unit + b * 2 * QN_VEC, w);
+        if (form == QN_PACK_Q3_K) add_bits(unit + 64 * QN_R + b * QN_VEC, 2, w);
+    } else {
+        unpack_nibbles(unit + b * 4 * QN_VEC, w);
+        if (form == QN_PACK_Q5_0 || form == QN_PACK_Q5_1 || form == QN_PACK_Q5_K)
+            add_bits(high + b * QN_VEC, 4, w);
+        if (form == QN_PACK_Q6_K) add_pairs(high + b * 2 * QN_VEC, w);
+        if (form == QN_PACK_IQ4_NL || form == QN_PACK_IQ4_XS)
+            QN_UNROLL for (int g = 0; g < 8; g++) w[g] =
+                lift_bytes(i_lookup(qn_pack_iq4_values, w[g]));
     }
-    unpack_nibbles(unit + b * 4 * QN_VEC, w);
-    if (form == QN_PACK_Q5_0 || form == QN_PACK_Q5_1 || form == QN_PACK_Q5_K)
-        add_bits(high + b * QN_VEC, w);
-    if (form == QN_PACK_Q6_K) add_pairs(high + b * 2 * QN_VEC, w);
 }
 
 /* ---- scales ----------------------------------------------------------------------------- */
@@ -101,17 +116,28 @@ QN_INLINE void k_scales(const uint8_t *p, float *scale, float *neg_min, size_t s
     }
 }
 
-/* Scales one per 16, times d at p + d_offset. */
-QN_INLINE void sub_scales(const uint8_t *p, int d_offset, float *scale, size_t stride) {
-    const lanes_f d = f_load_half(p + d_offset);
-    for (int s = 0; s < 16; s++)
-        f_store(scale + (size_t)s * stride, f_mul(d, f_load_s8(p + s * QN_R)));
+/* Q2_K: p is `sm`, followed by d, dmin (pack.h). */
+QN_INLINE void pair_scales(const uint8_t *p, float *scale, float *neg_min, size_t stride) {
+    _Alignas(64) uint8_t sc[16 * QN_R], mn[16 * QN_R];
+    const lanes_i low4 = i_set1_8(15);
+    QN_UNROLL for (int i = 0; i < 4; i++) {
+        const lanes_i both = i_load(p + i * QN_VEC);
+        i_store(sc + i * QN_VEC, i_and(both, low4));
+        i_store(mn + i * QN_VEC, i_high_nibbles(both));
+    }
+    const lanes_f d = f_load_half(p + 16 * QN_R);
+    const lanes_f neg_dmin = f_neg(f_load_half(p + 18 * QN_R));
+    QN_UNROLL for (int s = 0; s < 16; s++) {
+        f_store(scale + (size_t)s * stride, f_mul(d, f_load_u8(sc + s * QN_R)));
+        f_store(neg_min + (size_t)s * stride, f_mul(neg_dmin, f_load_u8(mn + s * QN_R)));
+    }
 }
 
-QN_INLINE void sub_mins(const uint8_t *p, int d_offset, float *neg_min, size_t stride) {
-    const lanes_f neg_d = f_neg(f_load_half(p + d_offset));
-    for (int s = 0; s < 16; s++)
-        f_store(neg_min + (size_t)s * stride, f_mul(neg_d, f_load_u8(p + s * QN_R)));
+/* n signed scales at p, followed by d. */
+QN_INLINE void byte_scales(const uint8_t *p, const int n, float *scale, size_t stride) {
+    const lanes_f d = f_load_half(p + n * QN_R);
+    QN_UNROLL for (int s = 0; s < n; s++)
+        f_store(scale + (size_t)s * stride, f_mul(d, f_load_s8(p + s * QN_R)));
 }
 
 /* Scales and negated mins of a unit: scale [unit_k / sub] vectors, `stride` floats apart. */
@@ -121,11 +147,14 @@ QN_INLINE void unit_scales(const enum qn_pack form, const uint8_t *unit, float *
         k_scales(unit + 128 * QN_R, scale, neg_min, stride);
     } else if (form == QN_PACK_Q5_K) {
         k_scales(unit + 160 * QN_R, scale, neg_min, stride);
+    } else if (form == QN_PACK_Q2_K) {
+        pair_scales(unit + 64 * QN_R, scale, neg_min, stride);
+    } else if (form == QN_PACK_Q3_K) {
+        byte_scales(unit + 96 * QN_R, 16, scale, stride);
     } else if (form == QN_PACK_Q6_K) {
-        sub_scales(unit + 192 * QN_R, 16 * QN_R, scale, stride);
-    } else if (form == QN_PACK_INT8) {
-        sub_scales(unit + 256 * QN_R, 32 * QN_R, scale, stride);
-        sub_mins(unit + 272 * QN_R, 18 * QN_R, neg_min, stride);
+        byte_scales(unit + 192 * QN_R, 16, scale, stride);
+    } else if (form == QN_PACK_IQ4_XS) {
+        byte_scales(unit + 128 * QN_R, 8, scale, stride);
     } else {
         const bool mins = form == QN_PACK_Q4_1 || form == QN_PACK_Q5_1;
         const uint8_t *const d = unit + (qn_pack_unit_bytes(form) - (mins ? 8 : 4)) * QN_R;
@@ -190,9 +219,10 @@ QN_INLINE float half_sum(const struct qn_act_block *act, int h) {
 }
 
 /* Groups whose 16-bit sums of pairs of products can be added before they might overflow:
- * 2 * 15 * 127 * 8, 2 * 31 * 127 * 4 and 2 * 63 * 127 * 2 are below 32768. */
+ * 2 * 15 * 127 * 8, 2 * 31 * 127 * 4 and 2 * 63 * 127 * 2 are below 32768. Of 2 and 3 bits 4 groups
+ * are a sub-block. */
 QN_INLINE int groups_a_flush(const int bits) {
-    return bits == 4 ? 8 : bits == 5 ? 4 : 2;
+    return bits == 4 ? 8 : bits == 6 ? 2 : 4;
 }
 
 /* acc[m] + the dots of n_groups groups of w with those of a[m], for mr rows of activations. */

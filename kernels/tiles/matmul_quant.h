@@ -43,29 +43,32 @@
 QN_PANEL_KERNELS(panel_32, QN_TRAITS_8)
 QN_PANEL_KERNELS(panel_32_min, QN_TRAITS_4_MIN)
 QN_PANEL_KERNELS(panel_16, QN_TRAITS_8_HALF)
-QN_PANEL_KERNELS(panel_16_min, QN_TRAITS_8_MIN)
+QN_PANEL_KERNELS(panel_16_min, QN_TRAITS_2_MIN)
+#define QN_PANEL_2_MIN panel_16_min
+#define QN_PANEL_3     panel_16
 #define QN_PANEL_4     panel_32
 #define QN_PANEL_4_MIN panel_32_min
 #define QN_PANEL_5     panel_32
 #define QN_PANEL_5_MIN panel_32_min
 #define QN_PANEL_6     panel_16
 #define QN_PANEL_8     panel_32
-#define QN_PANEL_8_MIN panel_16_min
 #else
+QN_PANEL_KERNELS(panel_2_min, QN_TRAITS_2_MIN)
+QN_PANEL_KERNELS(panel_3, QN_TRAITS_3)
 QN_PANEL_KERNELS(panel_4, QN_TRAITS_4)
 QN_PANEL_KERNELS(panel_4_min, QN_TRAITS_4_MIN)
 QN_PANEL_KERNELS(panel_5, QN_TRAITS_5)
 QN_PANEL_KERNELS(panel_5_min, QN_TRAITS_5_MIN)
 QN_PANEL_KERNELS(panel_6, QN_TRAITS_6)
 QN_PANEL_KERNELS(panel_8, QN_TRAITS_8)
-QN_PANEL_KERNELS(panel_8_min, QN_TRAITS_8_MIN)
+#define QN_PANEL_2_MIN panel_2_min
+#define QN_PANEL_3     panel_3
 #define QN_PANEL_4     panel_4
 #define QN_PANEL_4_MIN panel_4_min
 #define QN_PANEL_5     panel_5
 #define QN_PANEL_5_MIN panel_5_min
 #define QN_PANEL_6     panel_6
 #define QN_PANEL_8     panel_8
-#define QN_PANEL_8_MIN panel_8_min
 #endif
 
 /* The direct kernels of 1 to QN_DIRECT_ROWS rows. Several are bound by arithmetic, which is faster
@@ -119,7 +122,10 @@ QN_MATMUL(q4_0, QN_PACK_Q4_0, QN_TRAITS_4, QN_PANEL_4)
 QN_MATMUL(q4_1, QN_PACK_Q4_1, QN_TRAITS_4_MIN, QN_PANEL_4_MIN)
 QN_MATMUL(q5_0, QN_PACK_Q5_0, QN_TRAITS_5, QN_PANEL_5)
 QN_MATMUL(q5_1, QN_PACK_Q5_1, QN_TRAITS_5_MIN, QN_PANEL_5_MIN)
+QN_MATMUL(iq4_nl, QN_PACK_IQ4_NL, QN_TRAITS_8, QN_PANEL_8)
+QN_MATMUL(q2_k, QN_PACK_Q2_K, QN_TRAITS_2_MIN, QN_PANEL_2_MIN)
+QN_MATMUL(q3_k, QN_PACK_Q3_K, QN_TRAITS_3, QN_PANEL_3)
 QN_MATMUL(q4_k, QN_PACK_Q4_K, QN_TRAITS_4_MIN, QN_PANEL_4_MIN)
 QN_MATMUL(q5_k, QN_PACK_Q5_K, QN_TRAITS_5_MIN, QN_PANEL_5_MIN)
 QN_MATMUL(q6_k, QN_PACK_Q6_K, QN_TRAITS_6, QN_PANEL_6)
-QN_MATMUL(int8, QN_PACK_INT8, QN_TRAITS_8_MIN, QN_PANEL_8_MIN)
+QN_MATMUL(iq4_xs, QN_PACK_IQ4_XS, QN_TRAITS_8, QN_PANEL_8)

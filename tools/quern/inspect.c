@@ -123,7 +123,8 @@ static const char *const pack_names[QN_PACK_COUNT] = {
     [QN_PACK_F32] = "F32",   [QN_PACK_F16] = "F16",   [QN_PACK_BF16] = "BF16",
     [QN_PACK_Q8_0] = "Q8_0", [QN_PACK_Q4_0] = "Q4_0", [QN_PACK_Q4_1] = "Q4_1",
     [QN_PACK_Q5_0] = "Q5_0", [QN_PACK_Q5_1] = "Q5_1", [QN_PACK_Q4_K] = "Q4_K",
-    [QN_PACK_Q5_K] = "Q5_K", [QN_PACK_Q6_K] = "Q6_K", [QN_PACK_INT8] = "INT8",
+    [QN_PACK_Q5_K] = "Q5_K", [QN_PACK_Q6_K] = "Q6_K", [QN_PACK_IQ4_NL] = "IQ4_NL",
+    [QN_PACK_Q2_K] = "Q2_K", [QN_PACK_Q3_K] = "Q3_K", [QN_PACK_IQ4_XS] = "IQ4_XS",
 };
 
 static uint64_t elements_of(const struct qn_tensor *tensor) {
