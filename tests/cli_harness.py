@@ -4,6 +4,7 @@ the decorator @case; the last line of a run is "N passed, N failed".
 """
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -62,6 +63,21 @@ class Program:
         assert text.startswith("quern: ") and text.count("\n") == 1 and text.endswith("\n"), where
         for word in words:
             assert word in text, f"{where}: no '{word}'"
+
+    def instruction_sets(self) -> tuple[set[str], set[str]]:
+        """Those that this build has kernels for, and of them those that this machine can run."""
+        report = json.loads(self.succeeds("doctor", "--json", "--no-measure").stdout)
+        found, compiled = ({"ref", *finding["value"].split()} - {"none"}
+                           for key in ("isa_found", "isa_compiled")
+                           for finding in report["findings"] if finding["key"] == key)
+        return compiled, compiled & found
+
+    def default_set(self) -> str:
+        """The one that the engine names its choice by, without options and QUERN_ISA."""
+        environment = {k: v for k, v in self.environment.items() if k != "QUERN_ISA"}
+        done = subprocess.run([self.path, "doctor", "--json", "--no-measure"], timeout=SECONDS,
+                              capture_output=True, check=True, env=environment)
+        return json.loads(done.stdout)["isa"]
 
 
 class Terminal:

@@ -11,21 +11,30 @@
 #include "output.h"
 #include "run/session.h"
 
-/* Kernels of the instruction set named, on whatever machine has it; else of this machine. */
+/* Kernels of the instruction set named, on whatever machine has it, from this build; else of this
+ * machine. */
 static bool choose_kernels(const struct model_args *args, struct qn_kernels *kernels) {
     const char *name = args->isa != NULL ? args->isa : getenv("QUERN_ISA");
     enum qn_isa isa;
-    uint32_t bundles = qn_cpu_default_bundles();
+    uint32_t bundles = qn_cpu_default_bundles(), asked = 0;
     if (name != NULL && *name != '\0') {
         if (!qn_isa_parse(name, &isa)) {
             out_error("unknown instruction set '%s' (see --isa in the help)", name);
             return false;
         }
         bundles = qn_isa_mask(isa);
+        asked = 1u << isa;
     }
-    if (args->fast_prefill) bundles |= qn_isa_mask(QN_ISA_AMXFAST);
+    if (args->fast_prefill) {
+        bundles |= qn_isa_mask(QN_ISA_AMXFAST);
+        asked |= 1u << QN_ISA_AMXFAST;
+    }
     qn_kernels_select(bundles, kernels);
-    return true;
+    const uint32_t missing = asked & ~kernels->bundles;
+    if (missing == 0) return true;
+    out_error("this build has no kernels of %s ('quern doctor' names those it has)",
+              missing >> QN_ISA_AMXFAST & 1 ? qn_isa_name(QN_ISA_AMXFAST) : name);
+    return false;
 }
 
 /* The defaults are those of quern_session_options. */
