@@ -45,7 +45,9 @@ _Static_assert(sizeof((struct quern_error *)0)->message == sizeof((struct qn_err
 
 /* The bundles to choose kernels from: the machine's defaults, or those up to the one named. */
 static enum qn_status choose_bundles(const char *name, uint32_t *bundles, struct qn_error *err) {
-    const uint32_t here = qn_cpu_bundles();
+    struct qn_kernels kernels;
+    qn_kernels_select(qn_cpu_bundles(), &kernels);
+    const uint32_t here = kernels.bundles; /* that this machine runs and this build has */
     if (!name) name = getenv("QUERN_ISA");
     *bundles = qn_cpu_default_bundles();
     if (!name || !*name) return QN_OK;
@@ -57,9 +59,11 @@ static enum qn_status choose_bundles(const char *name, uint32_t *bundles, struct
                      *names ? ", " : "", qn_isa_name((enum qn_isa)i));
     if (!qn_isa_parse(name, &isa))
         return qn_fail(err, QN_BAD_ARGUMENT,
-                       "no instruction set is named '%.32s'; this machine has %s", name, names);
+                       "no instruction set is named '%.32s'; this machine and build have %s", name,
+                       names);
     if (!(here >> isa & 1))
-        return qn_fail(err, QN_UNSUPPORTED, "this machine cannot run %s; it has %s", name, names);
+        return qn_fail(err, QN_UNSUPPORTED, "this machine or build does not have %s; it has %s",
+                       name, names);
     *bundles = here & qn_isa_mask(isa);
     return QN_OK;
 }

@@ -22,6 +22,8 @@ from cli_harness import Program, case, main
 
 SUBCOMMANDS = ["run", "tokenize", "logits", "bench", "plan", "inspect", "verify",
                "doctor", "kbench", "tune"]
+ISAS = {"ref", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amxint8", "amxbf16",
+        "amxfast", "neon", "dotprod", "i8mm"}
 TRAINED = "llama-trained-q8_0"
 IDS = "272,283,276,305,266"  # "The capital of France is" in that model's vocabulary
 
@@ -549,6 +551,15 @@ def inspect_sends_no_control_characters(program: Program):
     for line in program.succeeds("inspect", path).stdout.decode().splitlines():
         assert line.isprintable(), repr(line)
     json.loads(program.succeeds("inspect", "--json", path).stdout)
+
+
+@case
+def sets_that_are_not_here_are_told(program: Program):
+    _, here = program.instruction_sets()
+    for isa in sorted(ISAS - here):
+        program.fails(1, [f"does not have {isa}", "ref"], "logits", program.model(TRAINED), "--ids",
+                      "1", "-o", program.scratch / "x.npy", "--isa", isa)
+    assert here <= ISAS
 
 
 @case

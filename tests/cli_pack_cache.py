@@ -79,8 +79,7 @@ def files_are_the_users_alone(program: Program):
 @case
 def kernels_and_types_have_files_of_their_own(program: Program):
     model, folder = program.model("llama-f32"), program.scratch / "packed"
-    isas = [["--isa", "ref"]] if os.uname().machine != "x86_64" else \
-        [["--isa", "ref"], ["--isa", "avx2"]]
+    isas = [["--isa", isa] for isa in program.instruction_sets()[1] & {"ref", "avx2"}]
     choices = [[], ["--quantize", "q4_0"], ["--quantize", "q8_0"], *isas, ["--no-huge-pages"]]
     plain = [logits(program, model, *choice) for choice in choices]
     for said in range(2):

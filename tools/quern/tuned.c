@@ -11,13 +11,13 @@
 static bool choose_kernels(const struct model_args *args, struct qn_kernels *kernels) {
     const char *const name = args->isa != NULL ? args->isa : getenv("QUERN_ISA");
     uint32_t bundles = qn_cpu_default_bundles();
-    enum qn_isa isa;
+    enum qn_isa isa = QN_ISA_REF;
     if (name != NULL && *name != '\0') {
-        if (!qn_isa_parse(name, &isa) || !(qn_cpu_bundles() >> isa & 1)) return false;
+        if (!qn_isa_parse(name, &isa)) return false;
         bundles = qn_cpu_bundles() & qn_isa_mask(isa);
     }
     qn_kernels_select(bundles, kernels);
-    return true;
+    return kernels->bundles >> isa & 1;
 }
 
 static enum qn_status read_spec(const char *path, const struct model_args *args,
@@ -44,7 +44,7 @@ int tuned_key_read(const struct model_args *args, struct tuned_key *out) {
     int status;
     if (!loader_check(args)) return EXIT_WRONG_USAGE;
     if (!choose_kernels(args, &kernels)) {
-        out_error("this machine cannot run the instruction set that was asked for");
+        out_error("this machine or build does not have the instruction set that was asked for");
         return EXIT_FAILED;
     }
     if (!qn_machine_cache_folder(out->folder, sizeof out->folder)) {
