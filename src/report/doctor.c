@@ -124,35 +124,6 @@ static void name_bundles(uint32_t bundles, char separator, char *text, size_t si
     if (used == 0) snprintf(text, size, "none");
 }
 
-static void examine_isa(const struct qn_doctor_options *options, struct qn_doctor *doctor) {
-    static const char section[] = "Instructions";
-    const uint32_t found = qn_cpu_bundles(), compiled = compiled_bundles();
-    char text[160];
-    name_bundles(found, ' ', text, sizeof text);
-    qn_doctor_add(doctor, section, "isa_found", "processor has", QN_VERDICT_OK, "%s", text);
-    name_bundles(compiled, ' ', text, sizeof text);
-    const uint32_t left_out = found & ~compiled;
-    struct qn_finding *f = qn_doctor_add(doctor, section, "isa_compiled", "compiled in",
-                                         left_out ? QN_VERDICT_WARN : QN_VERDICT_OK, "%s", text);
-    if (left_out) {
-        name_bundles(found | compiled, ',', text, sizeof text);
-        qn_doctor_mend(f, "meson configure build -Disa=%s && meson compile -C build", text);
-    }
-    const bool lower = options->isa_forced && doctor->kernels.bundles != (found & compiled);
-    f = qn_doctor_add(doctor, section, "isa_chosen", "chosen",
-                      lower ? QN_VERDICT_WARN : QN_VERDICT_OK, "%s, tiles of %d rows%s",
-                      qn_isa_name(doctor->kernels.isa), doctor->kernels.tile_rows,
-                      lower ? "; a better one was left out by request" : "");
-    if (lower) qn_doctor_mend(f, "unset QUERN_ISA    (and leave --isa out)");
-    int n_missing = 0;
-    for (int i = QN_ISA_REF + 1; i < QN_ISA_COUNT; i++) {
-        if (!(compiled >> i & 1) || (found >> i & 1)) continue;
-        qn_doctor_add(doctor, section, "isa_missing", n_missing++ ? "" : "not here",
-                      QN_VERDICT_NONE, "%s: %s", qn_isa_name((enum qn_isa)i),
-                      isa_gain((enum qn_isa)i));
-    }
-}
-
 int qn_doctor_slots(const struct qn_kernels *kernels, struct qn_slot *slots, int capacity) {
     size_t n;
     const struct qn_kernel_entry *const entries = qn_kernel_list(&n);
@@ -169,6 +140,47 @@ int qn_doctor_slots(const struct qn_kernels *kernels, struct qn_slot *slots, int
         if (kernels->bundles >> e->isa & 1) slots[s].isa = e->isa;
     }
     return n_slots;
+}
+
+/* Whether an operation got a lower set than the engine gives it unless told otherwise. */
+static bool is_lower(const struct qn_kernels *kernels) {
+    struct qn_slot taken[QN_DOCTOR_SLOTS], usual[QN_DOCTOR_SLOTS];
+    struct qn_kernels by_default;
+    qn_kernels_select(qn_cpu_default_bundles(), &by_default);
+    const int n = qn_doctor_slots(kernels, taken, QN_DOCTOR_SLOTS);
+    qn_doctor_slots(&by_default, usual, QN_DOCTOR_SLOTS);
+    for (int i = 0; i < n; i++)
+        if (taken[i].isa < usual[i].isa) return true;
+    return false;
+}
+
+static void examine_isa(struct qn_doctor *doctor) {
+    static const char section[] = "Instructions";
+    const uint32_t found = qn_cpu_bundles(), compiled = compiled_bundles();
+    char text[160];
+    name_bundles(found, ' ', text, sizeof text);
+    qn_doctor_add(doctor, section, "isa_found", "processor has", QN_VERDICT_OK, "%s", text);
+    name_bundles(compiled, ' ', text, sizeof text);
+    const uint32_t left_out = found & ~compiled;
+    struct qn_finding *f = qn_doctor_add(doctor, section, "isa_compiled", "compiled in",
+                                         left_out ? QN_VERDICT_WARN : QN_VERDICT_OK, "%s", text);
+    if (left_out) {
+        name_bundles(found | compiled, ',', text, sizeof text);
+        qn_doctor_mend(f, "meson configure build -Disa=%s && meson compile -C build", text);
+    }
+    const bool lower = is_lower(&doctor->kernels);
+    f = qn_doctor_add(doctor, section, "isa_chosen", "chosen",
+                      lower ? QN_VERDICT_WARN : QN_VERDICT_OK, "%s, tiles of %d rows%s",
+                      qn_isa_name(doctor->kernels.isa), doctor->kernels.tile_rows,
+                      lower ? "; a better one was left out by request" : "");
+    if (lower) qn_doctor_mend(f, "unset QUERN_ISA    (and leave --isa out)");
+    int n_missing = 0;
+    for (int i = QN_ISA_REF + 1; i < QN_ISA_COUNT; i++) {
+        if (!(compiled >> i & 1) || (found >> i & 1)) continue;
+        qn_doctor_add(doctor, section, "isa_missing", n_missing++ ? "" : "not here",
+                      QN_VERDICT_NONE, "%s: %s", qn_isa_name((enum qn_isa)i),
+                      isa_gain((enum qn_isa)i));
+    }
 }
 
 /* ---- figures ---- */
@@ -254,7 +266,7 @@ enum qn_status qn_doctor_examine(const struct qn_doctor_options *options, struct
         qn_doctor_free(doctor);
         return status;
     }
-    examine_isa(options, doctor);
+    examine_isa(doctor);
     qn_doctor_examine_cores(options, doctor);
     qn_doctor_examine_clock(options, doctor);
     qn_doctor_examine_memory(options, doctor);

@@ -26,13 +26,12 @@ struct qn_finding {
     char mend[224]; /* the command that mends it, or "" */
 };
 
-enum { QN_DOCTOR_FINDINGS = 64 };
+enum { QN_DOCTOR_FINDINGS = 64, QN_DOCTOR_SLOTS = 128 }; /* more than there are */
 
 struct qn_doctor_options {
     const char *root;         /* stands before /proc and /sys; "" for this machine */
     const char *synthetic;    /* hwloc description in place of this machine, or NULL */
-    uint32_t bundles;         /* instruction sets that may be chosen */
-    bool isa_forced;          /* it was asked for: a better one may be there */
+    uint32_t bundles;         /* instruction sets to choose kernels from */
     bool measure;             /* peaks and bandwidth */
     bool fresh;               /* do not take them from the cache */
     const char *cache_folder; /* or NULL */

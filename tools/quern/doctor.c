@@ -90,12 +90,10 @@ static const char *short_name(const char *variant) {
     return underscore ? underscore + 1 : variant;
 }
 
-enum { MAX_SLOTS = 128 };
-
 /* "matmul   avx512vnni  Q8_0 Q4_0 ..." for every operation and set that it got. */
 static void print_slots(const struct qn_kernels *kernels) {
-    struct qn_slot slots[MAX_SLOTS];
-    const int n = qn_doctor_slots(kernels, slots, MAX_SLOTS);
+    struct qn_slot slots[QN_DOCTOR_SLOTS];
+    const int n = qn_doctor_slots(kernels, slots, QN_DOCTOR_SLOTS);
     style_title("Kernels: operation, instruction set, variants");
     for (int i = 0; i < n; i++) {
         bool first = true;
@@ -173,8 +171,8 @@ static json_t *findings_json(const struct qn_doctor *doctor) {
 }
 
 static json_t *slots_json(const struct qn_kernels *kernels) {
-    struct qn_slot slots[MAX_SLOTS];
-    const int n = qn_doctor_slots(kernels, slots, MAX_SLOTS);
+    struct qn_slot slots[QN_DOCTOR_SLOTS];
+    const int n = qn_doctor_slots(kernels, slots, QN_DOCTOR_SLOTS);
     json_t *const list = json_array();
     for (int i = 0; i < n; i++)
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "op", slots[i].op, "variant",
@@ -261,7 +259,6 @@ static bool choose_isa(const struct doctor_args *args, struct qn_doctor_options 
     options->bundles = qn_cpu_default_bundles();
     if (name == NULL || *name == '\0') return true;
     options->bundles = qn_cpu_bundles();
-    options->isa_forced = true;
     if (!qn_isa_parse(name, &isa)) {
         out_error("unknown instruction set '%s' (see --isa in 'quern run --help')", name);
         return false;
