@@ -13,7 +13,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from cli_harness import Program, case, main
+from cli_harness import Program, Terminal, case, main
 
 QUIET = {  # a machine on which nothing costs speed, but what hwloc says of this one
     "/proc/cpuinfo": "processor\t: 0\nmodel name\t: Test CPU 9000\nmicrocode\t: 0x7\n",
@@ -284,6 +284,19 @@ def figures_are_kept_and_measured_again(program: Program):
     if first["limits"][1]["f32_gflop_s"] is not None:
         assert "4321.0 of" in page
     assert "Measured just now" in program.succeeds("doctor", "--fresh").stdout.decode()
+
+
+@case
+def a_narrow_terminal_wraps_words(program: Program):
+    program.environment["NO_COLOR"] = "1"
+    elsewhere = ["--root", make_root(program), "--topology", TWO_SOCKETS]  # no word is too long
+    for columns in (60, 80, 200):
+        with Terminal(program, "doctor", *elsewhere, columns=columns) as terminal:
+            status, shown = terminal.finish()
+        lines = [line for line in shown.splitlines() if not line.lstrip().startswith("$ ")]
+        assert status == 0 and len(lines) > 30
+        assert columns - 20 < max(map(len, lines[1:])) <= columns or columns > 80, (columns, shown)
+        assert max(map(len, lines[1:])) <= 80, "long lines are hard to read on any terminal"
 
 
 @case

@@ -87,9 +87,8 @@ class Terminal:
         self.shown = b""
         self.process, self.file = pty.fork()
         if self.process == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
             os.execve(program.path, [program.path, *map(str, arguments)], program.environment)
-        size = struct.pack("HHHH", 24, columns, 0, 0)
-        fcntl.ioctl(self.file, termios.TIOCSWINSZ, size)
 
     def type(self, text) -> None:
         os.write(self.file, text.encode() if isinstance(text, str) else text)

@@ -44,26 +44,7 @@ static const struct option doctor_options[] = {
 
 /* ---- text ------------------------------------------------------------------------------- */
 
-enum { WIDTH = 80, LABEL = 8, VALUE = 29 };
-
-/* Words of text, wrapped, every line but the first indented to `left`, where the first starts. */
-static void print_words(const char *text, int left) {
-    int at = left;
-    while (*text) {
-        const int size = (int)strcspn(text, " ");
-        if (at > left && at + 1 + size > WIDTH) {
-            printf("\n%*s", left, "");
-            at = left;
-        } else if (at > left) {
-            putchar(' ');
-            at++;
-        }
-        printf("%.*s", size, text);
-        at += size;
-        text += size + strspn(text + size, " ");
-    }
-    putchar('\n');
-}
+enum { LABEL = 8, VALUE = 29 };
 
 /* `before` is the finding of the line above, whose command need not be said again, or NULL. */
 static void print_finding(const struct qn_finding *f, const struct qn_finding *before) {
@@ -72,14 +53,14 @@ static void print_finding(const struct qn_finding *f, const struct qn_finding *b
     fputs("  ", stdout);
     style_word(f->verdict == QN_VERDICT_WARN ? STYLE_WARN : STYLE_PLAIN, words[f->verdict]);
     printf("  %-*s ", VALUE - LABEL - 1, f->label);
-    print_words(f->value, VALUE);
+    out_words(f->value, VALUE, VALUE);
     if (!f->mend[0] || (before && strcmp(before->mend, f->mend) == 0)) return;
     /* A command stays whole, to be copied; a note after four blanks goes on its own line. */
     const char *const note = strstr(f->mend, "    (");
     printf("%*s$ %.*s\n", LABEL, "", note ? (int)(note - f->mend) : (int)strlen(f->mend), f->mend);
     if (note) {
         printf("%*s", LABEL + 2, "");
-        print_words(note + 4, LABEL + 2);
+        out_words(note + 4, LABEL + 2, LABEL + 2);
     }
 }
 
@@ -109,7 +90,7 @@ static void print_slots(const struct qn_kernels *kernels) {
                                          short_name(slots[j].variant_name));
         printf("%*s%-11s %-*s", LABEL, "", slots[i].op, names[0] ? 11 : 0,
                qn_isa_name(slots[i].isa));
-        print_words(names, LABEL + 23);
+        out_words(names, LABEL + 23, LABEL + 23);
     }
 }
 

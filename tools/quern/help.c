@@ -6,36 +6,9 @@
 #include <string.h>
 
 #include "args.h"
+#include "output.h"
 
-enum { WIDTH = 80, INDENT = 2, COLUMN = 27 };
-
-/* Words of text from column `at` on, continued at column `left`. A newline starts a paragraph. */
-static void print_wrapped(const char *text, int at, int left) {
-    bool first = true;
-    while (*text != '\0') {
-        if (*text == '\n') {
-            printf("\n\n%*s", left, "");
-            at = left;
-            first = true;
-            text++;
-            continue;
-        }
-        const int size = (int)strcspn(text, " \n");
-        if (!first && at + 1 + size > WIDTH) {
-            printf("\n%*s", left, "");
-            at = left;
-        } else if (!first) {
-            putchar(' ');
-            at++;
-        }
-        printf("%.*s", size, text);
-        at += size;
-        first = false;
-        text += size;
-        text += strspn(text, " ");
-    }
-    putchar('\n');
-}
+enum { INDENT = 2, COLUMN = 27 };
 
 /* " (0.8)" into out, or nothing for what has no default to show. */
 static void format_default(const struct option *option, const void *target, char *out,
@@ -88,13 +61,13 @@ static void print_option(const struct option *option, const void *target) {
     char text[512], fallback[128];
     format_default(option, target, fallback, sizeof fallback);
     snprintf(text, sizeof text, "%s%s", option->help, fallback);
-    print_wrapped(text, COLUMN, COLUMN);
+    out_words(text, COLUMN, COLUMN);
 }
 
 void args_print_help(const struct command *command) {
     printf("quern %s: %s\n\nUsage: quern %s %s\n\n", command->name, command->summary, command->name,
            command->arguments);
-    print_wrapped(command->description, 0, 0);
+    out_words(command->description, 0, 0);
     for (size_t g = 0; g < command->n_groups; g++) {
         const struct option_group *const group = &command->groups[g];
         if (group->title != NULL) printf("\n%s:\n", group->title);

@@ -12,6 +12,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+enum { WIDTH = 80 };
+
 void out_error(const char *format, ...) {
     fflush(stdout); /* the sentence follows the data that came before it */
     va_list arguments;
@@ -36,9 +38,42 @@ bool out_flush(void) {
     return false;
 }
 
-int out_columns(void) {
-    if (!isatty(STDERR_FILENO)) return 0;
+/* 0 when the file is no terminal. */
+static int columns_of(int file) {
+    if (!isatty(file)) return 0;
     struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
-    return size.ws_col;
+    return ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : WIDTH;
+}
+
+int out_columns(void) {
+    return columns_of(STDERR_FILENO);
+}
+
+void out_words(const char *text, int at, int left) {
+    const int columns = columns_of(STDOUT_FILENO);
+    const int width = columns > 0 && columns < WIDTH ? columns : WIDTH;
+    bool first = true;
+    while (*text != '\0') {
+        if (*text == '\n') {
+            printf("\n\n%*s", left, "");
+            at = left;
+            first = true;
+            text++;
+            continue;
+        }
+        const int size = (int)strcspn(text, " \n");
+        if (!first && at + 1 + size > width) {
+            printf("\n%*s", left, "");
+            at = left;
+        } else if (!first) {
+            putchar(' ');
+            at++;
+        }
+        printf("%.*s", size, text);
+        at += size;
+        first = false;
+        text += size;
+        text += strspn(text, " ");
+    }
+    putchar('\n');
 }

@@ -27,4 +27,9 @@ void out_discard(void);
 /* Columns of the terminal on stderr, or 0 when it is none. */
 int out_columns(void);
 
+/* Words of text and a newline, on stdout, from column `at` on and continued at column `left`; a
+ * newline in it starts a paragraph. Lines end where the terminal does, at 80 columns at the latest;
+ * a word that is longer stays whole. */
+void out_words(const char *text, int at, int left);
+
 #endif

@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #include "options.h"
+#include "output.h"
 #include "report/verify.h"
 
-enum { WIDTH = 80, DETAIL = 21 };
+enum { DETAIL = 21 };
 
 static const char *text_at(const json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));
@@ -39,23 +40,6 @@ static const char *colour_of(const char *verdict) {
 static void print_verdict(const char *verdict, int width) {
     const char *colour = colour_of(verdict);
     printf("%s%-*s%s", colour, width, verdict, *colour != '\0' ? "\033[0m" : "");
-}
-
-/* Words from column DETAIL on; a word that is longer than the line stays whole. */
-static void print_detail(const char *text) {
-    int at = DETAIL;
-    for (const char *word = text; *word != '\0';) {
-        const int size = (int)strcspn(word, " \n");
-        if (at > DETAIL && at + 1 + size > WIDTH) {
-            printf("\n%*s", DETAIL, "");
-            at = DETAIL;
-        }
-        if (at > DETAIL) at += printf(" ");
-        at += printf("%.*s", size, word);
-        word += size;
-        word += strspn(word, " \n");
-    }
-    printf("\n");
 }
 
 /* ---- stages ----------------------------------------------------------------------------- */
@@ -221,7 +205,7 @@ void verify_print_stage(const json_t *stage) {
         printf("    ");
         print_verdict(text_at(check, "verdict"), 5);
         printf("%-11s ", text_at(check, "check"));
-        print_detail(text_at(check, "detail"));
+        out_words(text_at(check, "detail"), DETAIL, DETAIL);
     }
     print_tensors(json_object_get(stage, "tensors"));
     print_layers(json_object_get(stage, "layers"));
