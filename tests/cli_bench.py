@@ -42,7 +42,11 @@ def tests_are_those_of_llama_bench_in_its_order(program: Program):
                    "-r", "1")
     tests = [(8, 0), (16, 0), (0, 4), (8, 2), (4, 1)]
     assert tests_of(rows) == [(p, n, depth) for depth in (0, 32) for p, n in tests]
-    assert measure(program, "-p", "0", "-n", "0") == []
+    assert tests_of(measure(program, "-p", "0", "-n", "1", "-r", "1")) == [(0, 1, 0)]
+    for form in ("md", "csv", "json", "jsonl", "sql"):
+        program.fails(2, ["nothing to measure", "-p, -n or -pg"], "bench", program.model(MODEL),
+                      "-p", "0", "-n", "0", "-pg", "0,0", "-o", form)
+    assert tests_of(measure(program, "-p", "0", "-n", "0", "-pg", "2,1", "-r", "1")) == [(2, 1, 0)]
     lines = program.succeeds("bench", program.model(MODEL), "-p", "8", "-n", "4", "-pg", "8,2",
                              "-d", "0,32", "-r", "1").stdout.decode().splitlines()
     names = [line.split("|")[6].strip() for line in lines[2:] if line.startswith("|")]

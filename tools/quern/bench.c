@@ -207,9 +207,22 @@ static int run_bench(const struct bench_args *args, struct model_args *model_arg
                                      .type_k = args->type_k.given,
                                      .type_v = args->type_v.given}};
     const int status = run_threads(&bench, model_args);
-    if (status == EXIT_DONE)
-        bench_print_end(&bench.output, bench.output.n_printed > 0 ? &bench.row : NULL);
+    if (status == EXIT_DONE) bench_print_end(&bench.output, &bench.row);
     return status;
+}
+
+static bool has_positive(const struct qn_int_list *list) {
+    for (int i = 0; i < list->n; i++)
+        if (list->values[i] > 0) return true;
+    return false;
+}
+
+/* -npp and -ntg are at least 1. */
+static bool tests_something(const struct bench_args *args) {
+    bool pairs = false;
+    for (int i = 0; i < args->prompt_gen.n; i++)
+        pairs |= args->prompt_gen.values[i].first > 0 || args->prompt_gen.values[i].second > 0;
+    return args->parallel || pairs || has_positive(&args->n_prompt) || has_positive(&args->n_gen);
 }
 
 /* Lists that were given are what is to be measured. */
@@ -264,6 +277,10 @@ int command_bench(int argc, char **argv) {
     args.parallel = args.parallel_prompt.given || args.parallel_gen.given;
     if (args.parallel && !args.n_prompt.given) args.n_prompt.n = 0;
     if (args.parallel && !args.n_gen.given) args.n_gen.n = 0;
+    if (!tests_something(&args)) {
+        out_error("nothing to measure: give -p, -n or -pg more than 0 tokens");
+        return EXIT_WRONG_USAGE;
+    }
     use_tuned(&args, &model_args);
     return run_bench(&args, &model_args);
 }

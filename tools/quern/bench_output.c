@@ -310,7 +310,7 @@ static void print_md(struct bench_output *output, const struct bench_row *row) {
 }
 
 static void print_md_end(const struct bench_row *row) {
-    printf("\nbuild: %s\nthreads on processors %s; governor %s", row->build, row->pins,
+    printf("\nbuild: %s\nthreads on processors %s\ngovernor %s", row->build, row->pins,
            row->governor[0] != '\0' ? row->governor : "not shown");
     if (isfinite(row->mhz)) printf("; %.2f GHz", 1e-3 * row->mhz);
     if (isfinite(row->stolen)) printf("; %.1f %% stolen in the last test", row->stolen);
@@ -319,8 +319,8 @@ static void print_md_end(const struct bench_row *row) {
            (double)row->resident / 1048576, (double)row->weight_size / 1048576, shown ? " on " : "",
            row->weights_on, (double)row->kv_size / 1048576, (double)row->buffer_size / 1048576);
     if (isfinite(row->peak_gb_s))
-        printf("%%roof: of the speed at which each step takes the least time, by %.1f GB/s of "
-               "weights and\nthe peaks that as many threads were measured to reach\n",
+        printf("%%roof: of the speed at which each step takes the least time, by %.1f GB/s of\n"
+               "weights and the peaks that as many threads were measured to reach\n",
                row->peak_gb_s);
 }
 
@@ -342,6 +342,6 @@ void bench_print_row(struct bench_output *output, const struct bench_row *row) {
 }
 
 void bench_print_end(const struct bench_output *output, const struct bench_row *last) {
-    if (strcmp(output->form, "json") == 0) puts(output->n_printed == 0 ? "[]" : "\n]");
-    if (strcmp(output->form, "md") == 0 && last != NULL) print_md_end(last);
+    if (strcmp(output->form, "json") == 0) puts("\n]");
+    if (strcmp(output->form, "md") == 0) print_md_end(last);
 }

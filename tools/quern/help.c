@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Help texts from the option tables: 80 columns, one column of names, one of sentences.
+ * Help texts from the option tables: one column of names, one of sentences.
  */
 #include <stdio.h>
 #include <string.h>
