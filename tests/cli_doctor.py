@@ -316,6 +316,7 @@ def wrong_usage_is_told(program: Program):
     program.fails(2, ["sideways"], "doctor", "--topology", "sideways:2")
     program.fails(2, ["'mmx'"], "doctor", "--isa", "mmx")
     program.fails(2, ["unexpected"], "doctor", "x")
+    program.fails(1, ["--root", "/no/such/folder"], "doctor", "--root", "/no/such/folder")
     program.fails(1, ["/nowhere/x.svg"], "doctor", "--no-measure", "--svg", "/nowhere/x.svg")
 
 

@@ -6,12 +6,15 @@ usage: cli_kbench.py PROGRAM FOLDER-OF-MODELS FOLDER-OF-PLUGINS...
 """
 
 import csv
+import errno
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
-from cli_harness import Program, case, main
+from cli_harness import SECONDS, Program, case, main
 
 QUICK = ["--seconds", "0.005", "-r", "3", "--where", "l2"]
 OPERATIONS = {"matmul", "matvec", "prepare", "norm", "softmax", "rope", "activation", "attention",
@@ -86,6 +89,16 @@ def forms_agree(program: Program):
     page = program.succeeds("kbench", *QUICK, *arguments).stdout.decode()
     assert all(len(line) <= 80 for line in page.splitlines()), page
     assert "|add " in page and "operands in L2" in page
+    rows = program.succeeds("kbench", *QUICK, "--filter", "prepare", "--isa", "all", "--shape",
+                            "8x256", "-M", "2", "-r", "1").stdout.decode().splitlines()
+    ends = {tuple(i for i, c in enumerate(row) if c == "|") for row in rows if row.startswith("|")}
+    assert len(ends) == 1, "names fit their column"
+    cells = [row.split("|") for row in rows if row.startswith("|prep")]
+    assert cells and all(row[5].strip() == "-" for row in cells), "one sample has no interval"
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([program.path, "kbench", *QUICK, *arguments], stdout=full,
+                              stderr=subprocess.PIPE, timeout=SECONDS, env=program.environment)
+    assert done.returncode == 1 and os.strerror(errno.ENOSPC).encode() in done.stderr, done
     part = program.succeeds("kbench", "-o", "json", *QUICK, "--filter", "matmul/Q4_K", "--shape",
                             "8x32,8x256", "-M", "2")
     assert [row["k"] for row in json.loads(part.stdout)] == [256]

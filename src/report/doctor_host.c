@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "host/counters.h"
 #include "host/limits.h"
+#include "report/counters_text.h"
 #include "report/doctor_internal.h"
 
 /* ---- clock ---- */
@@ -267,6 +268,6 @@ void qn_doctor_examine_counters(const struct qn_doctor_options *options, struct 
                        "sudo sysctl kernel.perf_event_paranoid=2    (in a container: --cap-add "
                        "PERFMON)");
     else
-        qn_doctor_add(doctor, section, "counters", "hardware counters", QN_VERDICT_NONE,
-                      "none on this machine: %s", strerror(counters.reason));
+        qn_doctor_add(doctor, section, "counters", "hardware counters", QN_VERDICT_NONE, "none: %s",
+                      qn_counters_missing(counters.reason));
 }

@@ -18,7 +18,7 @@ struct bench_output {
 };
 
 void bench_print_row(struct bench_output *output, const struct bench_row *row);
-/* last: the row that was printed last, or NULL. */
+/* last: the row that was printed last. */
 void bench_print_end(const struct bench_output *output, const struct bench_row *last);
 
 #endif

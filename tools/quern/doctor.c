@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "json_text.h"
@@ -260,6 +261,10 @@ static int examine(const struct doctor_args *args) {
                                                    args->topology == NULL,
                                         .fresh = args->fresh};
     if (!choose_isa(args, &options)) return EXIT_WRONG_USAGE;
+    if (args->root != NULL && access(args->root, R_OK | X_OK) != 0) {
+        out_error("option --root: %s: %s", args->root, strerror(errno));
+        return EXIT_FAILED;
+    }
     if (qn_machine_cache_folder(folder, sizeof folder)) options.cache_folder = folder;
     struct qn_doctor doctor;
     struct qn_error err;

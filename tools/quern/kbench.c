@@ -14,6 +14,7 @@
 #include "kbench_cases.h"
 #include "kbench_output.h"
 #include "output.h"
+#include "report/counters_text.h"
 #include "report/lab_blas.h"
 
 #define KBENCH(field) offsetof(struct kbench_args, field)
@@ -237,6 +238,7 @@ static bool measure_library(struct kbench *b, const struct qn_blas *blas, int n_
                 return false;
             }
             print_row(b, &row, peak, 1, &b->ceilings->read[row.result.where]);
+            if (!out_flush()) return false;
         }
     return true;
 }
@@ -324,7 +326,8 @@ static int run_kbench(const struct kbench_args *args, const struct kbench_cases 
                        .output = {.form = args->output},
                        .ceilings = ceilings};
     if (!b.options.counters)
-        fprintf(stderr, "quern: no hardware counters here: %s\n", strerror(counters.reason));
+        fprintf(stderr, "quern: no hardware counters here: %s\n",
+                qn_counters_missing(counters.reason));
     qn_counters_close(&counters);
     const int status = measure_all(&b, &libraries);
     qn_topology_free(&topology);

@@ -114,7 +114,8 @@ static bool parse_isa(const char *source, const char *word, enum qn_isa *isa) {
     struct qn_kernels kernels;
     qn_kernels_select(qn_cpu_bundles(), &kernels);
     if (!qn_isa_parse(word, isa)) {
-        out_error("%s: unknown instruction set '%s'", source, word);
+        out_error("%s: unknown instruction set '%s' ('quern doctor' names those that are here)",
+                  source, word);
         return false;
     }
     if (kernels.bundles >> *isa & 1) return true;

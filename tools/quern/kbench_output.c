@@ -31,6 +31,7 @@ static void name_of(const struct kbench_row *row, char *text, size_t size) {
         return;
     }
     const char *op = row->op;
+    if (strcmp(op, "prepare") == 0) op = "prep";
     if (strcmp(op, "activation") == 0) op = "act";
     if (strcmp(op, "attention") == 0) op = "attn";
     snprintf(text, size, "%s%s%s", op, row->variant[0] ? " " : "", row->variant);
@@ -63,8 +64,12 @@ static void print_md(struct kbench_output *output, const struct kbench_row *row)
     name_of(row, name, sizeof name);
     qn_lab_shape_text(row->op, &row->shape, shape, sizeof shape);
     print_heading(output, row);
-    printf("|%-13s|%-14s|%s|%9.2f|%2.0f%%", name, shape, r->in_l1 ? "L1" : levels[r->where],
-           1e6 * r->median, 50 * (r->high - r->low) / r->median);
+    printf("|%-13s|%-14s|%s|%9.2f", name, shape, r->in_l1 ? "L1" : levels[r->where],
+           1e6 * r->median);
+    if (r->n_samples > 1) /* one has no interval */
+        printf("|%2.0f%%", 50 * (r->high - r->low) / r->median);
+    else
+        printf("|%3s", "-");
     if (r->ops > 0)
         printf("|%7.1f", gops(row));
     else
@@ -174,7 +179,6 @@ void kbench_print_row(struct kbench_output *output, const struct kbench_row *row
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (strcmp(output->form, forms[i].name) == 0) forms[i].print(output, row);
     output->n_printed++;
-    fflush(stdout);
 }
 
 void kbench_print_end(const struct kbench_output *output) {

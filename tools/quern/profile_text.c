@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "output.h"
+#include "report/counters_text.h"
 #include "style.h"
 
 static double us(double ns) {
@@ -257,7 +258,7 @@ static void print_counters(const struct qn_profile *p) {
     for (int k = 0; k < QN_COUNTER_COUNT; k++) counted |= p->counts[QN_PHASE_PREFILL].valid[k];
     if (p->counters_reason != 0)
         printf("Hardware counters: %s to be had here (%s).\n", counted ? "not all" : "none",
-               strerror(p->counters_reason));
+               qn_counters_missing(p->counters_reason));
     for (int phase = 0; phase < QN_PHASE_COUNT; phase++) {
         const struct qn_phase_counts *const c = &p->counts[phase];
         struct qn_phase_times times;
