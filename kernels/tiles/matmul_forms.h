@@ -285,8 +285,12 @@ QN_INLINE size_t ahead_in_stream(size_t ahead, size_t left, size_t jump, bool ne
 QN_INLINE void prefetch_part(const uint8_t *unit, const size_t size, int i, const int n,
                              size_t ahead, const int level) {
     const uint8_t *const part = unit + i * size / n + ahead;
-    QN_UNROLL for (size_t line = 0; line < size / n; line += 64)
-        __builtin_prefetch(part + line, 0, 4 - level);
+    QN_UNROLL for (size_t line = 0; line < size / n; line += 64) {
+        if (level == 1) /* clang wants the locality as a literal */
+            __builtin_prefetch(part + line, 0, 3);
+        else
+            __builtin_prefetch(part + line, 0, 2);
+    }
 }
 
 static inline void check_matmul(const struct qn_matmul *a) {
