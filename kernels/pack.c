@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Packing of whole matrices, and of the types with blocks of 32. Portable C: every
- * quantized type is a transposition of 4-byte words, so packing runs near the speed of memory.
+ * quantized type is a transposition of 4-byte words, so packing runs near the speed of memory. In a
+ * unit of two blocks come nibbles, then bits where there are any, then d, then m.
  */
 #include "kernels/pack.h"
 
 #include <assert.h>
 
 #include "kernels/pack_blocks.h"
-
-/* Offsets in a unit of two blocks: nibbles, then bits where there are any, then d, then m. */
-static void pack_nibbles(const uint8_t *qs, uint8_t *unit, int b, int r, int row) {
-    uint8_t *dst = unit + (b * 4 * r + row) * 4;
-    for (int j = 0; j < 4; j++) store_u32(dst + j * r * 4, load_u32(qs + 4 * j));
-}
 
 /* Bits i, i + 4, ..., i + 28 of x, closed up. */
 static uint32_t every_fourth_bit(uint32_t x, int i) {

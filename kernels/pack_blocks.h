@@ -35,4 +35,10 @@ static inline void copy_u16(uint8_t *dst, const uint8_t *src) {
     memcpy(dst, src, 2);
 }
 
+/* The 16 bytes of 32-block b that are stored in a unit's order: low nibbles first. */
+static inline void pack_nibbles(const uint8_t *qs, uint8_t *unit, int b, int r, int row) {
+    uint8_t *dst = unit + (b * 4 * r + row) * 4;
+    for (int j = 0; j < 4; j++) store_u32(dst + j * r * 4, load_u32(qs + 4 * j));
+}
+
 #endif

@@ -129,8 +129,7 @@ void qn_pack_block_iq4_xs(const uint8_t *src, uint8_t *unit, int b, int r, int r
     (void)b;
     const int high_bits = src[2] | src[3] << 8;
     for (int c = 0; c < 8; c++) {
-        for (int j = 0; j < 4; j++)
-            store_u32(unit + ((c * 4 + j) * r + row) * 4, load_u32(src + 8 + c * 16 + j * 4));
+        pack_nibbles(src + 8 + c * 16, unit, c, r, row);
         const int low = src[4 + c / 2] >> (c % 2 * 4) & 15;
         unit[128 * r + c * r + row] = (uint8_t)((low | (high_bits >> 2 * c & 3) << 4) - 32);
     }
