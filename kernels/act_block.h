@@ -35,4 +35,9 @@ static inline void qn_act_block_set(struct qn_act_block *block, float amax, int 
     };
 }
 
+/* Writes the zeros that follow the first `used` bytes of a row of K activations. */
+static inline void qn_act_row_end(enum qn_act act, int k, size_t used, void *row) {
+    memset((char *)row + used, 0, qn_act_row_size(act, k) - used);
+}
+
 #endif

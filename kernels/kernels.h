@@ -43,10 +43,10 @@ enum qn_isa {
 
 /* ---- quantized activations -------------------------------------------------------------- */
 
-/* One row of Q8 activations: Kp = K rounded up to 256; int8 q[Kp], then Kp/32 of these; the
- * padding is zero. q = round-to-nearest-even(x * (127 / amax of the block)), scale = amax / 127
- * with the two lowest bits of the significand cleared, each operation rounded to float; every ISA
- * gives the same bytes (act_block.h).
+/* One row of Q8 activations: Kp = K rounded up to 256; int8 q[Kp], then Kp/32 of these, then what
+ * is missing to an odd number of cache lines; the padding is zero. q = round-to-nearest-even(x *
+ * (127 / amax of the block)), scale = amax / 127 with the two lowest bits of the significand
+ * cleared, each operation rounded to float; every ISA gives the same bytes (act_block.h).
  *
  * An integer dot d, |d| < 2^22, needs no conversion: d + QN_ACT_ZERO_BITS are the bits of the
  * float QN_ACT_ZERO + d, and
@@ -69,7 +69,7 @@ struct qn_act_block {
  * 127 / amax are normal floats, so flushing subnormals to zero changes nothing. */
 #define QN_ACT_AMAX_MIN 0x1p-119f
 
-/* Bytes of a row of K activations of the kind, a multiple of 64. */
+/* Bytes of a row of K activations of the kind, an odd multiple of 64. */
 size_t qn_act_row_size(enum qn_act act, int k);
 
 /* ---- operations ------------------------------------------------------------------------- */

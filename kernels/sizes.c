@@ -11,12 +11,19 @@ static size_t round_up(size_t n, size_t unit) {
     return (n + unit - 1) / unit * unit;
 }
 
+/* A register tile reads the same place of many rows at once. With an even number of cache lines
+ * from row to row these places would share half, a quarter, an eighth ... of the sets of a cache.
+ */
+static size_t odd_lines(size_t size) {
+    return (round_up(size, 64) / 64 | 1) * 64;
+}
+
 size_t qn_act_row_size(enum qn_act act, int k) {
-    if (act == QN_ACT_F32) return round_up((size_t)k, 16) * sizeof(float);
-    if (act == QN_ACT_BF16X2) return round_up((size_t)k, 32) * 4 + 64;
-    if (act == QN_ACT_BF16) return round_up(round_up((size_t)k, 32) * 2, 128) + 64;
+    if (act == QN_ACT_F32) return odd_lines((size_t)k * sizeof(float));
+    if (act == QN_ACT_BF16X2) return odd_lines(round_up((size_t)k, 32) * 4);
+    if (act == QN_ACT_BF16) return odd_lines(round_up(round_up((size_t)k, 32) * 2, 128));
     const size_t padded = round_up((size_t)k, 256);
-    return padded + padded / 32 * sizeof(struct qn_act_block);
+    return odd_lines(padded + padded / 32 * sizeof(struct qn_act_block));
 }
 
 static size_t larger(size_t a, size_t b) {

@@ -212,3 +212,12 @@ Test(select, every_subset_gives_a_whole_table) {
         assert_tiles_agree(&kernels);
     }
 }
+
+/* So that register tiles find the same place of several rows in different sets of a cache. */
+Test(sizes, activation_rows_are_odd_numbers_of_lines) {
+    for (int act = 0; act < QN_ACT_COUNT; act++)
+        for (int k = 1; k <= 8192; k++) {
+            const size_t size = qn_act_row_size((enum qn_act)act, k);
+            cr_assert_eq(size % 128, 64, "%zu bytes for %d of kind %d", size, k, act);
+        }
+}

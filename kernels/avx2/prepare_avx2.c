@@ -11,11 +11,9 @@
 
 void qn_prepare_f32__avx2(const float *x, int k, void *dst) {
     assert(k > 0 && (uintptr_t)dst % 64 == 0);
-    float *const y = dst;
-    int i = 0;
-    for (; i + 8 <= k; i += 8) _mm256_store_ps(y + i, _mm256_loadu_ps(x + i));
-    for (; i < k; i++) y[i] = x[i];
-    for (; i % 16 != 0; i++) y[i] = 0;
+    const size_t size = (size_t)k * sizeof *x;
+    memcpy(dst, x, size);
+    qn_act_row_end(QN_ACT_F32, k, size, dst);
 }
 
 static inline float reduce_max(__m256 v) {
@@ -76,4 +74,5 @@ void qn_prepare_q8__avx2(const float *x, int k, void *dst) {
         if (i < k) memcpy(rest, x + i, (size_t)(k - i) * sizeof *x);
         quantize_block(rest, q + i, blocks + i / 32);
     }
+    qn_act_row_end(QN_ACT_Q8, k, (size_t)((char *)(blocks + padded / 32) - (char *)dst), dst);
 }

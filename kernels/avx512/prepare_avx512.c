@@ -4,17 +4,16 @@
  */
 #include <assert.h>
 #include <immintrin.h>
+#include <string.h>
 
 #include "kernels/act_block.h"
 #include "kernels/inventory.h"
 
 void qn_prepare_f32__avx512(const float *x, int k, void *dst) {
     assert(k > 0 && (uintptr_t)dst % 64 == 0);
-    float *const y = dst;
-    for (int i = 0; i < k; i += 16) {
-        const __mmask16 mask = k - i >= 16 ? 0xffff : (__mmask16)((1u << (k - i)) - 1);
-        _mm512_store_ps(y + i, _mm512_maskz_loadu_ps(mask, x + i));
-    }
+    const size_t size = (size_t)k * sizeof *x;
+    memcpy(dst, x, size);
+    qn_act_row_end(QN_ACT_F32, k, size, dst);
 }
 
 /* One block of 32 elements. */
@@ -48,4 +47,5 @@ void qn_prepare_q8__avx512(const float *x, int k, void *dst) {
                        _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), x + i + 16), q + i,
                        blocks + i / 32);
     }
+    qn_act_row_end(QN_ACT_Q8, k, (size_t)((char *)(blocks + padded / 32) - (char *)dst), dst);
 }

@@ -13,7 +13,7 @@ void qn_prepare_f32__neon(const float *x, int k, void *dst) {
     assert(k > 0 && (uintptr_t)dst % 64 == 0);
     const size_t size = (size_t)k * sizeof *x;
     memcpy(dst, x, size);
-    memset((char *)dst + size, 0, qn_act_row_size(QN_ACT_F32, k) - size);
+    qn_act_row_end(QN_ACT_F32, k, size, dst);
 }
 
 static inline float block_amax(const float32x4_t v[8]) {
@@ -57,4 +57,5 @@ void qn_prepare_q8__neon(const float *x, int k, void *dst) {
         if (i < k) memcpy(rest, x + i, (size_t)(k - i) * sizeof *x);
         quantize_block(rest, q + i, blocks + i / 32);
     }
+    qn_act_row_end(QN_ACT_Q8, k, (size_t)((char *)(blocks + padded / 32) - (char *)dst), dst);
 }

@@ -15,7 +15,7 @@ void qn_prepare_f32__ref(const float *x, int k, void *dst) {
     const size_t size = (size_t)k * sizeof(float);
     assert(k > 0);
     memcpy(dst, x, size);
-    memset((char *)dst + size, 0, qn_act_row_size(QN_ACT_F32, k) - size);
+    qn_act_row_end(QN_ACT_F32, k, size, dst);
 }
 
 void qn_prepare_bf16x2__ref(const float *x, int k, void *dst) {
@@ -67,4 +67,5 @@ void qn_prepare_q8__ref(const float *x, int k, void *dst) {
         if (n > 0) memcpy(block, x + i, (size_t)n * sizeof *x);
         quantize_block(block, q + i, blocks + i / 32);
     }
+    qn_act_row_end(QN_ACT_Q8, k, (size_t)((char *)(blocks + padded / 32) - (char *)dst), dst);
 }

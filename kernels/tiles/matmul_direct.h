@@ -42,13 +42,14 @@ QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits
     const uint8_t *unit = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     const int8_t *q = a->x;
     const struct qn_act_block *act = (const void *)(q + padded);
-    lanes_f y[QN_STREAMS][QN_DIRECT_ROWS];
+    const struct qn_reading reading = reading_of(form, mr);
+    lanes_f y[QN_STREAMS_MAX][QN_DIRECT_ROWS];
     QN_UNROLL for (int i = 0; i < nt * mr; i++) y[i / mr][i % mr] = f_zero();
     for (int left = units - 1; left >= 0; left--, unit += unit_size) {
         const size_t bytes_left = left * unit_size, jump = (nt - 1) * tile_size;
-        const size_t l1 = ahead_in_stream(QN_AHEAD_L1, bytes_left, jump, next);
-        const size_t l2 = ahead_in_stream(QN_AHEAD_L2, bytes_left, jump, next);
-        _Alignas(64) float scale[QN_STREAMS][16 * QN_R], neg_min[QN_STREAMS][16 * QN_R];
+        const size_t l1 = ahead_in_stream(reading.l1, tile_size, bytes_left, jump, next);
+        const size_t l2 = ahead_in_stream(reading.l2, tile_size, bytes_left, jump, next);
+        _Alignas(64) float scale[QN_STREAMS_MAX][16 * QN_R], neg_min[QN_STREAMS_MAX][16 * QN_R];
         QN_UNROLL for (int i = 0; i < nt; i++)
             unit_scales(form, unit + i * tile_size, scale[i], neg_min[i], QN_R);
         /* By pairs of blocks: all 8 of a K-quant take the compiler twice as long, for nothing. */
@@ -56,8 +57,8 @@ QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits
             QN_UNROLL for (int part = 0; part < 2 * nt; part++) {
                 const int b = pair + part / nt, i = part % nt;
                 const uint8_t *const stream = unit + i * tile_size;
-                prefetch_part(stream, unit_size, b, blocks, l1, 1);
-                if (QN_AHEAD_L2 > 0) prefetch_part(stream, unit_size, b, blocks, l2, 2);
+                if (reading.l1 > 0) prefetch_part(stream, unit_size, b, blocks, l1, 1);
+                prefetch_part(stream, unit_size, b, blocks, l2, 2);
                 direct_block(form, t, stream, b, scale[i], neg_min[i], q + b * 32, act + b, a->x_ld,
                              y[i], mr);
             }
@@ -69,13 +70,15 @@ QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits
 }
 
 /* The product with mr = a->m rows, at most QN_DIRECT_ROWS. A single row is bound by memory, which
- * gives more to two streams. */
+ * gives more to several streams. */
 QN_INLINE void direct_rows(const enum qn_pack form, const struct qn_form_traits t,
                            const struct qn_matmul *a, const int mr) {
-    const int nt = mr == 1 ? QN_STREAMS : 1;
     int n = a->n0;
-    for (; a->n1 - n > (nt - 1) * QN_R; n += nt * QN_R) direct_tiles(form, t, a, n, mr, nt);
-    if (n < a->n1) direct_tiles(form, t, a, n, mr, 1);
+    if (mr == 1 && reading_of(form, 1).streams == 4)
+        for (; a->n1 - n > 3 * QN_R; n += 4 * QN_R) direct_tiles(form, t, a, n, mr, 4);
+    if (mr == 1)
+        for (; a->n1 - n > QN_R; n += 2 * QN_R) direct_tiles(form, t, a, n, mr, 2);
+    for (; n < a->n1; n += QN_R) direct_tiles(form, t, a, n, mr, 1);
 }
 
 #endif

@@ -264,20 +264,32 @@ _Static_assert(offsetof(struct qn_act_block, zero) == 4 &&
                    offsetof(struct qn_act_block, scale_sum) == 8,
                "factors are the first floats of a block");
 
-/* Streams of weights, and bytes ahead in each of them at which they are asked for: with vectors of
- * 64 bytes into L2, whose many open requests cover a read from memory, and from there into L1,
- * which has few. With smaller ones that costs more instructions than it saves. */
-enum {
-    QN_STREAMS = 2,
-    QN_AHEAD_L1 = QN_R == 16 ? 1536 : 2048,
-    QN_AHEAD_L2 = QN_R == 16 ? 4096 : 0
+/* How weights are read: in so many streams, each asked for so many bytes ahead into L2, whose many
+ * open requests cover a read from memory, and from there into L1 (0: not asked for). All streams
+ * together have some 12 KiB on the way into L2 (bench/NOTES.md). */
+struct qn_reading {
+    int streams;
+    size_t l1, l2;
 };
+enum { QN_STREAMS_MAX = 4 };
 
-/* Bytes from a unit to what to ask for, `ahead` bytes on in its stream. `left`: bytes of the tile
- * behind the unit; what lies farther is in the tile that the stream takes next, `jump` bytes on.
- * Behind its last tile (no next) there is nothing to ask for. */
-QN_INLINE size_t ahead_in_stream(size_t ahead, size_t left, size_t jump, bool next) {
-    return left >= ahead ? ahead : next ? ahead + jump : 0;
+/* Several rows have time to read from L2 themselves, and L1's few requests are needed for that. The
+ * long units of K-quants, 1.3 to 3.4 KB of 16 rows, are asked for nearly a unit ahead, as their
+ * scales, which are read first, lie last. */
+QN_INLINE struct qn_reading reading_of(const enum qn_pack form, const int rows) {
+    if (rows > 1) return (struct qn_reading){2, 0, 8192};
+    if (QN_R == 16 && qn_pack_unit_k(form) == 256)
+        return (struct qn_reading){2, (size_t)qn_pack_unit_bytes(form) * QN_R - 256, 8192};
+    return (struct qn_reading){4, 1024, 4096};
+}
+
+/* Bytes from a unit to what to ask for, `ahead` bytes on in its stream, at most a tile. `left`:
+ * bytes of the tile behind the unit; what lies farther is in the tile that the stream takes next,
+ * `jump` bytes on. Behind its last tile (no next) there is nothing to ask for. */
+QN_INLINE size_t ahead_in_stream(size_t ahead, size_t tile_size, size_t left, size_t jump,
+                                 bool next) {
+    const size_t at = ahead < tile_size ? ahead : tile_size;
+    return left >= at ? at : next ? at + jump : 0;
 }
 
 /* Asks for what lies `ahead` bytes behind part i of n equal parts of a unit, so that requests come
@@ -299,9 +311,14 @@ static inline void check_matmul(const struct qn_matmul *a) {
     (void)a;
 }
 
+/* Outputs [n, n + R) of row m. */
+QN_INLINE float *result_tile(const struct qn_matmul *a, int m, int n) {
+    return a->y + (size_t)m * a->y_ld + n;
+}
+
 /* Bias, old y, and the store of one tile's sums of row m. */
 QN_INLINE void finish_tile(const struct qn_matmul *a, int m, int n, lanes_f sum) {
-    float *const y = a->y + (size_t)m * a->y_ld + n;
+    float *const y = result_tile(a, m, n);
     const int rows = a->n1 - n;
     if (__builtin_expect(rows >= QN_R, 1)) {
         if (a->bias) sum = f_add(sum, f_load(a->bias + n));

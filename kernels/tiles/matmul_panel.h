@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Products with many rows of activations (prefill). Two tiles of weights at a time are unpacked,
- * QN_PANEL_K of k after QN_PANEL_K, to a panel of bytes and float scales that stays in the first
+ * at most QN_PANEL_K of k at a time, to a panel of bytes and float scales that stays in the first
  * level cache while every row of activations passes by, QN_PANEL_M rows at a time, through a
  * register-tiled kernel that all forms share. Sums between two panels wait in scratch.
  */
@@ -89,12 +89,16 @@ QN_INLINE void panel_block(const struct qn_form_traits t, const uint8_t *block,
     }
 }
 
-/* The register tile: mr rows of activations by nt tiles of weights over one panel. */
+/* The register tile: mr rows of activations by nt tiles of weights over one panel. Where its result
+ * goes is fetched ahead: stores that wait for their lines would fill the store queue. */
 QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct qn_panel *p, const int mr,
                             const int nt) {
     lanes_f y[QN_PANEL_M][QN_PANEL_TILES];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] =
         p->first ? f_zero() : f_load(p->sums + (m * QN_PANEL_TILES + n) * QN_R);
+    if (p->last)
+        QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++)
+            __builtin_prefetch(result_tile(p->matmul, p->m + m, p->n + n * QN_R), 1, 3);
     const uint8_t *block = p->blocks;
     const int8_t *q0 = p->q;
     const struct qn_act_block *act0 = p->act;
@@ -160,6 +164,12 @@ QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits
     }
 }
 
+/* k of a panel: as few and as even panels as may be, in whole units. */
+QN_INLINE int even_panels(int k, const int unit_k) {
+    const int most = QN_PANEL_K / unit_k * unit_k, n = (k + most - 1) / most;
+    return ((k + n - 1) / n + unit_k - 1) / unit_k * unit_k;
+}
+
 /* The product of nt tiles from output n on with all rows, `rows` at a time, through
  * kernels[rows in hand]. */
 QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits t,
@@ -171,8 +181,9 @@ QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits 
     const uint8_t *const tile = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     uint8_t *const panel = a->scratch;
     float *const sums = (float *)(panel + QN_PANEL_BYTES);
-    for (int k0 = 0; k0 < k; k0 += QN_PANEL_K) {
-        const int n_blocks = (k - k0 < QN_PANEL_K ? k - k0 : QN_PANEL_K) / 32;
+    const int panel_k = even_panels(k, unit_k);
+    for (int k0 = 0; k0 < k; k0 += panel_k) {
+        const int n_blocks = (k - k0 < panel_k ? k - k0 : panel_k) / 32;
         const size_t offset = (size_t)(k0 / unit_k) * (size_t)qn_pack_unit_bytes(form) * QN_R;
         for (int i = 0; i < nt; i++)
             panel_unpack(form, t, tile + (size_t)i * tile_size + offset, n_blocks, i, nt, panel);
@@ -180,7 +191,7 @@ QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits 
                              .n_blocks = n_blocks,
                              .x_ld = a->x_ld,
                              .first = k0 == 0,
-                             .last = k0 + QN_PANEL_K >= k,
+                             .last = k0 + panel_k >= k,
                              .matmul = a,
                              .n = n};
         for (p.m = 0; p.m < a->m; p.m += rows) {

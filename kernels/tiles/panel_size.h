@@ -7,9 +7,10 @@
 #define QN_KERNELS_TILES_PANEL_SIZE_H
 
 enum {
-    QN_PANEL_M = 6,             /* rows of activations of an integer register tile */
-    QN_PANEL_K = 512,           /* k of an integer panel: 32 rows with scales and mins are 24 KiB */
-    QN_PANEL_ROWS = 32,         /* weight rows of a panel at the most */
+    QN_PANEL_M = 6,     /* rows of activations of an integer register tile */
+    QN_PANEL_K = 640,   /* k of an integer panel at most, 512 of K-quants: 32 rows with scales
+                           and mins are 25 KiB, of Q2_K 24 */
+    QN_PANEL_ROWS = 32, /* weight rows of a panel at the most */
     QN_PANEL_X_BYTES = 1 << 20, /* activations that pass by every panel before others do: they stay
                                    in the second level cache */
     QN_FLOAT_K = 256,           /* k of a float panel */
