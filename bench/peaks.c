@@ -167,7 +167,7 @@ static int compare_read(struct qn_pool *pool) {
         {"memory read", "GB/s", probe_read, plain_read_ahead, false},
         {" no prefetch", "GB/s", probe_read, plain_read, true},
     };
-    const struct qn_caches caches = qn_machine_caches();
+    const struct qn_caches caches = qn_pool_caches(pool);
     const int n_threads = qn_pool_n_threads(pool);
     const size_t size = qn_machine_footprint(&caches, QN_LEVEL_MEMORY, n_threads);
     struct qn_arena arena;

@@ -12,6 +12,7 @@
 
 #include "host/counters.h"
 #include "report/machine_cache.h"
+#include "report/roofline.h"
 
 /* ---- footprints ---- */
 
@@ -27,6 +28,42 @@ Test(machine, footprints_lie_in_their_level) {
     const struct qn_caches tiny = {.l2 = 1, .l3 = 1};
     for (int level = 0; level < QN_LEVEL_COUNT; level++)
         cr_assert_gt(qn_machine_footprint(&tiny, (enum qn_level)level, 256), 0);
+}
+
+/* A model of 98 MB: in an L3 of 32 MiB it is not, in four of them it is. */
+Test(machine, weights_come_from_caches_that_hold_them) {
+    struct qn_machine_limits limits = {.n_threads = 2, .caches = {32 << 10, 1 << 20, 32 << 20}};
+    limits.read[QN_LEVEL_L2].best = 400;
+    limits.read[QN_LEVEL_L3].best = 200;
+    limits.read[QN_LEVEL_MEMORY].best = 40;
+    const size_t model = 98000000;
+    cr_assert_eq(qn_roof_of(&limits, model).weights, QN_LEVEL_MEMORY);
+    limits.caches.l3 *= 4;
+    cr_assert_eq(qn_roof_of(&limits, model).weights, QN_LEVEL_L3);
+    cr_assert_eq(qn_roof_of(&limits, 1 << 20).weights, QN_LEVEL_L2);
+    limits.read[QN_LEVEL_L3].best = 30;
+    cr_assert_eq(qn_roof_of(&limits, model).weights, QN_LEVEL_MEMORY, "slower caches help nobody");
+}
+
+Test(machine, figures_are_of_the_caches_of_their_threads) {
+    struct qn_topology topology;
+    struct qn_pool *pool;
+    cr_assert_eq(
+        qn_topology_read("l3:2(size=1048576) l2:1(size=262144) core:1 pu:1", &topology, NULL),
+        QN_OK);
+    for (int n = 1; n <= 2; n++) {
+        const struct qn_pool_options options = {.n_threads = n, .pin = false};
+        cr_assert_eq(qn_pool_new(&topology, &options, &pool, NULL), QN_OK);
+        cr_assert_eq(qn_pool_caches(pool).l2, 1 << 18);
+        cr_assert_eq(qn_pool_caches(pool).l3, (size_t)n << 20);
+        qn_pool_free(pool);
+        struct qn_machine_key key;
+        const struct qn_kernels kernels = {0};
+        qn_machine_key_read("", &kernels, &topology, n, &key);
+        cr_assert_eq(key.caches.l3, (size_t)n << 20);
+        cr_assert_eq(key.n_processors, 2);
+    }
+    qn_topology_free(&topology);
 }
 
 /* ---- noise ---- */
@@ -136,9 +173,13 @@ static void make_folder(char *folder, size_t size) {
 Test(machine, figures_come_back_for_their_key_alone) {
     char folder[128];
     make_folder(folder, sizeof folder);
-    struct qn_machine_key key = {
-        .cpu = "A \"CPU\"/<x>", .microcode = "0x1", .bundles = 6, .n_threads = 4};
-    const struct qn_machine_figures put = make_figures();
+    struct qn_machine_key key = {.cpu = "A \"CPU\"/<x>",
+                                 .microcode = "0x1",
+                                 .bundles = 6,
+                                 .n_threads = 4,
+                                 .caches = {32 << 10, 1 << 20, 32 << 20}};
+    struct qn_machine_figures put = make_figures();
+    put.all.caches = key.caches;
     struct qn_machine_figures got;
     cr_assert_not(qn_machine_cache_read(folder, &key, &got), "nothing yet");
     cr_assert_eq(qn_machine_cache_write(folder, &key, &put, NULL), QN_OK);
@@ -148,12 +189,16 @@ Test(machine, figures_come_back_for_their_key_alone) {
     cr_assert_eq(got.one.peak[QN_PEAK_F32].best, 123.5);
     cr_assert_eq(got.all.read[QN_LEVEL_MEMORY].n_clean, 15);
     cr_assert_eq(got.all.n_threads, 4);
+    cr_assert_eq(got.all.caches.l3, 32 << 20);
     struct qn_machine_key other = key;
     other.bundles = 14;
     cr_assert_not(qn_machine_cache_read(folder, &other, &got));
     other = key;
     strcpy(other.microcode, "0x2");
     cr_assert_not(qn_machine_cache_read(folder, &other, &got), "new microcode, new figures");
+    other = key;
+    other.caches.l3 *= 10;
+    cr_assert_not(qn_machine_cache_read(folder, &other, &got), "read from other places");
     other = key;
     other.n_threads = 2;
     cr_assert_not(qn_machine_cache_read(folder, &other, &got));

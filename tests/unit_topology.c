@@ -100,6 +100,51 @@ Test(topology, processors_without_cores) {
     qn_topology_free(&t);
 }
 
+/* ---- caches ---- */
+
+static struct qn_caches caches_of(const char *synthetic, int n_threads) {
+    struct qn_topology t;
+    cr_assert_eq(qn_topology_read(synthetic, &t, NULL), QN_OK, "%s", synthetic);
+    const struct qn_caches caches = qn_topology_caches(&t, n_threads);
+    qn_topology_free(&t);
+    return caches;
+}
+
+/* L3 of as many domains as the threads are in: 32 MiB for each eight cores. */
+Test(topology, caches_of_so_many_threads) {
+    static const char *const two_domains =
+        "pack:1 l3:2(size=33554432) l2:8(size=1048576) l1d:1(size=49152) core:1 pu:2";
+    const int counts[] = {1, 8, 9, 16, 99}, domains[] = {1, 1, 2, 2, 2};
+    for (int i = 0; i < 5; i++) {
+        const struct qn_caches c = caches_of(two_domains, counts[i]);
+        cr_assert_eq(c.l1, 48 << 10);
+        cr_assert_eq(c.l2, 1 << 20);
+        cr_assert_eq(c.l3, (size_t)domains[i] << 25, "%d threads: %zu", counts[i], c.l3);
+    }
+}
+
+/* Four cores that share an L2 have a quarter of it each. */
+Test(topology, a_shared_cache_is_divided) {
+    const struct qn_caches c = caches_of("l3:1(size=8388608) l2:2(size=2097152) core:4 pu:1", 8);
+    cr_assert_eq(c.l2, 1 << 19);
+    cr_assert_eq(c.l3, 8 << 20);
+}
+
+Test(topology, caches_that_are_not_known_are_guessed) {
+    const struct qn_caches c = caches_of("core:4 pu:1", 4);
+    cr_assert(c.l1 > 0 && c.l2 > c.l1 && c.l3 > 0);
+}
+
+/* Whatever the C library makes of CPUID. */
+Test(topology, the_l3_of_this_machine_is_that_of_the_kernel) {
+    unsigned long kib;
+    FILE *const file = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "re");
+    if (!file) cr_skip_test("no L3 in /sys");
+    cr_assert_eq(fscanf(file, "%luK", &kib), 1);
+    fclose(file);
+    cr_assert_eq(caches_of(NULL, 1).l3, kib << 10);
+}
+
 Test(topology, nonsense_is_refused) {
     struct qn_topology t;
     struct qn_error err;

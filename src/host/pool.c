@@ -55,6 +55,7 @@ struct order {
 struct qn_pool {
     int n_threads, n_running; /* all; those of the last run, whose lines are in step */
     bool crowded;             /* more threads than processors */
+    struct qn_caches caches;  /* of the workers' cores */
     struct qn_spin in_run, between_runs;
     struct worker *workers;      /* [n_threads]; 0 is the caller */
     struct order *orders;        /* [n_threads]; 0 is not used */
@@ -248,6 +249,7 @@ enum qn_status qn_pool_new(const struct qn_topology *topology,
     if (!pool) return qn_fail(err, QN_NO_MEMORY, "no memory for a pool of %d threads", n_threads);
     pool->crowded = n_threads > topology->n_allowed ||
                     (topology->quota > 0 && (double)n_threads > topology->quota);
+    pool->caches = qn_topology_caches(topology, n_threads);
     qn_pool_set_spin(pool, options->spin_us);
     qn_groups_form(topology, n_threads, pool->starts);
     qn_barrier_seat(&pool->barrier, n_threads);
@@ -277,6 +279,10 @@ void qn_pool_set_spin(struct qn_pool *pool, int us) {
 
 int qn_pool_n_threads(const struct qn_pool *pool) {
     return pool->n_threads;
+}
+
+struct qn_caches qn_pool_caches(const struct qn_pool *pool) {
+    return pool->caches;
 }
 
 int qn_pool_cpu(const struct qn_pool *pool, int thread) {

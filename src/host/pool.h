@@ -44,6 +44,9 @@ int qn_pool_n_threads(const struct qn_pool *pool);
 /* Processor that a worker is pinned to as read back from the kernel, or -1 when it floats. */
 int qn_pool_cpu(const struct qn_pool *pool, int thread);
 
+/* Of the cores that the workers are pinned to, or would be. */
+struct qn_caches qn_pool_caches(const struct qn_pool *pool);
+
 /* Runs fn(context, thread) on every worker, thread 0 on the caller; returns when all are done.
  * Orders memory: workers see what the caller wrote, and the caller what they wrote. One caller at
  * a time; not from inside fn. */

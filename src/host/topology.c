@@ -43,7 +43,7 @@ int qn_topology_default(const struct qn_core *cores, int n_cores, int n_allowed,
 
 /* ---- hwloc ---- */
 
-/* Only what is asked of it: devices and caches above and below L3 cost time to discover. Nodes that
+/* Only what is asked of it: devices and caches of instructions cost time to discover. Nodes that
  * are neither a package nor an L3 domain hang on a group: without it all cores seem to be near all
  * of them.
  * `whole`: processors too that a control group keeps from us. */
@@ -51,6 +51,8 @@ static bool load(hwloc_topology_t hwloc, const char *synthetic, bool whole) {
     if (synthetic && hwloc_topology_set_synthetic(hwloc, synthetic) != 0) return false;
     if (whole) hwloc_topology_set_flags(hwloc, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
     hwloc_topology_set_all_types_filter(hwloc, HWLOC_TYPE_FILTER_KEEP_NONE);
+    hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_L1CACHE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_L2CACHE, HWLOC_TYPE_FILTER_KEEP_ALL);
     hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_L3CACHE, HWLOC_TYPE_FILTER_KEEP_ALL);
     hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
     hwloc_topology_set_type_filter(hwloc, HWLOC_OBJ_PACKAGE, HWLOC_TYPE_FILTER_KEEP_ALL);
@@ -80,6 +82,18 @@ static int kind_of(hwloc_topology_t hwloc, hwloc_obj_t object) {
     return efficiency > 0 ? efficiency : 0;
 }
 
+static size_t size_of_cache(hwloc_obj_t cache) {
+    return cache ? (size_t)cache->attr->cache.size : 0;
+}
+
+/* Cores of small kinds share an L2 by fours. */
+static size_t part_of_cache(hwloc_topology_t hwloc, hwloc_obj_type_t type, hwloc_obj_t core) {
+    const hwloc_obj_t cache = hwloc_get_ancestor_obj_by_type(hwloc, type, core);
+    if (!cache) return 0;
+    const int n = hwloc_get_nbobjs_inside_cpuset_by_type(hwloc, cache->cpuset, core->type);
+    return size_of_cache(cache) / (size_t)(n > 0 ? n : 1);
+}
+
 /* Describes a core (or a processor, where there are no cores); false when none of it is allowed. */
 static bool describe(hwloc_topology_t hwloc, hwloc_obj_t object, hwloc_const_bitmap_t allowed,
                      struct qn_core *core) {
@@ -97,6 +111,9 @@ static bool describe(hwloc_topology_t hwloc, hwloc_obj_t object, hwloc_const_bit
         .l3 = l3 ? (int)l3->logical_index : 0,
         .numa = numa < 0 ? 0 : numa,
         .n_threads = hwloc_bitmap_weight(object->cpuset),
+        .caches = {.l1 = part_of_cache(hwloc, HWLOC_OBJ_L1CACHE, object),
+                   .l2 = part_of_cache(hwloc, HWLOC_OBJ_L2CACHE, object),
+                   .l3 = size_of_cache(l3)},
     };
     return true;
 }
@@ -185,6 +202,36 @@ enum qn_status qn_topology_read(const char *synthetic, struct qn_topology *topol
 void qn_topology_free(struct qn_topology *topology) {
     free(topology->cores);
     *topology = (struct qn_topology){0};
+}
+
+/* ---- caches ---- */
+
+static size_t cache_size(size_t known, int name, size_t guess) {
+    if (known > 0) return known;
+    const long size = sysconf(name);
+    return size > 0 ? (size_t)size : guess;
+}
+
+static bool is_first_of_domain(const struct qn_topology *topology, int core) {
+    for (int i = 0; i < core; i++)
+        if (topology->cores[i].l3 == topology->cores[core].l3) return false;
+    return true;
+}
+
+struct qn_caches qn_topology_caches(const struct qn_topology *topology, int n_threads) {
+    struct qn_caches c = {0};
+    for (int i = 0; i < topology->n_cores && i < n_threads; i++) {
+        const struct qn_caches *const core = &topology->cores[i].caches;
+        if (i == 0 || core->l1 < c.l1) c.l1 = core->l1;
+        if (i == 0 || core->l2 < c.l2) c.l2 = core->l2;
+        if (is_first_of_domain(topology, i)) c.l3 += core->l3;
+    }
+    /* Of AMD guests the C library makes up an L3 of hundreds of megabytes: it is asked last. */
+    return (struct qn_caches){
+        .l1 = cache_size(c.l1, _SC_LEVEL1_DCACHE_SIZE, (size_t)32 << 10),
+        .l2 = cache_size(c.l2, _SC_LEVEL2_CACHE_SIZE, (size_t)1 << 20),
+        .l3 = cache_size(c.l3, _SC_LEVEL3_CACHE_SIZE, (size_t)32 << 20),
+    };
 }
 
 /* ---- memory nodes ---- */
@@ -278,7 +325,7 @@ static struct qn_processor describe_processor(hwloc_topology_t hwloc, hwloc_obj_
         .numa = numa < 0 ? 0 : numa,
         .package = index_of_ancestor(hwloc, HWLOC_OBJ_PACKAGE, object),
         .kind = kind_of(hwloc, object),
-        .l3_size = l3 ? (size_t)l3->attr->cache.size : 0,
+        .l3_size = size_of_cache(l3),
         .allowed = hwloc_bitmap_isset(allowed, object->os_index) != 0,
     };
 }

@@ -14,12 +14,18 @@
 /* That a pool may have; defaults stop there. */
 enum { QN_MAX_THREADS = 256 };
 
+/* Bytes of data caches. */
+struct qn_caches {
+    size_t l1, l2, l3;
+};
+
 struct qn_core {
     int cpu;       /* operating-system index of the core's first allowed processor */
     int kind;      /* rank of its efficiency class, higher is faster; 0 when all are equal */
     int l3;        /* which L3 domain */
     int numa;      /* which NUMA node */
     int n_threads; /* hardware threads of the core */
+    struct qn_caches caches; /* its part of L1 and L2, and all of its L3 domain; 0: not known */
 };
 
 struct qn_topology {
@@ -44,6 +50,11 @@ void qn_topology_order(struct qn_core *cores, int n_cores);
  * only the fastest kind counts, and the next one too where the fastest is a single core (a
  * "prime" core of phones). */
 int qn_topology_default(const struct qn_core *cores, int n_cores, int n_allowed, double quota);
+
+/* Caches of the first n_threads cores, which a pool of so many threads has: L1 and L2 of a core,
+ * the smallest of them; L3 of all domains together that the cores are in. Where hwloc does not
+ * know, what the C library says, or else a guess; none is 0. */
+struct qn_caches qn_topology_caches(const struct qn_topology *topology, int n_threads);
 
 /* ---- memory nodes ---- */
 

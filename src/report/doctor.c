@@ -254,7 +254,7 @@ enum qn_status qn_doctor_examine(const struct qn_doctor_options *options, struct
     qn_kernels_select(options->bundles & qn_cpu_bundles(), &doctor->kernels);
     enum qn_status status = read_machine(options, doctor, err);
     const struct qn_topology *const t = &doctor->topology;
-    qn_machine_key_read(options->root, &doctor->kernels, t->n_default, t->n_allowed, &doctor->key);
+    qn_machine_key_read(options->root, &doctor->kernels, t, t->n_default, &doctor->key);
     if (options->synthetic)
         snprintf(doctor->key.cpu, sizeof doctor->key.cpu, "%s", options->synthetic);
     if (status == QN_OK && options->measure) {

@@ -219,31 +219,30 @@ static void take_samples(struct sampler *s, const struct qn_lab_options *options
     qn_pool_run(s->pool, run_close_counters, s);
 }
 
-enum qn_level qn_lab_level(size_t size, int n_threads, enum qn_level where) {
-    const struct qn_caches caches = qn_machine_caches();
-    const enum qn_level fits = size <= caches.l2 * (size_t)n_threads ? QN_LEVEL_L2
-                               : size <= caches.l3                   ? QN_LEVEL_L3
-                                                                     : QN_LEVEL_MEMORY;
+enum qn_level qn_lab_level(const struct qn_caches *caches, size_t size, int n_threads,
+                           enum qn_level where) {
+    const enum qn_level fits = size <= caches->l2 * (size_t)n_threads ? QN_LEVEL_L2
+                               : size <= caches->l3                   ? QN_LEVEL_L3
+                                                                      : QN_LEVEL_MEMORY;
     return fits < where ? where : fits;
 }
 
 /* What a thread's share of a call touches, roughly: an even part of everything. */
-static bool fits_l1(const struct qn_lab_job *job) {
+static bool fits_l1(const struct qn_caches *caches, const struct qn_lab_job *job) {
     const size_t share = (job->copy_size + job->fixed_size) / (size_t)job->n_threads;
-    return share <= qn_machine_caches().l1;
+    return share <= caches->l1;
 }
 
-bool qn_lab_is_between(size_t size, int n_threads) {
-    const struct qn_caches caches = qn_machine_caches();
-    const size_t l2 = caches.l2 * (size_t)n_threads;
-    return (size > l2 && size < l2 / 4 * 7) || (size > caches.l3 && size < caches.l3 / 4 * 7);
+bool qn_lab_is_between(const struct qn_caches *caches, size_t size, int n_threads) {
+    const size_t l2 = caches->l2 * (size_t)n_threads, l3 = caches->l3;
+    return (size > l2 && size < l2 / 4 * 7) || (size > l3 && size < l3 / 4 * 7);
 }
 
 static enum qn_status sample_job(struct qn_pool *pool, const struct qn_lab_op *op,
                                  struct qn_lab_job *job, enum qn_level where,
                                  const struct qn_lab_options *options, struct qn_lab_result *result,
                                  struct qn_error *err) {
-    const struct qn_caches caches = qn_machine_caches();
+    const struct qn_caches caches = qn_pool_caches(pool);
     const size_t footprint =
         where == QN_LEVEL_L2
             ? 0
@@ -260,10 +259,10 @@ static enum qn_status sample_job(struct qn_pool *pool, const struct qn_lab_op *o
     struct sampler sampler = {op, job, pool, threads, 1};
     qn_pool_run(pool, run_copy, &sampler);
     take_samples(&sampler, options, result);
-    result->where = qn_lab_level(job->n_copies * job->copy_size, job->n_threads, where);
-    result->in_l1 = where == QN_LEVEL_L2 && fits_l1(job);
-    result->between =
-        result->in_l1 || qn_lab_is_between(job->n_copies * job->copy_size, job->n_threads);
+    const size_t size = job->n_copies * job->copy_size;
+    result->where = qn_lab_level(&caches, size, job->n_threads, where);
+    result->in_l1 = where == QN_LEVEL_L2 && fits_l1(&caches, job);
+    result->between = result->in_l1 || qn_lab_is_between(&caches, size, job->n_threads);
     result->copies = job->n_copies;
     free(threads);
     qn_arena_close(&arena);

@@ -220,14 +220,13 @@ static void take_samples(const struct qn_blas *blas, int n_threads, const struct
     qn_lab_summarize(times, walls, n, result);
 }
 
-enum qn_status qn_blas_measure(const struct qn_blas *blas, int n_threads,
-                               const struct qn_lab_shape *shape, enum qn_level where,
+enum qn_status qn_blas_measure(const struct qn_blas *blas, const struct qn_caches *caches,
+                               int n_threads, const struct qn_lab_shape *shape, enum qn_level where,
                                const struct qn_lab_options *options, struct qn_lab_result *result,
                                struct qn_error *err) {
     const size_t m = (size_t)shape->m, n = (size_t)shape->n, k = (size_t)shape->k;
     const size_t element_size = calls[blas->call].size, copy = n * k * element_size;
-    const struct qn_caches caches = qn_machine_caches();
-    const size_t footprint = qn_machine_footprint(&caches, where, n_threads) * (size_t)n_threads;
+    const size_t footprint = qn_machine_footprint(caches, where, n_threads) * (size_t)n_threads;
     struct operands o = {.n_copies = 1};
     if (where != QN_LEVEL_L2) o.n_copies += (footprint - 1) / copy;
     size_t size = 0; /* parts at lines of their own */
@@ -243,11 +242,12 @@ enum qn_status qn_blas_measure(const struct qn_blas *blas, int n_threads,
     fill(blas, 2, o.w, n * k);
     for (size_t c = 1; c < o.n_copies; c++) memcpy(o.w + c * copy, o.w, copy);
     CALL_AS(set_threads_fn, blas->set_threads, n_threads);
-    *result = (struct qn_lab_result){.ops = 2.0 * shape->m * shape->n * shape->k,
-                                     .bytes = (double)(copy + m * k * element_size),
-                                     .where = qn_lab_level(o.n_copies * copy, n_threads, where),
-                                     .between = qn_lab_is_between(o.n_copies * copy, n_threads),
-                                     .copies = o.n_copies};
+    *result =
+        (struct qn_lab_result){.ops = 2.0 * shape->m * shape->n * shape->k,
+                               .bytes = (double)(copy + m * k * element_size),
+                               .where = qn_lab_level(caches, o.n_copies * copy, n_threads, where),
+                               .between = qn_lab_is_between(caches, o.n_copies * copy, n_threads),
+                               .copies = o.n_copies};
     multiply(blas, shape, o.x, o.w, o.y);
     check(blas, shape, &o, result);
     take_samples(blas, n_threads, shape, &o, options, result);

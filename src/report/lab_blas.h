@@ -27,8 +27,8 @@ enum qn_status qn_blas_open(const char *name, struct qn_blas *blas, int *n, stru
 /* As qn_lab_measure; takes m, n and k of the shape. No pool may be alive that has pinned the
  * caller, or the library's threads share its core. Of more than one thread the times are those of
  * the clock on the wall. */
-enum qn_status qn_blas_measure(const struct qn_blas *blas, int n_threads,
-                               const struct qn_lab_shape *shape, enum qn_level where,
+enum qn_status qn_blas_measure(const struct qn_blas *blas, const struct qn_caches *caches,
+                               int n_threads, const struct qn_lab_shape *shape, enum qn_level where,
                                const struct qn_lab_options *options, struct qn_lab_result *result,
                                struct qn_error *err);
 

@@ -55,10 +55,11 @@ void qn_lab_bytes(uint64_t seed, void *bytes, size_t size);
 void qn_lab_summarize(double *cpu, double *wall, int n, struct qn_lab_result *result);
 /* The level that holds `size` bytes which threads walk through together: `where`, for which copies
  * were made as many as there is room for, or a higher one. */
-enum qn_level qn_lab_level(size_t size, int n_threads, enum qn_level where);
+enum qn_level qn_lab_level(const struct qn_caches *caches, size_t size, int n_threads,
+                           enum qn_level where);
 /* More than a level holds, but less than nearly twice as much: of a walk round through twice a
  * cache's size nothing is left there for the next round. */
-bool qn_lab_is_between(size_t size, int n_threads);
+bool qn_lab_is_between(const struct qn_caches *caches, size_t size, int n_threads);
 
 /* Compares floats one by one: adds to the sums from which error is made, and clears `right`
  * where the difference exceeds the bound. */

@@ -23,17 +23,6 @@ const char *qn_level_name(enum qn_level level) {
 
 enum { FOOTPRINT_UNIT = 1 << 16 };
 
-static size_t cache_size(int name, size_t otherwise) {
-    const long size = sysconf(name);
-    return size > 0 ? (size_t)size : otherwise;
-}
-
-struct qn_caches qn_machine_caches(void) {
-    return (struct qn_caches){.l1 = cache_size(_SC_LEVEL1_DCACHE_SIZE, (size_t)32 << 10),
-                              .l2 = cache_size(_SC_LEVEL2_CACHE_SIZE, (size_t)1 << 20),
-                              .l3 = cache_size(_SC_LEVEL3_CACHE_SIZE, (size_t)32 << 20)};
-}
-
 static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }
@@ -199,7 +188,7 @@ enum qn_status qn_machine_measure_read(struct qn_pool *pool, enum qn_level level
         [QN_LEVEL_L2] = 128 << 20, [QN_LEVEL_L3] = 16 << 20, [QN_LEVEL_MEMORY] = 8 << 20};
     const size_t run_size = run_sizes[level];
     const int n_threads = qn_pool_n_threads(pool);
-    const struct qn_caches caches = qn_machine_caches();
+    const struct qn_caches caches = qn_pool_caches(pool);
     const size_t footprint = qn_machine_footprint(&caches, level, n_threads);
     struct read_run run = {.slice = footprint, .chunk = footprint, .repeats = 1};
     if (footprint > run_size) {
@@ -230,7 +219,8 @@ static struct qn_rate merge(const struct qn_rate *a, const struct qn_rate *b) {
 
 enum qn_status qn_machine_measure(struct qn_pool *pool, uint32_t bundles,
                                   struct qn_machine_limits *limits, struct qn_error *err) {
-    *limits = (struct qn_machine_limits){.n_threads = qn_pool_n_threads(pool), .bundles = bundles};
+    *limits = (struct qn_machine_limits){
+        .n_threads = qn_pool_n_threads(pool), .caches = qn_pool_caches(pool), .bundles = bundles};
     const uint32_t missing = bundles & ~qn_cpu_bundles();
     if (missing)
         return qn_fail(err, QN_BAD_ARGUMENT, "this processor does not have %s",

@@ -14,13 +14,6 @@
 enum qn_level { QN_LEVEL_L2, QN_LEVEL_L3, QN_LEVEL_MEMORY, QN_LEVEL_COUNT };
 const char *qn_level_name(enum qn_level level); /* "L2", "L3", "memory" */
 
-/* Bytes of the caches: data L1 and L2 of a core, L3 of the machine; guessed where the system does
- * not tell. */
-struct qn_caches {
-    size_t l1, l2, l3;
-};
-struct qn_caches qn_machine_caches(void);
-
 /* Bytes that a thread of n walks through so that they come from the level: half of its L2; four
  * times its L2, at most half of its share of the L3; and for memory, of all threads together,
  * twice the L3 or 256 MiB, at most a quarter of the memory that the process may have. Multiples of
@@ -39,6 +32,7 @@ bool qn_rate_is_noisy(const struct qn_rate *rate);
 
 struct qn_machine_limits {
     int n_threads;
+    struct qn_caches caches;             /* of these threads */
     uint32_t bundles;                    /* instruction sets of the peaks */
     struct qn_rate read[QN_LEVEL_COUNT]; /* GB/s */
     struct qn_rate peak[QN_PEAK_COUNT];  /* GOP/s; a multiply-add is two. 0: no such instruction */

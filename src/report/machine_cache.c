@@ -31,13 +31,15 @@ static void read_field(FILE *file, const char *name, char *out, size_t size) {
     }
 }
 
-void qn_machine_key_read(const char *root, const struct qn_kernels *kernels, int n_threads,
-                         int n_processors, struct qn_machine_key *key) {
+void qn_machine_key_read(const char *root, const struct qn_kernels *kernels,
+                         const struct qn_topology *topology, int n_threads,
+                         struct qn_machine_key *key) {
     *key = (struct qn_machine_key){.cpu = "unknown",
                                    .isa = kernels->isa,
                                    .bundles = kernels->bundles,
                                    .n_threads = n_threads,
-                                   .n_processors = n_processors};
+                                   .n_processors = topology->n_allowed,
+                                   .caches = qn_topology_caches(topology, n_threads)};
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/proc/cpuinfo", root);
     FILE *file = fopen(path, "re");
@@ -79,8 +81,25 @@ static bool rate_from_json(json_t *value, struct qn_rate *rate) {
            rate->best >= 0 && rate->best < 1e9;
 }
 
+static json_t *caches_to_json(const struct qn_caches *caches) {
+    return json_pack("{s:I, s:I, s:I}", "l1", (json_int_t)caches->l1, "l2", (json_int_t)caches->l2,
+                     "l3", (json_int_t)caches->l3);
+}
+
+static bool caches_from_json(json_t *value, struct qn_caches *caches) {
+    json_int_t l1, l2, l3;
+    if (json_unpack(value, "{s:I, s:I, s:I}", "l1", &l1, "l2", &l2, "l3", &l3) != 0) return false;
+    *caches = (struct qn_caches){(size_t)l1, (size_t)l2, (size_t)l3};
+    return true;
+}
+
+static bool same_caches(const struct qn_caches *a, const struct qn_caches *b) {
+    return a->l1 == b->l1 && a->l2 == b->l2 && a->l3 == b->l3;
+}
+
 static json_t *limits_to_json(const struct qn_machine_limits *limits) {
     json_t *object = json_object();
+    json_object_set_new(object, "caches", caches_to_json(&limits->caches));
     json_object_set_new(object, "clock", rate_to_json(&limits->clock));
     for (int i = 0; i < QN_LEVEL_COUNT; i++)
         json_object_set_new(object, qn_level_name((enum qn_level)i),
@@ -93,7 +112,9 @@ static json_t *limits_to_json(const struct qn_machine_limits *limits) {
 static bool limits_from_json(const json_t *object, const struct qn_machine_key *key, int n_threads,
                              struct qn_machine_limits *limits) {
     *limits = (struct qn_machine_limits){.n_threads = n_threads, .bundles = key->bundles};
-    if (!rate_from_json(json_object_get(object, "clock"), &limits->clock)) return false;
+    if (!caches_from_json(json_object_get(object, "caches"), &limits->caches) ||
+        !rate_from_json(json_object_get(object, "clock"), &limits->clock))
+        return false;
     for (int i = 0; i < QN_LEVEL_COUNT; i++)
         if (!rate_from_json(json_object_get(object, qn_level_name((enum qn_level)i)),
                             &limits->read[i]))
@@ -130,7 +151,9 @@ bool qn_machine_cache_read(const char *folder, const struct qn_machine_key *key,
         json_integer_value(json_object_get(object, "bundles")) == key->bundles &&
         json_is_integer(when) &&
         limits_from_json(json_object_get(object, "one"), key, 1, &figures->one) &&
-        limits_from_json(json_object_get(object, "all"), key, key->n_threads, &figures->all);
+        limits_from_json(json_object_get(object, "all"), key, key->n_threads, &figures->all) &&
+        /* Bandwidth was measured where these sizes say: of others, it is of another place. */
+        same_caches(&figures->all.caches, &key->caches);
     figures->measured_at = json_integer_value(when);
     json_decref(object);
     return ours;

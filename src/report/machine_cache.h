@@ -15,14 +15,17 @@ struct qn_machine_key {
     enum qn_isa isa;    /* the highest */
     uint32_t bundles;   /* instruction sets in use */
     int n_threads;
-    int n_processors; /* that may be used: a container may have fewer */
+    int n_processors;        /* that may be used: a container may have fewer */
+    struct qn_caches caches; /* of the threads; figures of others are not taken */
 };
 
-/* root: stands before /proc/cpuinfo. */
-void qn_machine_key_read(const char *root, const struct qn_kernels *kernels, int n_threads,
-                         int n_processors, struct qn_machine_key *key);
+/* root: stands before /proc/cpuinfo. The topology is that of the pool of n_threads threads. */
+void qn_machine_key_read(const char *root, const struct qn_kernels *kernels,
+                         const struct qn_topology *topology, int n_threads,
+                         struct qn_machine_key *key);
 
-/* All of it but the instruction set's name, which the bundles say, in one line. */
+/* What files are named by, in one line: all of it but the instruction set's name, which the bundles
+ * say, and the caches. */
 void qn_machine_key_text(const struct qn_machine_key *key, char *text, size_t size);
 
 /* $XDG_CACHE_HOME/quern, or $HOME/.cache/quern; false where neither is set (absolute paths only, as

@@ -6,11 +6,10 @@
 
 /* The nearest caches that hold all of it, half a core's L2 being left to rows. */
 static enum qn_level home_of(size_t size, const struct qn_machine_limits *limits) {
-    const struct qn_caches caches = qn_machine_caches();
-    const size_t l2 = caches.l2 / 2 * (size_t)limits->n_threads;
-    const enum qn_level level = size <= l2          ? QN_LEVEL_L2
-                                : size <= caches.l3 ? QN_LEVEL_L3
-                                                    : QN_LEVEL_MEMORY;
+    const size_t l2 = limits->caches.l2 / 2 * (size_t)limits->n_threads;
+    const enum qn_level level = size <= l2                  ? QN_LEVEL_L2
+                                : size <= limits->caches.l3 ? QN_LEVEL_L3
+                                                            : QN_LEVEL_MEMORY;
     const bool faster = limits->read[level].best > limits->read[QN_LEVEL_MEMORY].best;
     return faster ? level : QN_LEVEL_MEMORY;
 }

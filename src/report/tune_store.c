@@ -28,7 +28,7 @@ void qn_tune_key_read(const char *root, const struct qn_kernels *kernels,
         hash = mix(mix(hash, (uint64_t)w->n), (uint64_t)w->k);
         hash = mix(mix(hash, (uint64_t)w->n_parts), w->n_parts ? (uint64_t)w->type : 0);
     }
-    qn_machine_key_read(root, kernels, topology->n_default, topology->n_allowed, &key->machine);
+    qn_machine_key_read(root, kernels, topology, topology->n_default, &key->machine);
     snprintf(key->model, sizeof key->model, "%s %dx%d heads %d/%d of %d vocabulary %d %llu %016llx",
              spec->family->name, hp->n_layers, hp->n_embd, hp->n_heads, hp->n_kv_heads,
              hp->head_size, hp->n_vocab,

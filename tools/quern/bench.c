@@ -164,8 +164,8 @@ static bool read_figures(const struct bench *bench, struct qn_machine_figures *f
     const char *const folder = qn_machine_cache_folder(path, sizeof path) ? path : NULL;
     struct qn_machine_key key;
     struct qn_error err;
-    qn_machine_key_read("", &model->kernels, qn_pool_n_threads(model->pool),
-                        model->topology.n_allowed, &key);
+    qn_machine_key_read("", &model->kernels, &model->topology, qn_pool_n_threads(model->pool),
+                        &key);
     *known = folder != NULL && qn_machine_cache_read(folder, &key, figures);
     if (*known || !bench->args->roofline) return true;
     *known = qn_machine_figures_get(folder, false, &key, &model->topology, figures, &err) == QN_OK;

@@ -218,6 +218,7 @@ static bool measure_library(struct kbench *b, const struct qn_blas *blas, int n_
                             enum qn_level where) {
     const struct kbench_cases *const c = b->cases;
     const struct qn_rate *const peak = &b->ceilings->machine[library_peak(blas)];
+    const struct qn_caches caches = qn_topology_caches(b->topology, n_threads);
     char name[32], isa[128];
     snprintf(name, sizeof name, "%s %s", blas->name, blas->variant);
     snprintf(isa, sizeof isa, "%s %s", blas->name, blas->detail);
@@ -232,8 +233,8 @@ static bool measure_library(struct kbench *b, const struct qn_blas *blas, int n_
                                      .where = where,
                                      .n_threads = n_threads};
             struct qn_error err;
-            if (qn_blas_measure(blas, n_threads, &row.shape, where, &b->options, &row.result,
-                                &err) != QN_OK) {
+            if (qn_blas_measure(blas, &caches, n_threads, &row.shape, where, &b->options,
+                                &row.result, &err) != QN_OK) {
                 out_error("%s", err.message);
                 return false;
             }

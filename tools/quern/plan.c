@@ -48,7 +48,7 @@ static bool read_roof(const struct forecast *forecast, struct outlook *outlook) 
     char folder[4096];
     const int n_threads = forecast->plan.limits.n_threads;
     if (qn_topology_read(NULL, &topology, NULL) != QN_OK) return false;
-    qn_machine_key_read("", &forecast->kernels, n_threads, topology.n_allowed, &key);
+    qn_machine_key_read("", &forecast->kernels, &topology, n_threads, &key);
     outlook->usual = n_threads == topology.n_default;
     qn_topology_free(&topology);
     if (!qn_machine_cache_folder(folder, sizeof folder) ||

@@ -63,8 +63,7 @@ static struct qn_profile_about describe(const struct profile_run *run, const cha
     const char *const slash = strrchr(path, '/');
     about.file = slash != NULL ? slash + 1 : path;
     const struct qn_model *const model = qn_model_of(run->model);
-    qn_machine_key_read("", &model->kernels, about.model.n_threads, model->topology.n_allowed,
-                        &about.host);
+    qn_machine_key_read("", &model->kernels, &model->topology, about.model.n_threads, &about.host);
     return about;
 }
 

@@ -78,7 +78,7 @@ static bool find(const struct model_args *args, struct qn_tuned *tuned) {
         !qn_machine_cache_folder(folder, sizeof folder) ||
         qn_topology_read(NULL, &topology, &err) != QN_OK)
         return false;
-    qn_machine_key_read("", &kernels, topology.n_default, topology.n_allowed, &key.machine);
+    qn_machine_key_read("", &kernels, &topology, topology.n_default, &key.machine);
     if (qn_tune_store_has_machine(folder, &key.machine)) {
         char *const path = loader_find(args->path, &status);
         found = path != NULL && read_spec(path, args, &kernels, &topology, &key, &err) == QN_OK &&
