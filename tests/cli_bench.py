@@ -169,6 +169,21 @@ def a_deeper_cache_is_read(program: Program):
 
 
 @case
+def operations_are_those_of_the_plan(program: Program):
+    short, long = measure(program, "-p", "8,64", "-n", "0", "-ub", "64", "-r", "1")
+    done = [row["gop_per_s"] * row["avg_ns"] for row in (short, long)]  # in the run
+    steps = json.loads(program.succeeds("plan", program.model(MODEL), "--json").stdout)["steps"]
+    each = sum(step["flops"] for step in steps if step["module"] != "head")
+    head = sum(step["flops"] for step in steps if step["module"] == "head")
+    assert head > 0
+    for row, operations in zip((short, long), done):
+        n = row["n_prompt"]
+        # Attention, norms and sums come on top, of a small model as much as its products.
+        assert n * each + head <= operations <= 3 * (n * each + head), (n, operations, each, head)
+    assert done[1] - done[0] >= 56 * each
+
+
+@case
 def forms_agree(program: Program):
     common = ["-p", "16", "-n", "4", "-ub", "8", "-r", "2"]
     run = lambda form: program.succeeds("bench", program.model(MODEL), *common, "-o",

@@ -128,6 +128,32 @@ Test(predict, sequences_share_weights) {
     close_model(&p);
 }
 
+/* With cores so slow that nothing else counts the least time is the operations. */
+Test(predict, operations_are_those_that_are_done) {
+    struct planned p;
+    plan_model("llama-q8_0.gguf", 2048, 64, &p);
+    const struct qn_roof slow_cores = roof_of(1e12, 1);
+    const struct qn_run runs[] = {{0, 512, 0, 1}, {100, 0, 300, 1}, {10, 40, 3, 8}};
+    for (int i = 0; i < 3; i++) {
+        const double expected = qn_predict_run(&p.plan, &slow_cores, reference, &runs[i]);
+        const double found = qn_run_flops(&p.plan, &runs[i]);
+        cr_assert_float_eq(found, expected, 1e-9 * expected);
+    }
+    /* Of a prompt the head sees one row, of tokens one by one all of them; with its norm. */
+    double head = 0, one_by_one = 0;
+    for (int s = 0; s < p.plan.n_steps; s++)
+        if (p.plan.steps[s].op == QN_OP_MATMUL && p.plan.steps[s].rows == QN_ROWS_OUTPUTS)
+            head += (double)p.plan.steps[s].flops;
+    for (int i = 0; i < 40; i++) {
+        const struct qn_run token = {i, 0, 1, 1};
+        one_by_one += qn_run_flops(&p.plan, &token);
+    }
+    const struct qn_run prompt = {0, 40, 0, 1};
+    const double less = (one_by_one - qn_run_flops(&p.plan, &prompt)) / 39;
+    cr_assert(head > 0 && less >= head && less < 1.1 * head, "%g, head %g", less, head);
+    close_model(&p);
+}
+
 Test(predict, windows_end_the_growth) {
     struct planned p;
     plan_model("llama-window-f32.gguf", 4096, 64, &p);

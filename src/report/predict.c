@@ -81,31 +81,46 @@ enum qn_status qn_predict(const struct qn_plan *plan, const struct qn_roof *roof
     return QN_OK;
 }
 
-static double stretch_ns(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
-                         const struct stretch *stretch) {
+/* The least time of a step, or without a roof its operations. */
+static double amount(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
+                     int s, const struct qn_pass *pass) {
+    return roof ? least_ns(plan, roof, bundles, s, pass) : qn_plan_cost(plan, s, pass).flops;
+}
+
+static double sum_stretch(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
+                          const struct stretch *stretch) {
     const int n_ubatch = plan->limits.n_ubatch, n = stretch->n * stretch->n_sequences;
     double sum = 0;
     for (int at = 0; at < n; at += n_ubatch) {
         const struct qn_pass pass =
             pass_of(plan, stretch, at, n - at < n_ubatch ? n - at : n_ubatch);
-        for (int s = 0; s < plan->n_steps; s++) sum += least_ns(plan, roof, bundles, s, &pass);
+        for (int s = 0; s < plan->n_steps; s++) sum += amount(plan, roof, bundles, s, &pass);
+    }
+    return sum;
+}
+
+static double sum_run(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
+                      const struct qn_run *run) {
+    enum { EVALUATED = 256 }; /* tokens at most: amounts are lines over the position, or two */
+    const int n_gen = run->n_gen, stride = 1 + (n_gen - 1) / EVALUATED;
+    const struct stretch prompt = {run->depth, run->n_prompt, run->n_sequences};
+    double sum = sum_stretch(plan, roof, bundles, &prompt);
+    for (int at = 0; at < n_gen; at += stride) {
+        const int n = n_gen - at < stride ? n_gen - at : stride;
+        const struct stretch tokens = {run->depth + run->n_prompt + at + n / 2, 1,
+                                       run->n_sequences};
+        sum += n * sum_stretch(plan, roof, bundles, &tokens);
     }
     return sum;
 }
 
 double qn_predict_run(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
                       const struct qn_run *run) {
-    enum { EVALUATED = 256 }; /* tokens at most: steps' times are lines over the position, or two */
-    const int n_gen = run->n_gen, stride = 1 + (n_gen - 1) / EVALUATED;
-    const struct stretch prompt = {run->depth, run->n_prompt, run->n_sequences};
-    double sum = stretch_ns(plan, roof, bundles, &prompt);
-    for (int at = 0; at < n_gen; at += stride) {
-        const int n = n_gen - at < stride ? n_gen - at : stride;
-        const struct stretch tokens = {run->depth + run->n_prompt + at + n / 2, 1,
-                                       run->n_sequences};
-        sum += n * stretch_ns(plan, roof, bundles, &tokens);
-    }
-    return sum;
+    return sum_run(plan, roof, bundles, run);
+}
+
+double qn_run_flops(const struct qn_plan *plan, const struct qn_run *run) {
+    return sum_run(plan, NULL, 0, run);
 }
 
 void qn_predict_free(struct qn_plan_times *times) {

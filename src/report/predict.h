@@ -26,6 +26,9 @@ struct qn_run {
  * neighbours. */
 double qn_predict_run(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
                       const struct qn_run *run);
+/* The operations that it takes, as of qn_plan_cost: a table of embeddings is looked up and not
+ * multiplied, and of a prompt the head multiplies the last token alone. */
+double qn_run_flops(const struct qn_plan *plan, const struct qn_run *run);
 void qn_predict_free(struct qn_plan_times *times); /* idempotent */
 
 #endif

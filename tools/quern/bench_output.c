@@ -63,6 +63,7 @@ static const struct column columns[] = {
     COLUMN("token_p95_ns", REAL, token_p95),
     COLUMN("token_p99_ns", REAL, token_p99),
     COLUMN("gb_per_s", REAL, gb_s),
+    COLUMN("gop_per_s", REAL, gop_s),
     COLUMN("peak_gb_per_s", REAL, peak_gb_s),
     COLUMN("percent_of_peak_read", REAL, of_peak),
     COLUMN("roofline_ts", REAL, roof_ts),

@@ -106,6 +106,7 @@ static void summarize(struct bench_samples *samples, struct bench_row *row) {
     row->p95_ns = runs.p95;
     row->p99_ns = runs.p99;
     row->gb_s = (double)samples->bytes / ns.mean;
+    row->gop_s = samples->flops / ns.mean;
     if (samples->n_tokens == 0) return;
     const struct qn_spread tokens = qn_spread_of(samples->token_ns, samples->n_tokens);
     row->token_p50 = tokens.p50;

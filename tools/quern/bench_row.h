@@ -31,6 +31,7 @@ struct bench_row {
     double p50_ns, p95_ns, p99_ns;          /* of repetitions */
     double token_p50, token_p95, token_p99; /* ns of a decoded token, the first ones of all runs */
     double gb_s;                            /* weights and KV that are read */
+    double gop_s;                           /* operations of the plan's steps */
     double peak_gb_s, of_peak; /* what these threads were measured to read from where the
                                   weights lie; percent of that */
     double roof_ts, of_roof;   /* at the least time of every step; percent of that */

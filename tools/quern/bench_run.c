@@ -142,6 +142,7 @@ static void describe_session(const struct runner *runner, const struct bench_tes
     samples->kv_size = session->plan.layout.kv_size;
     samples->buffer_size = session->plan.layout.buffer_size;
     const struct qn_run run = {test->n_depth, test->n_prompt, test->n_gen, test->n_parallel};
+    samples->flops = qn_run_flops(&session->plan, &run);
     samples->least_ns =
         roof == NULL ? NAN
                      : qn_predict_run(&session->plan, roof, session->model->kernels.bundles, &run);

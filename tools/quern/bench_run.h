@@ -28,6 +28,7 @@ struct bench_samples {
     size_t n_tokens;  /* decoded ones that were timed, those of all sequences together as one */
     double *token_ns; /* [n_tokens] of each evaluation */
     uint64_t bytes;   /* of weights and KV that a repetition read */
+    double flops;     /* operations that a repetition takes by the plan */
     double stolen;    /* percent of the processors' time that the hypervisor gave to others; NAN:
                          not told */
     double least_ns;  /* of a repetition by the roofline; NAN: not known */
