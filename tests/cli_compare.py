@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""quern bench compare and quern bench --ab.
+"""quern bench compare, quern bench --ab, and bench/compare with stand-ins for llama.cpp.
 
 usage: cli_compare.py PROGRAM FOLDER-OF-MODELS
 """
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
-from cli_harness import Program, case, main
+from cli_harness import SECONDS, Program, case, main
+
+SCRIPT = Path(__file__).resolve().parent.parent / "bench" / "compare"
 
 
 def result(program: Program, name: str, *tests, **members):
@@ -97,6 +102,73 @@ def commands_that_fail(program):
     program.fails(1, ["'exit 3' failed with exit status 3"], "bench", "--ab", "true", "exit 3")
     program.fails(1, ["ended by signal 9"], "bench", "--ab", "kill -9 $$", "true")
     program.fails(2, ["two commands"], "bench", "--ab", "true")
+
+
+def stand_in(path: Path, log: Path, text: str) -> Path:
+    """A program that appends its name and arguments to the log and prints the text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho \"$(basename $0) $*\" >> {log}\ncat << 'END'\n{text}\nEND\n")
+    path.chmod(0o755)
+    return path
+
+
+def engines(program: Program, *arguments, **environment):
+    done = subprocess.run([sys.executable, SCRIPT, program.model("llama-f32"), "-r", "1",
+                           *map(str, arguments)], capture_output=True, timeout=SECONDS,
+                          env=program.environment | environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode()
+
+
+@case
+def engines_are_compared(program):
+    log = program.scratch / "engines"
+    theirs = stand_in(program.scratch / "llama-bench", log, '[{"avg_ts": 0.5}]')
+    ours = {**program.environment, "XDG_CACHE_HOME": str(program.scratch / "roof")}
+    path = program.scratch / "samples.json"
+    text = engines(program, "-p", 8, "-n", 2, "-t", 1, "--quern", program.path, "--llama-bench",
+                   theirs, "-o", path, **ours)
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| llama-f32")]
+    assert [row[2].strip() for row in rows] == ["pp8", "tg2"], text
+    assert all(row[6].split()[1] == unit and row[6].endswith("% ")
+               for row, unit in zip(rows, ["GOP/s", "GB/s"])), text
+    assert all(s["ratio"] == s["quern"][0] / 0.5 for s in json.loads(path.read_text())["samples"])
+    assert len(log.read_text().splitlines()) == 4  # with repacking and without, of two tests
+
+
+@case
+def instruction_sets_hold_for_both_engines(program):
+    home, log = program.scratch / "peers", program.scratch / "sets"
+    peers = home / "quern" / "peers"
+    row = {"avg_ts": 2.0, "isa": "avx2", "n_prompt": 0, "gb_per_s": 1.5, "gop_per_s": 9,
+           "percent_of_roofline": 51.2}
+    ours = stand_in(program.scratch / "quern", log, json.dumps([row]))
+    arguments = ["-p", 0, "-n", 2, "--isa", "avx2", "--quern", ours]
+    # Where it is not there yet it is built, in a folder of its own.
+    source = SCRIPT.read_text().split("PACKAGE = '")[1].split("'")[0].replace("==", "-")
+    folder = peers / source / "avx2"
+    (peers / source / "x" / "vendor" / "llama.cpp").mkdir(parents=True)
+    tools = program.scratch / "tools"
+    stand_in(tools / "cmake", log, "")
+    ninja = stand_in(tools / "ninja", log, "")
+    theirs = stand_in(program.scratch / "theirs", log, '[{"avg_ts": 0.5}]')
+    with ninja.open("a") as file:
+        file.write(f"mkdir -p {folder}/bin && cp {theirs} {folder}/bin/llama-bench\n")
+    environment = {"XDG_CACHE_HOME": str(home), "PATH": f"{tools}:{os.environ['PATH']}"}
+    text = engines(program, *arguments, **environment)
+    assert "nothing above avx2" in text and "1.5 GB/s 51 %" in text, text
+    cmake, _, *runs = log.read_text().splitlines()
+    chosen = {option.split("=")[0][7:]: option.split("=")[1] for option in cmake.split()
+              if option.startswith("-DGGML_")}
+    assert {name for name, value in chosen.items() if value == "ON"} == {
+        "AVX", "AVX2", "FMA", "F16C", "BMI2"}, cmake
+    assert chosen["NATIVE"] == chosen["AVX512"] == chosen["AVX_VNNI"] == "OFF", cmake
+    assert [line.split()[0] for line in runs] == ["quern", "llama-bench", "llama-bench"], runs
+    assert "--isa avx2" in runs[0] and "--isa" not in runs[1], runs
+    log.unlink()
+    engines(program, *arguments, **environment)
+    assert [line.split()[0] for line in log.read_text().splitlines()] == [
+        "quern", "llama-bench", "llama-bench"], "built once"
 
 
 if __name__ == "__main__":
