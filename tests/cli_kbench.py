@@ -109,6 +109,21 @@ def forms_agree(program: Program):
 
 
 @case
+def a_pipe_has_each_row_at_once(program: Program):
+    """32 rows of 1000 samples, which take 0.3 ms or more each, and less than a pipe's buffer."""
+    process = subprocess.Popen([program.path, "kbench", "--filter", "add", "--shape", "8x64", "-M",
+                                "1..32+1", "--where", "l2", "--seconds", "60", "-r", "1000"],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               env=program.environment)
+    while not (line := process.stdout.readline()).startswith(b"|add "):
+        assert line, "ended without a row"
+    process.kill()
+    rest = process.stdout.read().splitlines()
+    process.wait()
+    assert len(rest) < 31, "the first row came with the last"
+
+
+@case
 def nothing_to_measure_is_wrong_usage(program: Program):
     for form in ("md", "csv", "json"):
         for rows, op, other in (("1", "matmul", "matvec"), ("2,8", "matvec", "matmul")):
