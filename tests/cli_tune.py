@@ -7,11 +7,13 @@ usage: cli_tune.py PROGRAM FOLDER-OF-MODELS
 """
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
-from cli_harness import Program, case, main
+from cli_harness import SECONDS, Program, Terminal, case, main
 
 MODEL, OTHER = "llama-trained-q8_0", "llama-f32"
 SETTINGS = {"threads", "threads_batch", "ubatch", "spin_us"}
@@ -84,6 +86,35 @@ def a_page_is_legible(program: Program):
     assert "measuring: Decode: threads" in done.stderr.decode()
     shown = program.succeeds("tune", "--show", program.model(MODEL)).stdout.decode()
     assert page.endswith(shown), (page, shown)
+    assert done.stderr.endswith(b"kept for this model on this machine (--reset: forget)\n")
+
+
+@case
+def what_is_not_searched_has_its_reason(program: Program):
+    """A context of 256 has no room for prompts that ubatches would divide; one thread spins for
+    nobody; and of a search without time there is no empty table."""
+    page = program.succeeds("tune", "--seconds", "0.5", "--dry-run", program.model(MODEL))
+    assert b"kept" not in page.stderr
+    words = " ".join(page.stdout.decode().split())
+    assert "Prefill: ubatch 512 stays: prompts have 128 tokens at the most, half the" in words, words
+    cpu = min(os.sched_getaffinity(0))
+    done = subprocess.run(["taskset", "-c", str(cpu), program.path, "tune", "--seconds", "0.5",
+                           "--dry-run", program.model(MODEL)], capture_output=True, timeout=SECONDS,
+                          env=program.environment)
+    assert b"usual stays: a thread that decodes alone waits for nobody" in done.stdout, done
+    page = program.succeeds("tune", "--seconds", "0", "--dry-run", program.model(MODEL)).stdout
+    assert page.count(b"stays: time was over before the search was (--seconds)") >= 2, page
+    assert b"t/s  " not in page, page
+
+
+@case
+def a_narrow_terminal_is_not_overrun(program: Program):
+    with Terminal(program, "tune", "--seconds", "0.5", "--dry-run", program.model(MODEL),
+                  columns=40) as terminal:
+        status, shown = terminal.finish()
+    page = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    lines = page.split("\r\nDecode: threads\r\n")[1].splitlines()
+    assert status == 0 and len(lines) > 15 and all(len(line) <= 40 for line in lines), page
 
 
 @case

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "host/energy.h"
-#include "report/tune.h"
+#include "report/tune_model.h"
 #include "report/tune_store.h"
 #include "run/random.h"
 #include "temp_folder.h"
@@ -159,6 +159,23 @@ Test(tune, keeps_the_usual_value_when_time_is_over) {
         cr_assert_not(s.complete);
         cr_assert_eq(s.chosen, 64);
     }
+}
+
+/* One thread leaves the time of spinning to ubatches, which need long prompts. */
+Test(tune, no_time_is_left_over) {
+    cr_assert_eq(qn_tune_end(QN_TUNE_SPIN, true, false), 1);
+    cr_assert_lt(qn_tune_end(QN_TUNE_UBATCH, true, false), 1);
+    cr_assert_eq(qn_tune_end(QN_TUNE_UBATCH, false, false), 1);
+    cr_assert_eq(qn_tune_end(QN_TUNE_KV, false, true), 1);
+    for (int spin = 0; spin < 2; spin++)
+        for (int kv = 0; kv < 2; kv++) {
+            double before = 0;
+            for (enum qn_tune_what what = 0; what < QN_TUNE_COUNT; what++) {
+                const double end = qn_tune_end(what, spin, kv);
+                cr_assert(end >= before && end <= 1);
+                before = end;
+            }
+        }
 }
 
 Test(tune, begins_with_powers_of_two_and_all_cores) {

@@ -15,11 +15,6 @@ enum {
     MAX_VALUES = 16
 };
 
-/* Part of the time that is over when a search must end; all of them but the last leave a fifth to
- * the cache where that is measured too. */
-static const double ends[QN_TUNE_COUNT] = {0.25, 0.5, 0.85, 1, 1};
-static const double kv_part = 0.2;
-
 static const int ubatches[] = {256, 512, 1024};
 /* Microseconds; 0 is the pool's own choice. A sleep and a wake-up cost 7 to 40. */
 static const int spins[] = {0, 10, 200, 1000};
@@ -47,6 +42,13 @@ struct tuner {
 
 static int min_int(int a, int b) {
     return a < b ? a : b;
+}
+
+double qn_tune_end(enum qn_tune_what what, bool spin, bool kv) {
+    static const double ends[QN_TUNE_COUNT] = {0.25, 0.5, 0.85, 1, 1};
+    static const double kv_part = 0.2;
+    if (what == QN_TUNE_UBATCH && !spin) what = QN_TUNE_SPIN;
+    return what != QN_TUNE_KV && kv ? (1 - kv_part) * ends[what] : ends[what];
 }
 
 int qn_tune_most_threads(const struct qn_topology *topology) {
@@ -167,8 +169,7 @@ static bool measure(void *context, int value, double *rate, double *joules) {
  * run warms up and tells how fast the machine is. */
 static bool size(struct tuner *t, int usual, int n_values) {
     struct qn_tune_report *const r = t->report;
-    const int prompt_max = min_int(MAX_PROMPT, t->n_ctx / 2),
-              gen_max = min_int(MAX_GEN, prompt_max);
+    const int prompt_max = r->prompt_max, gen_max = min_int(MAX_GEN, prompt_max);
     const int probe = is_prefill(t->what) ? min_int(32, prompt_max) : min_int(4, gen_max);
     const int measurements = n_values * QN_TUNE_ROUNDS + 2 * QN_TUNE_DUEL;
     double seconds = 0, joules;
@@ -287,11 +288,13 @@ enum qn_status qn_tune_model(struct qn_model *model, const struct qn_tune_option
                       .err = err,
                       .n_ctx = min_int(2 * MAX_PROMPT, model->spec.hparams.n_ctx_train),
                       .started = qn_clock_seconds(CLOCK_MONOTONIC)};
+    report->prompt_max = min_int(MAX_PROMPT, t.n_ctx / 2);
     qn_random_seed(&t.random, 0);
     qn_energy_open(options->root, &report->energy);
     for (int what = 0; what < QN_TUNE_COUNT && t.status == QN_OK && !report->stopped; what++) {
-        const double part = what == QN_TUNE_KV || !options->kv ? 1 : 1 - kv_part;
-        t.deadline = t.started + options->seconds * part * ends[what];
+        const double end = qn_tune_end((enum qn_tune_what)what, is_asked(&t, QN_TUNE_SPIN),
+                                       is_asked(&t, QN_TUNE_KV));
+        t.deadline = t.started + options->seconds * end;
         if (is_asked(&t, (enum qn_tune_what)what)) search_what(&t, (enum qn_tune_what)what);
     }
     report->tuned.decode = rate_of(report, QN_TUNE_THREADS, QN_TUNE_SPIN);

@@ -36,6 +36,7 @@ struct qn_tune_report {
     struct qn_tuned tuned;
     struct qn_tune_search searches[QN_TUNE_COUNT];     /* n_points 0: not searched */
     int n_prompt[QN_TUNE_COUNT], n_gen[QN_TUNE_COUNT]; /* tokens of a measurement */
+    int prompt_max;                                    /* that the model's context has room for */
     struct qn_energy energy;
     double seconds; /* that it took */
     double taken;   /* part of a processor that others took from a thread that ran alone */
@@ -45,6 +46,11 @@ struct qn_tune_report {
 /* The most threads that a search tries: processors that may be used, within the quota. A model to
  * be tuned is opened with so many. */
 int qn_tune_most_threads(const struct qn_topology *topology);
+
+/* Part of the time that is over when a search must end. What is measured last has all that is left;
+ * where types of cache are measured (kv) all others leave it a fifth. spin: spinning is searched.
+ */
+double qn_tune_end(enum qn_tune_what what, bool spin, bool kv);
 
 /* Changes the model's numbers of threads and its spinning, and leaves them as found. usual: what
  * the model would run with, n_ubatch included. Errors: those of qn_session_new. */

@@ -49,9 +49,13 @@ int out_columns(void) {
     return columns_of(STDERR_FILENO);
 }
 
-void out_words(const char *text, int at, int left) {
+int out_width(void) {
     const int columns = columns_of(STDOUT_FILENO);
-    const int width = columns > 0 && columns < WIDTH ? columns : WIDTH;
+    return columns > 0 && columns < WIDTH ? columns : WIDTH;
+}
+
+void out_words(const char *text, int at, int left) {
+    const int width = out_width();
     bool first = true;
     while (*text != '\0') {
         if (*text == '\n') {

@@ -27,6 +27,9 @@ void out_discard(void);
 /* Columns of the terminal on stderr, or 0 when it is none. */
 int out_columns(void);
 
+/* Columns of the terminal on stdout, 80 at the most; 80 when it is none. */
+int out_width(void);
+
 /* Words of text and a newline, on stdout, from column `at` on and continued at column `left`; a
  * newline in it starts a paragraph. Lines end where the terminal does, at 80 columns at the latest;
  * a word that is longer stays whole. */

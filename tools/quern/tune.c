@@ -76,9 +76,12 @@ static bool go_on(void *context) {
 
 static int keep(const struct tuned_key *key, const struct qn_tuned *tuned) {
     struct qn_error err;
-    if (qn_tune_store_write(key->folder, &key->key, tuned, &err) == QN_OK) return EXIT_DONE;
-    out_error("%s", err.message);
-    return EXIT_FAILED;
+    if (qn_tune_store_write(key->folder, &key->key, tuned, &err) != QN_OK) {
+        out_error("%s", err.message);
+        return EXIT_FAILED;
+    }
+    fputs("kept for this model on this machine (--reset: forget)\n", stderr);
+    return EXIT_DONE;
 }
 
 static int tune(struct quern_model *model, const struct tuned_key *key,

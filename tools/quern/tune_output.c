@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tune_output.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "output.h"
 #include "style.h"
 
 enum { BAR = 32 };
@@ -37,50 +39,83 @@ static const char *label(enum qn_tune_what what, int value, char *text, size_t s
 
 /* ---- text ------------------------------------------------------------------------------- */
 
-static void print_verdict(const struct qn_tune_search *s, enum qn_tune_what what) {
+/* A sentence under a table. */
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void say(const char *format, ...) {
+    char text[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fputs("  ", stdout);
+    out_words(text, 2, 2);
+}
+
+static void say_verdict(const struct qn_tune_search *s, enum qn_tune_what what) {
     char chosen[16], usual[16];
     label(what, s->chosen, chosen, sizeof chosen);
     label(what, s->usual, usual, sizeof usual);
     if (!s->complete)
-        printf("  %s stays: time was over before the search was\n", usual);
+        say("%s stays: time was over before the search was (--seconds)", usual);
     else if (what == QN_TUNE_KV)
-        printf("  %s stays: others change the numbers (-ctk, -ctv); the best is %+.1f %%\n", usual,
-               100 * s->gain);
+        say("%s stays: others change the numbers (-ctk, -ctv); the best is %+.1f %%", usual,
+            100 * s->gain);
     else if (s->chosen != s->usual)
-        printf("  %s: %+.1f %% over %s, more than noise (%.1f %%)\n", chosen, 100 * s->gain, usual,
-               100 * s->noise);
+        say("%s: %+.1f %% over %s, more than noise (%.1f %%)", chosen, 100 * s->gain, usual,
+            100 * s->noise);
     else if (s->gain == 0) /* there was no duel */
-        printf("  %s stays: none is faster\n", usual);
+        say("%s stays: none is faster", usual);
     else
-        printf("  %s stays: the best is %+.1f %% over it, noise %.1f %%\n", usual, 100 * s->gain,
-               100 * s->noise);
+        say("%s stays: the best is %+.1f %% over it, noise %.1f %%", usual, 100 * s->gain,
+            100 * s->noise);
 }
 
-static void print_search(const struct qn_tune_report *r, enum qn_tune_what what) {
+static void print_table(const struct qn_tune_report *r, enum qn_tune_what what) {
     const struct qn_tune_search *const s = &r->searches[what];
+    const bool joules = r->energy.n > 0;
+    const bool prefill = what == QN_TUNE_THREADS_BATCH || what == QN_TUNE_UBATCH;
+    const int at = joules ? 31 : 22, width = out_width() - at - 2;
     double most = 0;
     char text[96];
-    if (what == QN_TUNE_UBATCH && s->n_points == 0)
-        printf("\nUbatch %d stays: there was no time for prompts of more than %d tokens.\n",
-               r->tuned.n_ubatch, r->n_prompt[what]);
-    if (s->n_points == 0) return;
     for (int i = 0; i < s->n_points; i++)
         if (s->points[i].rate > most) most = s->points[i].rate;
-    style_title(texts[what].title);
-    const bool prefill = what == QN_TUNE_THREADS_BATCH || what == QN_TUNE_UBATCH;
-    printf("%9s %9s%s   of %d token%s %s\n", texts[what].column, "t/s",
-           r->energy.n > 0 ? "  J/token" : "", prefill ? r->n_prompt[what] : r->n_gen[what],
-           !prefill && r->n_gen[what] == 1 ? "" : "s", texts[what].tokens);
+    snprintf(text, sizeof text, "of %d token%s %s", prefill ? r->n_prompt[what] : r->n_gen[what],
+             !prefill && r->n_gen[what] == 1 ? "" : "s", texts[what].tokens);
+    printf("%9s %9s%s   ", texts[what].column, "t/s", joules ? "  J/token" : "");
+    out_words(text, at, at);
     for (int i = 0; i < s->n_points; i++) {
         const struct qn_tune_point *const p = &s->points[i];
         if (p->n == 0) continue;
         printf("%9s %9.1f", label(what, p->value, text, sizeof text), p->rate);
-        if (r->energy.n > 0) printf(" %8.3g", p->joules);
+        if (joules) printf(" %8.3g", p->joules);
         fputs("   ", stdout);
-        style_bar(p->value == s->chosen ? STYLE_MLP : STYLE_PLAIN, BAR * p->rate / most);
+        style_bar(p->value == s->chosen ? STYLE_MLP : STYLE_PLAIN,
+                  (width < BAR ? width : BAR) * p->rate / most);
         printf("%s\n", p->value == s->chosen && what != QN_TUNE_KV ? " <" : "");
     }
-    print_verdict(s, what);
+}
+
+/* Why there is no table of ubatches, or of spinning. */
+static void say_reason(const struct qn_tune_report *r, enum qn_tune_what what) {
+    if (what == QN_TUNE_SPIN)
+        say("usual stays: a thread that decodes alone waits for nobody");
+    else if (r->n_prompt[what] == r->prompt_max)
+        say("%d stays: prompts have %d tokens at the most, half the model's context",
+            r->tuned.n_ubatch, r->prompt_max);
+    else
+        say("%d stays: prompts of more than %d tokens need more time (--seconds)",
+            r->tuned.n_ubatch, r->n_prompt[what]);
+}
+
+static void print_search(const struct qn_tune_report *r, enum qn_tune_what what) {
+    const struct qn_tune_search *const s = &r->searches[what];
+    if (what == QN_TUNE_KV && s->n_points == 0) return; /* not asked for */
+    style_title(texts[what].title);
+    if (s->n_measured > 0) print_table(r, what);
+    if (s->n_points > 0)
+        say_verdict(s, what);
+    else
+        say_reason(r, what);
 }
 
 void tune_print_settings(const struct qn_tuned *tuned) {
@@ -93,16 +128,20 @@ void tune_print_settings(const struct qn_tuned *tuned) {
     printf("  threads to decode   %d (-t)\n  threads of prompts  %d (-tb)\n"
            "  ubatch              %d (-ub)\n  spinning            %s (--spin)\n",
            tuned->n_threads, tuned->n_threads_batch, tuned->n_ubatch, spin);
-    printf("  prefill %.1f t/s, decode %.1f t/s, measured %s\n", tuned->prefill, tuned->decode,
-           when);
+    say("prefill %.1f t/s, decode %.1f t/s, measured %s", tuned->prefill, tuned->decode, when);
 }
 
 void tune_print_report(const struct qn_tune_report *report) {
     for (int what = 0; what < QN_TUNE_COUNT; what++) print_search(report, (enum qn_tune_what)what);
-    if (report->taken > BUSY)
-        printf("\nOther programs took %.0f %% of a processor: tune again when it is quiet.\n",
-               100 * report->taken);
-    if (report->energy.n == 0) printf("\nNo joules: %s.\n", report->energy.reason);
+    if (report->taken > BUSY) {
+        putchar('\n');
+        say("Other programs took %.0f %% of a processor: tune again when it is quiet.",
+            100 * report->taken);
+    }
+    if (report->energy.n == 0) {
+        putchar('\n');
+        say("No joules: %s.", report->energy.reason);
+    }
     tune_print_settings(&report->tuned);
 }
 
