@@ -10,6 +10,7 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #elif defined(__aarch64__)
@@ -73,6 +74,10 @@ uint32_t qn_cpu_bundles_x86(const struct qn_cpuid_words *words) {
     return bundles;
 }
 
+uint32_t qn_cpu_optional_x86(const struct qn_cpuid_words *words) {
+    return 1u << QN_ISA_AMXFAST | (words->amd ? 0 : 1u << QN_ISA_AVX512BF16);
+}
+
 /* NEON itself is part of AArch64. The kernels of dotprod are compiled for half precision too. */
 uint32_t qn_cpu_bundles_aarch64(unsigned long hwcap, unsigned long hwcap2) {
     uint32_t bundles = 1u << QN_ISA_REF | 1u << QN_ISA_NEON;
@@ -96,9 +101,13 @@ static bool may_use_tiles(void) {
     return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
 }
 
-uint32_t qn_cpu_bundles(void) {
+static struct qn_cpuid_words read_words(void) {
     struct qn_cpuid_words words = {0};
     uint32_t eax, ebx, ecx, edx;
+    if (__get_cpuid(0, &eax, &ebx, &ecx, &edx)) {
+        const uint32_t vendor[3] = {ebx, edx, ecx};
+        words.amd = memcmp(vendor, "AuthenticAMD", sizeof vendor) == 0;
+    }
     if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) words.leaf1_ecx = ecx;
     if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
         const uint32_t last_subleaf = eax;
@@ -109,6 +118,11 @@ uint32_t qn_cpu_bundles(void) {
             words.leaf7_1_eax = eax;
     }
     if (has(words.leaf1_ecx, OSXSAVE)) words.xcr0 = read_xcr0();
+    return words;
+}
+
+uint32_t qn_cpu_bundles(void) {
+    const struct qn_cpuid_words words = read_words();
     uint32_t bundles = qn_cpu_bundles_x86(&words);
     if (bundles >> QN_ISA_AMXINT8 & 1 && !may_use_tiles())
         bundles &= ~(1u << QN_ISA_AMXINT8 | 1u << QN_ISA_AMXBF16 | 1u << QN_ISA_AMXFAST);
@@ -119,10 +133,19 @@ uint32_t qn_cpu_bundles(void) {
     return bundles;
 }
 
+uint32_t qn_cpu_default_bundles(void) {
+    const struct qn_cpuid_words words = read_words();
+    return qn_cpu_bundles() & ~qn_cpu_optional_x86(&words);
+}
+
 #elif defined(__aarch64__)
 
 uint32_t qn_cpu_bundles(void) {
     return qn_cpu_bundles_aarch64(getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
+}
+
+uint32_t qn_cpu_default_bundles(void) {
+    return qn_cpu_bundles();
 }
 
 #else
@@ -131,8 +154,8 @@ uint32_t qn_cpu_bundles(void) {
     return 1u << QN_ISA_REF;
 }
 
-#endif
-
 uint32_t qn_cpu_default_bundles(void) {
-    return qn_cpu_bundles() & ~(1u << QN_ISA_AVX512BF16 | 1u << QN_ISA_AMXFAST);
+    return qn_cpu_bundles();
 }
+
+#endif

@@ -225,9 +225,11 @@ struct qn_kernels {
 /* Bundles that this machine and its operating system can run (cpu.c: CPUID and XGETBV, or
  * getauxval). Bit QN_ISA_REF is always set. */
 uint32_t qn_cpu_bundles(void);
-/* Of these, the ones that a model gets unless told otherwise: all but AMXFAST and AVX512BF16, which
- * rounds inputs to 8 bits (up to 3.2e-2 of the logits' deviation), and on Intel's processors has
- * half the rate of FMA (92 against 145 GFLOP/s of BF16 prefill on a Granite Rapids). */
+/* Of these, the ones that a model gets unless told otherwise. AMXFAST has to be asked for. So has
+ * AVX512BF16, which rounds inputs of BF16 weights to 8 bits, but on AMD's processors: there it has
+ * twice the rate of FMA (186 against 98 GFLOP/s a core of a Zen 4), so that a model of BF16 would
+ * fall behind engines that round, and rounding costs less than int8 does elsewhere (mean KL 6e-5,
+ * as llama.cpp's). On Intel's it has half the rate (92 against 145 on a Granite Rapids). */
 uint32_t qn_cpu_default_bundles(void);
 
 const char *qn_isa_name(enum qn_isa isa);

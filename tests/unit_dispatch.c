@@ -140,8 +140,13 @@ Test(cpu, bundles_are_closed) {
     assert_closed(qn_cpu_bundles());
 }
 
-Test(cpu, inputs_are_rounded_only_when_asked_for) {
-    cr_assert_eq(qn_cpu_default_bundles(), qn_cpu_bundles() & ~(BIT(AVX512BF16) | BIT(AMXFAST)));
+Test(cpu, inputs_are_rounded_when_asked_for_or_where_it_pays) {
+    cr_assert_eq(qn_cpu_optional_x86(&(struct qn_cpuid_words){.amd = false}),
+                 BIT(AVX512BF16) | BIT(AMXFAST));
+    cr_assert_eq(qn_cpu_optional_x86(&(struct qn_cpuid_words){.amd = true}), BIT(AMXFAST));
+    const uint32_t all = qn_cpu_bundles(), by_default = qn_cpu_default_bundles();
+    cr_assert_eq(by_default | (all & (BIT(AVX512BF16) | BIT(AMXFAST))), all);
+    cr_assert_eq(by_default & BIT(AMXFAST), 0);
 }
 
 Test(cpu, aarch64_processors) {
