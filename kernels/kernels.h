@@ -179,17 +179,29 @@ size_t qn_kv_v_block_size(enum qn_kv kv, int d);
 typedef void qn_kv_store_fn(const float *k, const float *v, int d, int slot, void *k_block,
                             void *v_block);
 
+/* Positions that attention sums up as one, a span: those from a multiple of QN_ATTENTION_SPAN to
+ * the next. Spans are what threads divide a long context by. One costs its unfinished result, 4 (Dp
+ * + 16) bytes a query head, written and read once; that is 0.5 % of what it reads itself, 2048 D
+ * bytes of an f16 cache. With spans of one block it would be 4 %, and with spans of 4096 positions
+ * most contexts could not be divided at all. Threads' parts differ from even ones by half a span at
+ * each end: at 4096 positions of 3 KV heads on 2 threads by nothing. */
+enum { QN_ATTENTION_SPAN = 8 * QN_KV_BLOCK };
+
 /* Causal attention of G query heads that share one KV head, for M tokens of one sequence:
  *   out[m][g] = softmax over p of cap(scale * q[m][g] . K[p]) applied to V[p],
  *   p in [max(0, pos[m] - window + 1), pos[m]]; window 0 means no window;
  *   cap(s) = softcap * tanh(s / softcap), or s where softcap is 0.
- * Online softmax over blocks of 64 positions in rising order from the block that holds the first
- * visible position; the numbers of a row depend on its own q, pos and the cache alone. Slots after
- * pos may hold anything finite. Keeps its buffers, up to 180 KB, on the stack. */
+ * Within a span, online softmax over blocks of 64 positions in rising order from the block that
+ * holds the first visible position: it leaves the largest score m, the sum l of e^(score - m) as
+ * one number, and the sums o of e^(score - m) V. Spans are then merged in rising order:
+ *   M' = max(M, m)   L <- fma(l, e^(m - M'), L e^(M - M'))   O <- fma(o, e^(m - M'), O e^(M - M'))
+ * from M = -FLT_MAX, L = 0 and O = 0; out = O / L. The numbers of a row depend on its own q, pos
+ * and the cache alone, and are the same where spans are computed apart and merged later. Slots
+ * after pos may hold anything finite. Keeps its buffers, up to 190 KB, on the stack. */
 struct qn_attention {
     const float *q; /* q[m * q_ld + g * d + i], already rotated */
     size_t q_ld;
-    float *out; /* out[m * out_ld + g * d + i] */
+    float *out; /* out[m * out_ld + g * d + i]; does not overlap q */
     size_t out_ld;
     const int32_t *pos;    /* [M] position of each token, all already stored in the cache */
     const int32_t *blocks; /* block table of the sequence */
@@ -198,8 +210,20 @@ struct qn_attention {
     size_t k_stride, v_stride; /* bytes */
     float scale, softcap;
     int m, g, d, window;
+    /* Not NULL: instead of out, only spans [first_span, end_span) are computed, and their records
+     * written, [spans][M][G]. That of a span of which a row sees nothing says m = -FLT_MAX, and l
+     * and o of 0. */
+    float *parts;
+    int first_span, end_span;
 };
 typedef void qn_attention_fn(const struct qn_attention *a);
+
+/* Bytes of a record, a multiple of 64: o [Dp], D rounded up to 16 as in V blocks; then m and l. */
+size_t qn_attention_part_size(int d);
+
+/* out [rows][d] <- the records [spans][rows] of an attention kernel of the same ISA, merged. It
+ * must be all spans that a row sees; others leave it as it is. */
+typedef void qn_attention_merge_fn(const float *parts, int n_spans, int n_rows, int d, float *out);
 
 /* ---- the table -------------------------------------------------------------------------- */
 
@@ -220,6 +244,7 @@ struct qn_kernels {
     qn_softcap_fn *softcap[1];
     qn_kv_store_fn *kv_store[QN_KV_COUNT];
     qn_attention_fn *attention[QN_CACHE_COUNT];
+    qn_attention_merge_fn *attention_merge[1];
 };
 
 /* Bundles that this machine and its operating system can run (cpu.c: CPUID and XGETBV, or

@@ -73,3 +73,7 @@ size_t qn_kv_v_block_size(enum qn_kv kv, int d) {
     assert(kv != QN_KV_Q8_0 || d % 32 == 0);
     return kv_size(kv, round_up((size_t)d, 16) * QN_KV_BLOCK);
 }
+
+size_t qn_attention_part_size(int d) {
+    return (round_up((size_t)d, 16) + 16) * sizeof(float);
+}

@@ -18,7 +18,7 @@ from cli_harness import SECONDS, Program, case, main
 
 QUICK = ["--seconds", "0.005", "-r", "3", "--where", "l2"]
 OPERATIONS = {"matmul", "matvec", "prepare", "norm", "softmax", "rope", "activation", "attention",
-              "kv_store", "add", "add_scaled", "softcap"}
+              "attention_merge", "kv_store", "add", "add_scaled", "softcap"}
 
 
 def measure(program: Program, *arguments) -> list[dict]:

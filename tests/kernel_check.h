@@ -35,6 +35,7 @@ struct check_kernel {
         qn_softcap_fn *softcap;
         qn_kv_store_fn *kv_store;
         qn_attention_fn *attention;
+        qn_attention_merge_fn *attention_merge;
     } run;
     check_group_fn *check;
 };
@@ -75,7 +76,8 @@ void check_end(struct check *c);
 uint32_t check_machine_bundles(void);
 
 check_group_fn check_prepare, check_matmul, check_matvec, check_norm, check_softmax, check_rope,
-    check_activation, check_add, check_add_scaled, check_softcap, check_kv_store, check_attention;
+    check_activation, check_add, check_add_scaled, check_softcap, check_kv_store, check_attention,
+    check_attention_merge;
 
 /* For each table that can be selected: no empty slot, none that falls back on ref, and tiles of
  * one height; matvec, matmul and splits give the same bits. */

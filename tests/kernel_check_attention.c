@@ -151,7 +151,7 @@ void check_kv_store(struct check *c, const struct check_kernel *const *kernels, 
 
 /* ---- attention ---- */
 
-enum { T_MAX = 330, BLOCKS_MAX = (T_MAX + QN_KV_BLOCK - 1) / QN_KV_BLOCK, M_MAX = 70 };
+enum { T_MAX = 1700, BLOCKS_MAX = (T_MAX + QN_KV_BLOCK - 1) / QN_KV_BLOCK, M_MAX = 70 };
 
 /* One sequence's cache and the queries that look at it. */
 struct scene {
@@ -262,9 +262,10 @@ static double score(const struct scene *s, const float *q, int p, double *error)
 
 /* One head's expectation and bounds. A weight exp(s - max) is off by the score's error, by u of
  * the difference, by 4 u of the exponential; and by as much again in each rescaling of the online
- * softmax, where the differences add up to the range of the scores at the most. A sum over the
- * visible positions adds u each, in the numerator and the denominator; the error of both reaches
- * the quotient as the weighted mean of |v| + |out|. Weights below the normal numbers may vanish. */
+ * softmax, once a block and once a span, where the differences add up to the range of the scores at
+ * the most. A sum over the visible positions adds u each, in the numerator and the denominator; the
+ * error of both reaches the quotient as the weighted mean of |v| + |out|. Weights below the normal
+ * numbers may vanish. */
 static void expect_head(struct scene *s, int m, int g, double *scores) {
     const struct qn_attention *const a = &s->a;
     const float *const q = a->q + (size_t)m * a->q_ld + (size_t)(g * a->d);
@@ -285,7 +286,8 @@ static void expect_head(struct scene *s, int m, int g, double *scores) {
             out[i] += weight * v_at(s->v_type, block, a->d, p % QN_KV_BLOCK, i);
     }
     for (int i = 0; i < a->d; i++) out[i] /= weights;
-    const double shared = (count + 6 * (count / QN_KV_BLOCK + 2) + (max - min)) * QN_U;
+    const int rescalings = count / QN_KV_BLOCK + 2 + count / QN_ATTENTION_SPAN + 2;
+    const double shared = (count + 6 * rescalings + (max - min)) * QN_U;
     for (int p = first; p <= last; p++) {
         const char *const block = a->v + (size_t)a->blocks[p / QN_KV_BLOCK] * a->v_stride;
         error = exp(scores[p] - max) * (errors[p] + (max - scores[p] + 5) * QN_U + shared);
@@ -322,6 +324,39 @@ static void check_alone(struct check *c, const struct check_kernel *kernel, cons
         }
 }
 
+/* Spans computed apart, `step` of them a call, and merged must give the bits of all at once. */
+static void check_apart(struct check *c, const struct check_kernel *kernel, const struct scene *s,
+                        int step, const float *out) {
+    static struct qn_guarded parts, merged;
+    struct qn_attention a = s->a;
+    struct qn_kernels table;
+    const int n_rows = a.m * a.g;
+    const size_t span_size = (size_t)n_rows * qn_attention_part_size(a.d);
+    int first = INT_MAX, end = 0;
+    for (int m = 0; m < a.m; m++) {
+        const int from = first_visible(&a, m) / QN_ATTENTION_SPAN;
+        first = from < first ? from : first;
+        end = a.pos[m] / QN_ATTENTION_SPAN >= end ? a.pos[m] / QN_ATTENTION_SPAN + 1 : end;
+    }
+    char *const records = qn_guarded_place(&parts, (size_t)(end - first) * span_size, QN_SIDE_END);
+    a.out = NULL;
+    for (int span = first; span < end; span += step) {
+        a.parts = (float *)(void *)(records + (size_t)(span - first) * span_size);
+        a.first_span = span;
+        a.end_span = span + step < end ? span + step : end;
+        kernel->run.attention(&a);
+    }
+    check_true(c, qn_guarded_intact(&parts), "wrote outside its records");
+    const size_t size = (size_t)(n_rows * a.d) * sizeof(float);
+    float *const found = qn_guarded_place(&merged, size, QN_SIDE_END);
+    qn_kernels_select(qn_isa_mask(kernel->isa), &table);
+    table.attention_merge[0]((const float *)(const void *)records, end - first, n_rows, a.d, found);
+    for (int r = 0; r < n_rows; r++)
+        check_same_bits(c, found + r * a.d,
+                        out + (size_t)(r / a.g) * a.out_ld + (size_t)(r % a.g * a.d), (size_t)a.d,
+                        "spans apart");
+}
+
 static void check_scene(struct check *c, const struct check_kernel *const *kernels, int n,
                         struct scene *s, enum qn_input input, uint64_t seed) {
     struct qn_random r = qn_random_open(seed);
@@ -340,13 +375,14 @@ static void check_scene(struct check *c, const struct check_kernel *const *kerne
         compare_out(c, s, s->a.out);
         check_true(c, qn_guarded_intact(&s->out), "wrote outside its output");
         check_alone(c, kernels[j], s, s->a.out);
+        for (int step = 1; step <= 4; step++) check_apart(c, kernels[j], s, step, s->a.out);
         check_end(c);
     }
     scene_close(s);
 }
 
-void check_attention(struct check *c, const struct check_kernel *const *kernels, int n) {
-    static struct scene scene;
+static void check_short_scenes(struct check *c, const struct check_kernel *const *kernels, int n,
+                               struct scene *scene) {
     static const int some_t[] = {1, 2, 15, 16, 17, 63, 64, 65, 127, 129, 200, 321};
     static const int some_d[] = {64, 32, 80, 128, 96, 24, 100, 256};
     static const int some_g[] = {1, 2, 3, 7, 4, 9};
@@ -354,23 +390,135 @@ void check_attention(struct check *c, const struct check_kernel *const *kernels,
     static const int windows[] = {0, 0, 1, 16, 100};
     static const float caps[] = {0, 0.5f, 0, 50.0f};
     enum { CASES = 180 };
+    /* Of mixed types only some: each has all cases beside its own. */
+    for (int i = 0; i < CASES; i += c->quick || scene->k_type != scene->v_type ? 7 : 1) {
+        scene->t = some_t[i % 12];
+        scene->a.d = some_d[(i / 12 + i) % 8];
+        scene->a.g = some_g[(i / 5 + i) % 6];
+        scene->a.m = some_m[(i / 11 + i) % 7];
+        scene->a.window = windows[i % 5];
+        scene->a.softcap = caps[(i / 3 + i / 12) % 4];
+        scene->a.scale = (float)(1 / sqrt(scene->a.d));
+        if (scene->a.g * scene->a.m > 100) scene->a.m = 100 / scene->a.g;
+        if (!has_size(scene->k_type, scene->a.d) || !has_size(scene->v_type, scene->a.d))
+            scene->a.d = 64;
+        check_scene(c, kernels, n, scene,
+                    i < CASES / 2 ? QN_INPUT_RANDOM : (enum qn_input)(i % QN_INPUT_COUNT),
+                    (uint64_t)i + 1);
+    }
+}
+
+/* Of several spans, ends just before and behind one; rows that see few of them beside others that
+ * see all, in one chunk and in two. */
+static void check_long_scenes(struct check *c, const struct check_kernel *const *kernels, int n,
+                              struct scene *scene) {
+    static const struct {
+        int t, d, g, m, window;
+        float cap;
+    } cases[] = {
+        {512, 64, 3, 1, 0, 0},     {513, 64, 3, 1, 0, 0},     {1024, 128, 7, 1, 0, 0},
+        {1025, 20, 1, 2, 0, 50},   {1700, 64, 3, 4, 0, 0},    {1100, 24, 2, 20, 0, 0.5f},
+        {1600, 100, 1, 5, 0, 0},   {1500, 40, 2, 9, 700, 0},  {1537, 96, 4, 3, 512, 0},
+        {1200, 32, 3, 20, 100, 0}, {1300, 20, 2, 4, 1, 0},    {1536, 256, 2, 1, 0, 50},
+        {1400, 4, 9, 7, 0, 0},     {1650, 32, 2, 6, 1030, 0}, {1153, 8, 5, 12, 513, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i += c->quick ? 3 : 1) {
+        scene->t = cases[i].t;
+        scene->a.d = cases[i].d;
+        scene->a.g = cases[i].g;
+        scene->a.m = cases[i].m;
+        scene->a.window = cases[i].window;
+        scene->a.softcap = cases[i].cap;
+        scene->a.scale = (float)(1 / sqrt(scene->a.d));
+        if (!has_size(scene->k_type, scene->a.d) || !has_size(scene->v_type, scene->a.d))
+            scene->a.d = 32;
+        check_scene(c, kernels, n, scene, (enum qn_input)(i % QN_INPUT_COUNT), 1000 + i);
+    }
+}
+
+void check_attention(struct check *c, const struct check_kernel *const *kernels, int n) {
+    static struct scene scene;
     const enum qn_cache cache = (enum qn_cache)kernels[0]->variant;
     scene.k_type = qn_cache_k(cache);
     scene.v_type = qn_cache_v(cache);
-    /* Of mixed types only some: each has all cases beside its own. */
-    for (int i = 0; i < CASES; i += c->quick || scene.k_type != scene.v_type ? 7 : 1) {
-        scene.t = some_t[i % 12];
-        scene.a.d = some_d[(i / 12 + i) % 8];
-        scene.a.g = some_g[(i / 5 + i) % 6];
-        scene.a.m = some_m[(i / 11 + i) % 7];
-        scene.a.window = windows[i % 5];
-        scene.a.softcap = caps[(i / 3 + i / 12) % 4];
-        scene.a.scale = (float)(1 / sqrt(scene.a.d));
-        if (scene.a.g * scene.a.m > 100) scene.a.m = 100 / scene.a.g;
-        if (!has_size(scene.k_type, scene.a.d) || !has_size(scene.v_type, scene.a.d))
-            scene.a.d = 64;
-        check_scene(c, kernels, n, &scene,
-                    i < CASES / 2 ? QN_INPUT_RANDOM : (enum qn_input)(i % QN_INPUT_COUNT),
-                    (uint64_t)i + 1);
+    check_short_scenes(c, kernels, n, &scene);
+    check_long_scenes(c, kernels, n, &scene);
+}
+
+/* ---- attention_merge ---- */
+
+enum { SPANS_MAX = 9, ROWS_MAX = 5 };
+
+/* A record as attention leaves it: of no more than the positions of a span, or of none. */
+static void fill_record(struct qn_random *r, int d, bool is_empty, float *record) {
+    const int padded = (d + 15) / 16 * 16;
+    memset(record, 0, qn_attention_part_size(d));
+    record[padded] = is_empty ? -FLT_MAX : 30 * qn_random_float(r);
+    if (is_empty) return;
+    record[padded + 1] = 1 + (float)qn_random_below(r, QN_ATTENTION_SPAN);
+    for (int i = 0; i < d; i++) record[i] = record[padded + 1] * qn_random_float(r);
+}
+
+/* One row's expectation and bounds. A factor is off by u of the difference of maxima, which add up
+ * to their range at the most, and by 4 u of the exponential; a product and a sum add u each. What
+ * vanishes below the normal numbers is small beside the span of the largest score, of weight 1. */
+static void expect_merged(const float *records, int n_spans, int n_rows, int d, double *expected,
+                          double *bounds) {
+    const int padded = (d + 15) / 16 * 16;
+    const size_t step = (size_t)n_rows * qn_attention_part_size(d) / sizeof(float);
+    double max = -INFINITY, min = INFINITY, weight = 0;
+    for (int s = 0; s < n_spans; s++) {
+        const double here = (double)records[(size_t)s * step + (size_t)padded];
+        max = fmax(max, here);
+        if (here > -1e30) min = fmin(min, here);
+    }
+    for (int i = 0; i < d; i++) expected[i] = bounds[i] = 0;
+    for (int s = 0; s < n_spans; s++) {
+        const float *const record = records + (size_t)s * step;
+        const double factor = exp((double)record[padded] - max);
+        weight += factor * (double)record[padded + 1];
+        for (int i = 0; i < d; i++) {
+            expected[i] += factor * (double)record[i];
+            bounds[i] += factor * fabs((double)record[i]);
+        }
+    }
+    const double relative = (7 * n_spans + (max - min) + 4) * QN_U;
+    for (int i = 0; i < d; i++) {
+        expected[i] /= weight;
+        bounds[i] = relative * (bounds[i] / weight + fabs(expected[i])) +
+                    n_spans * QN_ATTENTION_SPAN * (double)FLT_MIN;
+    }
+}
+
+void check_attention_merge(struct check *c, const struct check_kernel *const *kernels, int n) {
+    static struct qn_guarded input, output;
+    double expected[ROWS_MAX * D_MAX], bounds[ROWS_MAX * D_MAX];
+    for (int i = 0; i < KV_SIZES * SPANS_MAX; i += c->quick ? 4 : 1) {
+        struct qn_random r = qn_random_open((uint64_t)i + 1);
+        const int d = kv_sizes[i % KV_SIZES], n_spans = i / KV_SIZES + 1;
+        const int n_rows = 1 + qn_random_below(&r, ROWS_MAX), seen = qn_random_below(&r, n_spans);
+        const size_t part = qn_attention_part_size(d) / sizeof(float);
+        const size_t n_records = (size_t)(n_spans * n_rows);
+        float *const records =
+            qn_guarded_place(&input, n_records * part * sizeof(float), QN_SIDE_END);
+        for (size_t k = 0; k < n_records; k++)
+            fill_record(&r, d, (int)k / n_rows != seen && qn_random_below(&r, 4) == 0,
+                        records + k * part);
+        for (int row = 0; row < n_rows; row++)
+            expect_merged(records + (size_t)row * part, n_spans, n_rows, d, expected + row * d,
+                          bounds + row * d);
+        for (int j = 0; j < n; j++) {
+            struct qn_worst worst = {0};
+            check_begin(c, kernels[j], QN_INPUT_RANDOM, (uint64_t)i + 1, "d=%d spans=%d rows=%d", d,
+                        n_spans, n_rows);
+            float *const out =
+                qn_guarded_place(&output, (size_t)(n_rows * d) * sizeof(float), QN_SIDE_END);
+            kernels[j]->run.attention_merge(records, n_spans, n_rows, d, out);
+            for (int k = 0; k < n_rows * d; k++)
+                qn_compare_one(&worst, (size_t)k, (double)out[k], expected[k], bounds[k]);
+            check_bound(c, &worst);
+            check_true(c, qn_guarded_intact(&output), "wrote outside its output");
+            check_end(c);
+        }
     }
 }

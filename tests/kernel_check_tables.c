@@ -70,6 +70,7 @@ void check_tables(struct check *c) {
         SLOTS(softcap)
         SLOTS(kv_store)
         SLOTS(attention)
+        SLOTS(attention_merge)
 #undef SLOTS
     }
 }

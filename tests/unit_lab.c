@@ -71,6 +71,10 @@ static void no_attention(const struct qn_attention *a) {
     (void)a;
 }
 
+static void no_merge(const float *parts, int n_spans, int n_rows, int d, float *out) {
+    (void)parts, (void)n_spans, (void)n_rows, (void)d, (void)out;
+}
+
 static void disable(struct qn_lab_kernel *kernel) {
     struct qn_kernels *const t = &kernel->table;
     const int slot = kernel->slot;
@@ -85,6 +89,7 @@ static void disable(struct qn_lab_kernel *kernel) {
     if (strcmp(kernel->op, "softcap") == 0) t->softcap[slot] = no_softcap;
     if (strcmp(kernel->op, "kv_store") == 0) t->kv_store[slot] = no_store;
     if (strcmp(kernel->op, "attention") == 0) t->attention[slot] = no_attention;
+    if (strcmp(kernel->op, "attention_merge") == 0) t->attention_merge[slot] = no_merge;
     if (strcmp(kernel->op, "prepare") == 0) t->prepare[slot] = no_prepare;
 }
 

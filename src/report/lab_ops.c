@@ -403,6 +403,72 @@ static enum qn_status check_attention(const struct qn_lab_job *job, struct qn_la
     return QN_OK;
 }
 
+/* ---- records of attention, merged ---- */
+
+/* Copy: records, [heads][spans][m g], and what they become, [heads][m g][d]. */
+enum { PART_RECORDS, PART_MERGED };
+
+static int n_spans(const struct qn_lab_job *job) {
+    return (job->shape.t + QN_ATTENTION_SPAN - 1) / QN_ATTENTION_SPAN;
+}
+
+static size_t n_records(const struct qn_lab_job *job) {
+    return (size_t)n_spans(job) * (size_t)(job->shape.m * job->shape.g);
+}
+
+static void plan_attention_merge(struct qn_lab_job *job) {
+    const struct qn_lab_shape *const s = &job->shape;
+    const size_t records = (size_t)s->heads * n_records(job) * qn_attention_part_size(s->d);
+    const size_t merged = float_size(s->heads * s->m * s->g, s->d);
+    job->copy_at[PART_RECORDS] = qn_lab_take(&job->copy_size, records);
+    job->copy_at[PART_MERGED] = qn_lab_take(&job->copy_size, merged);
+    job->fixed_at[0] = qn_lab_take(&job->fixed_size, merged);
+    job->bytes = (double)records;
+}
+
+/* All weights are 1, so that what comes out are averages of numbers in [-1, 1). */
+static void fill_attention_merge(const struct qn_lab_job *job, char *copy) {
+    const size_t part = qn_attention_part_size(job->shape.d) / sizeof(float);
+    const size_t n = (size_t)job->shape.heads * n_records(job);
+    float *const records = floats(copy, job->copy_at[PART_RECORDS]);
+    qn_lab_floats(SEED_COPY, records, n * part);
+    for (size_t i = 0; i < n; i++) records[(i + 1) * part - 16 + 1] = 1;
+}
+
+static void merge(const struct qn_lab_job *job, const struct qn_kernels *table, const char *copy,
+                  float *out, int first, int end) {
+    const struct qn_lab_shape *const s = &job->shape;
+    const size_t of_head = n_records(job) * qn_attention_part_size(s->d) / sizeof(float);
+    for (int h = first; h < end; h++)
+        table->attention_merge[0]((const float *)(const void *)(copy + job->copy_at[PART_RECORDS]) +
+                                      (size_t)h * of_head,
+                                  n_spans(job), s->m * s->g, s->d, out + h * s->m * s->g * s->d);
+}
+
+static void run_attention_merge(const struct qn_lab_job *job, char *copy, int thread) {
+    int first, end;
+    share(job, job->shape.heads, thread, &first, &end);
+    merge(job, &job->kernel->table, copy, floats(copy, job->copy_at[PART_MERGED]), first, end);
+}
+
+/* A span's factor is made by less than 8 roundings, and two more are those of its sum. */
+static enum qn_status check_attention_merge(const struct qn_lab_job *job,
+                                            struct qn_lab_result *result, struct qn_error *err) {
+    (void)err;
+    const struct qn_lab_shape *const s = &job->shape;
+    struct qn_kernels reference;
+    float *const expected = floats(job->fixed, job->fixed_at[0]);
+    float *const found = floats(job->copies, job->copy_at[PART_MERGED]);
+    merge(job, reference_table(&reference), job->copies, expected, 0, s->heads);
+    merge(job, &job->kernel->table, job->copies, found, 0, s->heads);
+    struct qn_lab_compare compare = {.right = true};
+    const double bound = 2 * 10 * (n_spans(job) + 1) * 0x1p-24;
+    for (int i = 0; i < s->heads * s->m * s->g * s->d; i++)
+        qn_lab_compare_one(&compare, (double)found[i], (double)expected[i], bound);
+    qn_lab_compare_end(&compare, result);
+    return QN_OK;
+}
+
 /* ---- the table ---- */
 
 static const struct qn_lab_op row_ops[] = {
@@ -416,6 +482,8 @@ static const struct qn_lab_op row_ops[] = {
     {"prepare", plan_prepare, fill_prepare, run_prepare, check_prepare},
     {"kv_store", plan_kv_store, fill_vectors, run_kv_store, check_kv_store},
     {"attention", plan_attention, fill_attention, run_attention, check_attention},
+    {"attention_merge", plan_attention_merge, fill_attention_merge, run_attention_merge,
+     check_attention_merge},
 };
 
 const struct qn_lab_op *qn_lab_find(const char *op) {

@@ -32,6 +32,7 @@ static const struct {
     {"rope", USES_K | USES_D},
     {"kv_store", USES_HEADS | USES_D},
     {"attention", USES_HEADS | USES_GROUP | USES_D},
+    {"attention_merge", USES_HEADS | USES_GROUP | USES_D},
 };
 
 static int uses_of(const char *op) {

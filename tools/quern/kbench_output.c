@@ -34,6 +34,7 @@ static void name_of(const struct kbench_row *row, char *text, size_t size) {
     if (strcmp(op, "prepare") == 0) op = "prep";
     if (strcmp(op, "activation") == 0) op = "act";
     if (strcmp(op, "attention") == 0) op = "attn";
+    if (strcmp(op, "attention_merge") == 0) op = "merge";
     snprintf(text, size, "%s%s%s", op, row->variant[0] ? " " : "", row->variant);
 }
 
