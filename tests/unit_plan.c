@@ -167,6 +167,48 @@ Test(plan, reads_what_was_written) {
     }
 }
 
+/* Records of heads that threads share: where a token may see several spans and threads have no
+ * heads of their own. Two KV heads, one in the model whose layers all have a window of 16; Gemma
+ * has some without. */
+Test(plan, has_records_where_threads_share_heads) {
+    static const struct {
+        const char *name;
+        int n_ctx, n_threads;
+        bool tapped;
+        int n_heads, n_spans;
+    } cases[] = {
+        {"models/llama-f32.gguf", 512, 3, false, 0, 0},
+        {"models/llama-f32.gguf", 513, 3, false, 2, 2},
+        {"models/llama-f32.gguf", 4096, 3, false, 2, 8},
+        {"models/llama-f32.gguf", 4096, 3, true, 0, 0},
+        {"models/llama-f32.gguf", 4096, 2, false, 0, 0},
+        {"models/llama-f32.gguf", 4096, 1, false, 0, 0},
+        {"models/llama-window-f32.gguf", 4096, 3, false, 1, 2},
+        {"hf/gemma2", 4096, 3, false, 2, 8},
+        {"hf/olmo2", 4096, 3, false, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct qn_checkpoint *checkpoint;
+        struct qn_spec spec;
+        struct qn_plan plan;
+        struct qn_limits of_case = limits;
+        of_case.n_ctx = cases[i].n_ctx;
+        of_case.n_threads = cases[i].n_threads;
+        of_case.tapped = cases[i].tapped;
+        open_spec(cases[i].name, &checkpoint, &spec);
+        cr_assert_eq(qn_plan_new(&spec, &of_case, &plan, NULL), QN_OK);
+        const size_t record = qn_attention_part_size(spec.hparams.head_size);
+        const int group = spec.hparams.n_heads / spec.hparams.n_kv_heads;
+        cr_expect_eq(plan.buffers[QN_BUFFER_PARTS].n_rows, cases[i].n_heads, "case %zu", i);
+        cr_expect_eq(plan.buffers[QN_BUFFER_PARTS].row_size,
+                     (size_t)(cases[i].n_spans * group) * record, "case %zu", i);
+        if (!cases[i].tapped) check_steps(&plan, cases[i].name, 1);
+        qn_plan_free(&plan);
+        qn_spec_free(&spec);
+        qn_checkpoint_close(checkpoint);
+    }
+}
+
 static int barriers_of_layer(const char *name, int layer, int n_threads) {
     struct qn_checkpoint *checkpoint;
     struct qn_spec spec;

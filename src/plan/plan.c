@@ -396,7 +396,7 @@ uint32_t qn_step_writes(const struct qn_step *step) {
     case QN_OP_NUMBER:
         return 0;
     default:
-        return bit(QN_BUFFER_ATTN);
+        return bit(QN_BUFFER_ATTN) | bit(QN_BUFFER_PARTS);
     }
 }
 
@@ -459,8 +459,8 @@ static int longest_input(const struct qn_spec *spec) {
 /* Buffers that no step of this model needs take no room. */
 static void drop_unused(struct qn_plan *plan) {
     /* These are read within the step that computes them, or by the caller. */
-    const uint32_t read_at_once =
-        bit(QN_BUFFER_K) | bit(QN_BUFFER_V) | bit(QN_BUFFER_UP) | bit(QN_BUFFER_SLOTS) | kept_bits;
+    const uint32_t read_at_once = bit(QN_BUFFER_K) | bit(QN_BUFFER_V) | bit(QN_BUFFER_PARTS) |
+                                  bit(QN_BUFFER_UP) | bit(QN_BUFFER_SLOTS) | kept_bits;
     uint32_t reads = 0;
     for (int s = 0; s < plan->n_steps; s++) {
         reads |= qn_step_reads(&plan->steps[s]);
@@ -502,12 +502,31 @@ static int act_rows(const struct qn_plan *plan, enum qn_act act, bool many) {
     return most;
 }
 
+/* The most spans of a KV head that a token sees where threads may share heads, or 0. A window
+ * reaches into one span more than it is long, but for one position. Taps look at the queries of
+ * whole heads. */
+static int shared_spans(const struct qn_plan *plan) {
+    const int all = (plan->limits.n_ctx - 1) / QN_ATTENTION_SPAN + 1;
+    int most = 0;
+    for (int s = 0; s < plan->n_steps && !plan->limits.tapped; s++) {
+        const struct qn_step *const step = &plan->steps[s];
+        if (step->op != QN_OP_ATTENTION || !qn_step_has_decode_barrier(plan, step - 1)) continue;
+        const int window = qn_hparams_window(&plan->spec->hparams, step->layer);
+        const int near = (window + QN_ATTENTION_SPAN - 2) / QN_ATTENTION_SPAN + 1;
+        const int n = window && near < all ? near : all;
+        most = n > most ? n : most;
+    }
+    return most > 1 ? most : 0;
+}
+
 static void size_buffers(struct qn_plan *plan) {
     const struct qn_hparams *const h = &plan->spec->hparams;
     const int m = plan->limits.n_ubatch, slots = m * slots_of_token(h);
     const int k = longest_input(plan->spec);
     const size_t q = float_row(h->n_heads * h->head_size);
     const size_t kv = float_row(h->n_kv_heads * h->head_size);
+    const int spans = shared_spans(plan);
+    const size_t records = (size_t)spans * (size_t)(h->n_heads / h->n_kv_heads);
     const size_t ff = float_row(widest_mlp(plan)), rot = float_row(h->n_rot / 2 * h->n_rope_sets);
     const struct qn_buffer buffers[QN_BUFFER_COUNT] = {
         [QN_BUFFER_X] = {"x", float_row(h->n_embd), m, 0},
@@ -524,6 +543,8 @@ static void size_buffers(struct qn_plan *plan) {
         [QN_BUFFER_K] = {"k", kv, m, 0},
         [QN_BUFFER_V] = {"v", kv, m, 0},
         [QN_BUFFER_ATTN] = {"attn", q, m, 0},
+        [QN_BUFFER_PARTS] = {"parts", records * qn_attention_part_size(h->head_size),
+                             spans ? h->n_kv_heads : 0, 0},
         [QN_BUFFER_GATE] = {"gate", ff, slots, 0},
         [QN_BUFFER_UP] = {"up", ff, slots, 0},
         [QN_BUFFER_OUT] = {"out", float_row(h->n_embd), m, 0},
@@ -565,7 +586,10 @@ static void size_scratch(struct qn_plan *plan) {
     l->matmul =
         l->slots + float_row(h->n_experts + 1 + 2 * plan->limits.n_ubatch * h->n_experts_used);
     l->queries = l->matmul;
-    if (h->qk_norm == QN_QK_NORM_ROW) l->matmul += float_row(h->n_heads * h->head_size);
+    if (h->qk_norm == QN_QK_NORM_ROW)
+        l->matmul += float_row(h->n_heads * h->head_size);
+    else if (plan->buffers[QN_BUFFER_PARTS].n_rows > 0)
+        l->matmul += float_row(h->n_heads / h->n_kv_heads * h->head_size);
     l->stream = l->matmul;
     l->matmul += plan->own_stream ? float_row(h->n_embd) : 0;
     const int m = plan->limits.n_ubatch > plan->limits.n_logits ? plan->limits.n_ubatch

@@ -13,7 +13,9 @@
 
 /* Work buffers, a row for each token of a ubatch; LOGITS: for each output. In models with experts
  * the ACTs, GATE and UP have a row for each slot, a token's choice of an expert: S = M times
- * the experts that a token uses. All float but ACT_Q8 and ROUTES. */
+ * the experts that a token uses. PARTS has a row for each KV head, and is there only where a single
+ * token may see several spans and threads without KV heads of their own then divide heads by them.
+ * All float but ACT_Q8 and ROUTES. */
 enum qn_buffer_id {
     QN_BUFFER_X,          /* [M][E] residual stream */
     QN_BUFFER_EMBD,       /* [M][Et] token embeddings before, or outputs after, their projection */
@@ -25,6 +27,7 @@ enum qn_buffer_id {
     QN_BUFFER_K,          /* [M][Hkv D] */
     QN_BUFFER_V,          /* [M][Hkv D] */
     QN_BUFFER_ATTN,       /* [M][H D] heads' outputs */
+    QN_BUFFER_PARTS,      /* [Hkv] records of attention's spans, [spans][H / Hkv] */
     QN_BUFFER_GATE,       /* [M][F], then the activated product */
     QN_BUFFER_UP,         /* [M][F] */
     QN_BUFFER_OUT,        /* [M][E] output of a module, before it is added to the stream */
@@ -134,7 +137,8 @@ struct qn_layout {
     size_t norm, matmul;                 /* offsets within a thread's scratch */
     size_t act[QN_ACT_COUNT];            /* likewise: prepared rows of each form */
     size_t route, slots;                 /* likewise: a row of ROUTES; see qn_slots_at */
-    size_t queries;                      /* likewise: a row of Q, where heads share a norm */
+    size_t queries;                      /* likewise: a row of Q where heads share a norm, the
+                                            queries of a KV head where there is PARTS */
     size_t stream;                       /* likewise: a row of X, see own_stream */
     size_t total;
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/rope_angles.h"
+#include "run/attention.h"
 #include "run/experts.h"
 #include "run/heads.h"
 #include "run/products.h"
@@ -92,55 +93,6 @@ static int prepare(const struct qn_executor *e, const struct qn_step *step, int 
     return end - start;
 }
 
-/* ---- attention -------------------------------------------------------------------------- */
-
-/* Query heads [h0, h1) of one KV head, for the tokens of one tile. */
-static void attend(const struct qn_executor *e, const struct qn_step *step, int thread, int tile,
-                   int h0, int h1) {
-    const struct qn_model *const model = e->model;
-    const struct qn_ubatch *const u = e->ubatch;
-    const int first = u->tiles[tile], end = u->tiles[tile + 1];
-    const int d = model->spec.hparams.head_size;
-    for (int m = first; m < end; m++)
-        qn_finish_heads(e, QN_ROLE_ATTN_Q_NORM, step->layer,
-                        qn_query_row(e, step - 1, thread, m) + h0 * d, h1 - h0, m);
-    struct qn_attention a = qn_attention_of(e, step->layer, u->sequences[first], h0, h1);
-    a.q = qn_query_row(e, step - 1, thread, first) + h0 * d;
-    a.q_ld = qn_buffer_ld(e, QN_BUFFER_Q);
-    a.out = qn_buffer_row(e, QN_BUFFER_ATTN, first) + h0 * d;
-    a.out_ld = qn_buffer_ld(e, QN_BUFFER_ATTN);
-    a.pos = u->positions + first;
-    a.m = end - first;
-    model->kernels.attention[e->plan->limits.cache](&a);
-}
-
-/* Many tiles: KV heads of tiles are handed out, the longest (last) first. Few: each thread takes an
- * even run of query heads, or those of its own KV heads, and calls for those that share a KV head
- * go together. */
-static int attention(const struct qn_executor *e, const struct qn_step *step, int thread) {
-    const struct qn_hparams *const hp = &e->model->spec.hparams;
-    const int n_threads = e->n_threads, n_tiles = e->ubatch->n_tiles;
-    const int group = hp->n_heads / hp->n_kv_heads, n_items = n_tiles * hp->n_kv_heads;
-    const bool own = qn_has_own_heads(e, step - 1);
-    int n_pieces = 0;
-    if (n_items >= 4 * n_threads && !own) {
-        for (int i; (i = qn_next_piece(e, step)) < n_items; n_pieces++) {
-            const int tile = n_tiles - 1 - i / hp->n_kv_heads, h0 = i % hp->n_kv_heads * group;
-            attend(e, step, thread, tile, h0, h0 + group);
-        }
-        return n_pieces;
-    }
-    const int together = own ? group : 1, n_units = n_tiles * hp->n_heads / together;
-    const int end = qn_share(n_units, thread + 1, n_threads) * together;
-    for (int unit = qn_share(n_units, thread, n_threads) * together; unit < end; n_pieces++) {
-        const int h0 = unit % hp->n_heads, group_end = (h0 / group + 1) * group;
-        const int h1 = end - unit < group_end - h0 ? h0 + end - unit : group_end;
-        attend(e, step, thread, unit / hp->n_heads, h0, h1);
-        unit += h1 - h0;
-    }
-    return n_pieces;
-}
-
 /* ---- rows of the stream ------------------------------------------------------------------- */
 
 /* Norms of all heads of a token together, where the family has them, then K and V of the token go
@@ -215,7 +167,7 @@ static int run_step(const struct qn_executor *e, const struct qn_step *step, int
     case QN_OP_MATMUL:
         return qn_products_run(e, step, thread, n_rows);
     case QN_OP_ATTENTION:
-        return attention(e, step, thread);
+        return qn_attention_run(e, step, thread);
     case QN_OP_ROUTE:
         return qn_experts_route(e, thread);
     case QN_OP_NUMBER:
@@ -282,6 +234,7 @@ void qn_executor_run(struct qn_executor *executor, const struct qn_ubatch *ubatc
     executor->n_threads = ubatch->m == 1 ? model->n_threads : model->n_threads_batch;
     for (int s = 0; s < executor->plan->n_steps; s++)
         atomic_store_explicit(&executor->next[s], 0, memory_order_relaxed);
+    if (ubatch->m == 1) qn_attention_divide(executor);
     if (executor->recorder) {
         const struct qn_pass pass = describe(executor, ubatch);
         qn_record_pass_start(executor->recorder, &pass);

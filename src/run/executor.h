@@ -12,6 +12,7 @@
 #include "plan/plan.h"
 #include "run/claims.h"
 #include "run/record.h"
+#include "run/spans.h"
 #include "run/tap.h"
 
 /* Tokens of one ubatch. A tile is a run of tokens of one sequence that attend together. */
@@ -43,6 +44,11 @@ struct qn_executor {
     uint64_t *bytes_read;           /* the session's count, for what only the routes tell */
     const struct qn_ubatch *ubatch;
     int n_threads; /* that run the ubatch */
+    /* Of a single token's attention, in layers without a window and with it: its line, and whether
+     * threads divide that and not query heads. */
+    struct qn_span_line lines[2];
+    bool by_spans[2];
+    atomic_int *n_spans_done; /* [Hkv] of heads that threads share; 0 between steps */
     struct qn_tap tap;
     struct qn_recorder *recorder; /* NULL: nothing is recorded */
 };

@@ -38,11 +38,13 @@ static enum qn_status allocate(struct qn_session *session, struct qn_error *err)
     session->tiles = calloc(n + 1, sizeof *session->tiles);
     session->expected = calloc((size_t)session->options.n_sequences, sizeof *session->expected);
     session->executor.next = calloc((size_t)session->plan.n_steps, sizeof *session->executor.next);
+    session->executor.n_spans_done =
+        calloc((size_t)hp->n_kv_heads, sizeof *session->executor.n_spans_done);
     session->executor.claims =
         qn_claims_new(qn_pool_n_threads(session->model->pool), &session->model->topology);
     if (session->tokens && session->positions && session->sequences && session->outputs &&
         session->tiles && session->expected && session->executor.next && session->executor.claims &&
-        session->executor.rope_frequency)
+        session->executor.n_spans_done && session->executor.rope_frequency)
         return QN_OK;
     return qn_fail(err, QN_NO_MEMORY, "no memory for a session of %zu tokens at once", n);
 }
@@ -122,6 +124,7 @@ void qn_session_free(struct qn_session *session) {
     free(session->tiles);
     free(session->expected);
     free(session->executor.next);
+    free(session->executor.n_spans_done);
     free(session->executor.claims);
     free(session->executor.rope_frequency);
     free(session);

@@ -52,6 +52,9 @@ void check_logits(struct quern_model *model, const struct subject *subject,
                   const struct golden *golden, const char *prefix);
 /* The same bits for every KV type, number of threads, size of calls and mix of sequences. */
 void check_bits(struct quern_model *model, const struct subject *subject, const struct npy *ids);
+/* The same bits for tokens one by one and many, on 1 to 8 threads, where a token sees several spans
+ * of attention; of some models. */
+void check_long(const struct subject *subject, const struct npy *ids);
 /* What must be refused, and that decoding does not allocate. */
 void check_limits(struct quern_model *model, const char *name);
 /* Greedy continuations, where a file of them exists. */

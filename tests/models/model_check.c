@@ -81,6 +81,7 @@ static void check_model(const struct subject *subject, const struct golden *gold
     if (!model) return;
     check_logits(model, subject, golden, prefix);
     check_bits(model, subject, &golden->ids);
+    check_long(subject, &golden->ids);
     check_limits(model, subject->name);
     check_greedy(model, subject);
     check_words(model, subject);
