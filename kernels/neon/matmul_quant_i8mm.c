@@ -136,17 +136,17 @@ PANEL_KERNELS(panel_16_min, QN_TRAITS_2_MIN)
 
 QN_INLINE void panels(const enum qn_pack form, const struct qn_form_traits t,
                       const struct pair_job *job, pair_panel_fn *const *kernels) {
-    enum { PANEL_BLOCKS = QN_PANEL_K / 32 };
     const struct qn_matmul *const a = job->matmul;
     const int pairs = (job->rows + 1) / 2, unit_blocks = qn_pack_unit_k(form) / 32;
     const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
+    const int panel_blocks = even_panels(job->n_blocks * 32, qn_pack_unit_k(form)) / 32;
     struct pair_panel p = {.blocks = job->panel, .x_ld = (size_t)job->n_blocks};
     for (int n = a->n0; n < a->n1; n += QN_R) {
         const uint8_t *const tile = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
-        for (int b = 0; b < job->n_blocks; b += PANEL_BLOCKS) {
+        for (int b = 0; b < job->n_blocks; b += panel_blocks) {
             const int left = job->n_blocks - b;
-            p.n_blocks = left < PANEL_BLOCKS ? left : PANEL_BLOCKS;
+            p.n_blocks = left < panel_blocks ? left : panel_blocks;
             p.first = b == 0;
             panel_unpack(form, t, tile + (size_t)(b / unit_blocks) * unit_size, p.n_blocks,
                          job->panel);

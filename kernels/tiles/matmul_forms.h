@@ -38,6 +38,12 @@ struct qn_form_traits {
 #define QN_TRAITS_8      ((struct qn_form_traits){8, 32, false, QN_SHIFT_8})
 #define QN_TRAITS_8_HALF ((struct qn_form_traits){8, 16, false, QN_SHIFT_8})
 
+/* k of a panel: as few and as even panels as may be, in whole units. */
+QN_INLINE int even_panels(int k, const int unit_k) {
+    const int most = QN_PANEL_K / unit_k * unit_k, n = (k + most - 1) / most;
+    return ((k + n - 1) / n + unit_k - 1) / unit_k * unit_k;
+}
+
 /* ---- quants ----------------------------------------------------------------------------- */
 
 QN_INLINE void unpack_nibbles(const uint8_t *p, lanes_i w[8]) {

@@ -164,12 +164,6 @@ QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits
     }
 }
 
-/* k of a panel: as few and as even panels as may be, in whole units. */
-QN_INLINE int even_panels(int k, const int unit_k) {
-    const int most = QN_PANEL_K / unit_k * unit_k, n = (k + most - 1) / most;
-    return ((k + n - 1) / n + unit_k - 1) / unit_k * unit_k;
-}
-
 /* The product of nt tiles from output n on with all rows, `rows` at a time, through
  * kernels[rows in hand]. */
 QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits t,
