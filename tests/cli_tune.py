@@ -91,12 +91,16 @@ def a_page_is_legible(program: Program):
 
 @case
 def what_is_not_searched_has_its_reason(program: Program):
-    """A context of 256 has no room for prompts that ubatches would divide; one thread spins for
-    nobody; and of a search without time there is no empty table."""
-    page = program.succeeds("tune", "--seconds", "0.5", "--dry-run", program.model(MODEL))
+    """A context of 256 has no room for prompts that ubatches would divide, and only shorter ones are
+    for want of time; one thread spins for nobody; and of a search without time there is no empty
+    table."""
+    page = program.succeeds("tune", "--seconds", "1", "--dry-run", program.model(MODEL))
     assert b"kept" not in page.stderr
     words = " ".join(page.stdout.decode().split())
-    assert "Prefill: ubatch 512 stays: prompts have 128 tokens at the most, half the" in words, words
+    # On a busy machine slow kernels have no time for the longest prompts either.
+    reason = re.search(r"Prefill: ubatch 512 stays: (prompts have 128 tokens at the most, half the "
+                       r"model's context|prompts of more than (\d+) tokens need more time)", words)
+    assert reason and int(reason[2] or 0) < 128, words
     cpu = min(os.sched_getaffinity(0))
     done = subprocess.run(["taskset", "-c", str(cpu), program.path, "tune", "--seconds", "0.5",
                            "--dry-run", program.model(MODEL)], capture_output=True, timeout=SECONDS,
