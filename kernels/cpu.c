@@ -138,6 +138,10 @@ uint32_t qn_cpu_default_bundles(void) {
     return qn_cpu_bundles() & ~qn_cpu_optional_x86(&words);
 }
 
+bool qn_cpu_reads_ahead(void) {
+    return read_words().amd;
+}
+
 #elif defined(__aarch64__)
 
 uint32_t qn_cpu_bundles(void) {
@@ -148,6 +152,10 @@ uint32_t qn_cpu_default_bundles(void) {
     return qn_cpu_bundles();
 }
 
+bool qn_cpu_reads_ahead(void) {
+    return false;
+}
+
 #else
 
 uint32_t qn_cpu_bundles(void) {
@@ -156,6 +164,10 @@ uint32_t qn_cpu_bundles(void) {
 
 uint32_t qn_cpu_default_bundles(void) {
     return qn_cpu_bundles();
+}
+
+bool qn_cpu_reads_ahead(void) {
+    return false;
 }
 
 #endif

@@ -92,6 +92,7 @@ struct qn_matmul {
     int m, k;          /* k: a multiple of the stored type's block */
     int n0, n1;        /* n0 a multiple of the tile rows; n1 too, or N itself */
     bool accumulate;   /* add to y instead of replacing it */
+    bool reads_ahead;  /* as in struct qn_kernels; the bits are the same */
 };
 typedef void qn_matmul_fn(const struct qn_matmul *a);
 typedef qn_matmul_fn qn_matvec_fn;
@@ -232,6 +233,8 @@ struct qn_kernels {
     enum qn_isa isa;  /* the highest bundle used */
     uint32_t bundles; /* 1 << enum qn_isa of every bundle used */
     int tile_rows;    /* R: rows of a weight tile, 16 or 8 */
+    bool reads_ahead; /* float weights of a single row come faster where nothing asks for them ahead
+                         (qn_cpu_reads_ahead) */
     qn_prepare_fn *prepare[QN_ACT_COUNT];
     qn_matmul_fn *matmul[QN_PACK_COUNT]; /* any M >= 1 */
     qn_matmul_fn *matvec[QN_PACK_COUNT]; /* M = 1 */
@@ -257,13 +260,17 @@ uint32_t qn_cpu_bundles(void);
  * as llama.cpp's). On Intel's it has half the rate (92 against 145 on a Granite Rapids). */
 uint32_t qn_cpu_default_bundles(void);
 
+/* Whether the processor itself reads plain streams ahead better than prefetch instructions do:
+ * AMD's (F16 on a Zen 4: 28 GB/s a core without, 21 with them), not Intel's (16 and 19). */
+bool qn_cpu_reads_ahead(void);
+
 const char *qn_isa_name(enum qn_isa isa);
 /* Name -> ISA; false when there is none of that name. */
 bool qn_isa_parse(const char *name, enum qn_isa *isa);
 /* The bundle and those it builds on: avx512vnni -> {ref, avx2, avx512, avx512vnni}. */
 uint32_t qn_isa_mask(enum qn_isa isa);
 
-/* Fills the table from the bundles given that are also compiled in. Pure. */
+/* Fills the table from the bundles given that are also compiled in. */
 void qn_kernels_select(uint32_t bundles, struct qn_kernels *out);
 
 /* Every compiled kernel, for tests, benches and the doctor. */

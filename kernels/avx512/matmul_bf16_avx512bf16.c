@@ -24,6 +24,7 @@ QN_INLINE void bf16_tiles(const struct qn_matmul *a, const uint16_t *x, int k, i
                           const int mr, const int nt) {
     const size_t tile_size = qn_pack_form_tile_size(QN_PACK_BF16, QN_R, a->k);
     const uint8_t *w = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
+    const bool ask = mr == 1 && !a->reads_ahead;
     lanes_f y[TILE_M][4];
     QN_UNROLL for (int i = 0; i < mr; i++) QN_UNROLL for (int t = 0; t < nt; t++) y[i][t] =
         f_zero();
@@ -31,8 +32,8 @@ QN_INLINE void bf16_tiles(const struct qn_matmul *a, const uint16_t *x, int k, i
         lanes_i wt[4];
         QN_UNROLL for (int t = 0; t < nt; t++) {
             const uint8_t *const stream = w + (size_t)t * tile_size;
-            if (mr == 1) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L1, 0, 3);
-            if (mr == 1) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L2, 0, 2);
+            if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L1, 0, 3);
+            if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L2, 0, 2);
             wt[t] = i_load(stream);
         }
         QN_UNROLL for (int i = 0; i < mr; i++) {

@@ -43,7 +43,7 @@ QN_INLINE void float_prefetch(const uint8_t *unit, const int unit_size, const in
 /* nt tiles from output n on, streamed side by side: as many chains of sums hide the FMA's
  * latency. */
 QN_INLINE void float_matvec_tiles(const enum qn_pack form, const struct qn_matmul *a, int n,
-                                  const int nt) {
+                                  const int nt, const bool ask) {
     const int unit_size = qn_pack_unit_bytes(form) * QN_R;
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
     const uint8_t *unit = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
@@ -53,7 +53,7 @@ QN_INLINE void float_matvec_tiles(const enum qn_pack form, const struct qn_matmu
         QN_UNROLL for (int i = 0; i < 16; i += 2) {
             const float *const x = (const float *)a->x + k + i;
             lanes_f w[4][2];
-            QN_UNROLL for (int t = 0; t < nt; t++)
+            QN_UNROLL for (int t = 0; ask && t < nt; t++)
                 float_prefetch(unit + (size_t)t * tile_size, unit_size, i);
             QN_UNROLL for (int t = 0; t < nt; t++)
                 float_unpack_pair(form, unit + (size_t)t * tile_size, i, w[t]);
@@ -63,10 +63,18 @@ QN_INLINE void float_matvec_tiles(const enum qn_pack form, const struct qn_matmu
     QN_UNROLL for (int t = 0; t < nt; t++) finish_tile(a, 0, n + t * QN_R, y[0][t]);
 }
 
-QN_INLINE void float_matvec(const enum qn_pack form, const struct qn_matmul *a) {
+QN_INLINE void float_matvec_all(const enum qn_pack form, const struct qn_matmul *a,
+                                const bool ask) {
     int n = a->n0;
-    for (; a->n1 - n > 3 * QN_R; n += 4 * QN_R) float_matvec_tiles(form, a, n, 4);
-    for (; n < a->n1; n += QN_R) float_matvec_tiles(form, a, n, 1);
+    for (; a->n1 - n > 3 * QN_R; n += 4 * QN_R) float_matvec_tiles(form, a, n, 4, ask);
+    for (; n < a->n1; n += QN_R) float_matvec_tiles(form, a, n, 1, ask);
+}
+
+QN_INLINE void float_matvec(const enum qn_pack form, const struct qn_matmul *a) {
+    if (a->reads_ahead)
+        float_matvec_all(form, a, false);
+    else
+        float_matvec_all(form, a, true);
 }
 
 /* One panel of nt <= 2 tiles of float [k][R], `stride` floats from tile to tile. */
