@@ -148,19 +148,15 @@ uint32_t qn_cpu_bundles(void) {
     return qn_cpu_bundles_aarch64(getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
 }
 
-uint32_t qn_cpu_default_bundles(void) {
-    return qn_cpu_bundles();
-}
-
-bool qn_cpu_reads_ahead(void) {
-    return false;
-}
-
 #else
 
 uint32_t qn_cpu_bundles(void) {
     return 1u << QN_ISA_REF;
 }
+
+#endif
+
+#if !defined(__x86_64__)
 
 uint32_t qn_cpu_default_bundles(void) {
     return qn_cpu_bundles();
