@@ -21,9 +21,11 @@
 
 enum { QN_R = 8 };
 /* Register tiles: 6 rows of activations by this many tiles of integer weights, which takes as many
- * accumulators as sums, and this many rows by two tiles of floats. */
+ * accumulators as sums; so many rows where 16 k share a scale, whose factors gcc would spill with
+ * more; and this many rows by two tiles of floats. */
 #define QN_DIRECT_ROWS 4 /* up to so many rows of activations share an unpacked block */
 #define QN_PANEL_TILES 1
+#define QN_PANEL_M_16  4
 #define QN_FLOAT_M     6
 typedef __m256 lanes_f;
 typedef __m256i lanes_i;
@@ -109,6 +111,13 @@ QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
 QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
     return _mm256_add_epi8(a, b);
 }
+QN_INLINE lanes_i i_add32(lanes_i a, lanes_i b) {
+    return _mm256_add_epi32(a, b);
+}
+/* Shift right, the sign with it. */
+QN_INLINE lanes_i i_shr32(lanes_i a, int n) {
+    return _mm256_srai_epi32(a, n);
+}
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
     return _mm256_slli_epi32(a, n);
 }
@@ -154,6 +163,13 @@ QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs) {
     lanes_i sum = _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     __asm__("" : "+x"(sum));
     return sum;
+}
+QN_INLINE lanes_i i_abs8(lanes_i a) {
+    return _mm256_abs_epi8(a);
+}
+/* All bits of the bytes that are negative. */
+QN_INLINE lanes_i i_negative8(lanes_i a) {
+    return _mm256_cmpgt_epi8(_mm256_setzero_si256(), a);
 }
 /* Signed weights in -128..127 times activations in -127..127: |w| times the activation with w's
  * sign. A pair of products is at most 2 * 128 * 127 = 32512. */

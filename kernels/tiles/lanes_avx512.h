@@ -24,6 +24,7 @@ enum { QN_R = 16 };
  * accumulators as sums, and this many rows by two tiles of floats. */
 #define QN_DIRECT_ROWS 8 /* up to so many rows of activations share an unpacked block */
 #define QN_PANEL_TILES 2
+#define QN_PANEL_M_16  6
 #define QN_FLOAT_M     12
 typedef __m512 lanes_f;
 typedef __m512i lanes_i;
@@ -106,6 +107,13 @@ QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
 QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
     return _mm512_add_epi8(a, b);
 }
+QN_INLINE lanes_i i_add32(lanes_i a, lanes_i b) {
+    return _mm512_add_epi32(a, b);
+}
+/* Shift right, the sign with it. */
+QN_INLINE lanes_i i_shr32(lanes_i a, int n) {
+    return _mm512_srai_epi32(a, (unsigned)n);
+}
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
     return _mm512_slli_epi32(a, (unsigned)n);
 }
@@ -156,6 +164,13 @@ QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs) {
     lanes_i sum = _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
     __asm__("" : QN_ANYWHERE(sum));
     return sum;
+}
+QN_INLINE lanes_i i_abs8(lanes_i a) {
+    return _mm512_abs_epi8(a);
+}
+/* All bits of the bytes that are negative. */
+QN_INLINE lanes_i i_negative8(lanes_i a) {
+    return _mm512_movm_epi8(_mm512_movepi8_mask(a));
 }
 /* Signed weights in -128..127 times activations in -127..127: |w| times the activation with w's
  * sign. A pair of products is at most 2 * 128 * 127 = 32512. */

@@ -100,13 +100,14 @@ QN_INLINE void float_panel_kernel(const struct qn_float_panel *p, const int mr, 
             p->first ? f_zero() : f_load(p->sums + (m * 2 + n) * QN_R);
     }
     const float *w = p->w;
-    for (int k = p->k; k > 0; k -= 2, w += 2 * QN_R) {
-        lanes_f pair[4][2];
-        QN_UNROLL for (int n = 0; n < nt; n++) float_unpack_pair(
-            QN_PACK_F32, (const uint8_t *)(w + (size_t)n * p->stride), 0, pair[n]);
-        float_pair((const lanes_f(*)[2])pair, x, y, mr, nt);
-        QN_UNROLL for (int m = 0; m < mr; m++) x[m] += 2;
-    }
+    for (int k = 0; k < p->k; k += 2) QN_UNROLL for (int i = 0; i < 2; i++, w += QN_R) {
+            lanes_f wk[2];
+            QN_UNROLL for (int n = 0; n < nt; n++) wk[n] = f_load(w + (size_t)n * p->stride);
+            QN_UNROLL for (int m = 0; m < mr; m++) {
+                const lanes_f xm = f_set1(x[m][k + i]);
+                QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] = f_fma(wk[n], xm, y[m][n]);
+            }
+        }
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
         if (p->last)
             finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);

@@ -210,18 +210,13 @@ QN_INLINE int32_t act_start(const struct qn_form_traits t, const struct qn_act_b
 }
 
 /* Where the accumulator of sub-block h starts, so that the dot comes out as if signed, as the bits
- * of a float around QN_ACT_ZERO. */
-QN_INLINE int32_t dot_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
-    if (t.shift < 0) return QN_ACT_ZERO_BITS;
-    const int32_t start = act_start(t, act, h);
+ * of a float around QN_ACT_ZERO. Both terms of a start are multiples of 128. */
+QN_INLINE lanes_i dot_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
+    if (t.shift < 0) return i_set1(QN_ACT_ZERO_BITS);
+    const lanes_i start = i_set1(act_start(t, act, h));
     if (t.shift == 7) return start;
-    return ((start - QN_ACT_ZERO_BITS) >> (7 - t.shift)) + QN_ACT_ZERO_BITS;
-}
-
-/* What the min of half h of a block is multiplied with. */
-QN_INLINE float half_sum(const struct qn_act_block *act, int h) {
-    const int32_t start = h == 0 ? act->start_lo : act->start_hi;
-    return act->scale * (float)((QN_ACT_ZERO_BITS - start) >> 7);
+    const int less = 7 - t.shift;
+    return i_add32(i_shr32(start, less), i_set1(QN_ACT_ZERO_BITS - (QN_ACT_ZERO_BITS >> less)));
 }
 
 /* Groups whose 16-bit sums of pairs of products can be added before they might overflow:
@@ -264,7 +259,9 @@ QN_INLINE lanes_f add_dot(const struct qn_form_traits t, lanes_i dot,
     y = f_fma(factors_scale(dot, factors), scale, y);
     if (!t.mins) return y;
     if (t.sub == 32) return factors_add_min(neg_min, factors, y);
-    return f_fma(f_set1(half_sum(act, h)), neg_min, y);
+    /* The start of a half is that of a dot of -128 times the half's sum. */
+    const lanes_f sum = factors_scale(i_set1(act_start(t, act, h)), factors);
+    return f_fma(sum, f_mul(neg_min, f_set1(-1 / 128.0f)), y);
 }
 _Static_assert(offsetof(struct qn_act_block, zero) == 4 &&
                    offsetof(struct qn_act_block, scale_sum) == 8,

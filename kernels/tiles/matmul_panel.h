@@ -10,8 +10,8 @@
 
 #include "kernels/tiles/matmul_forms.h"
 
-/* A panel is, block after block: quants [8 groups][nt][R][4], scales float [32 / sub][nt][R], and
- * negated mins alike. */
+/* A panel is, block after block: quants [8 groups][nt][R][4], scales float [32 / sub][nt][R],
+ * negated mins alike, and starts int32 [nt][R] (panel_has_starts). */
 struct qn_panel {
     const uint8_t *blocks; /* [n_blocks] */
     int n_blocks;
@@ -25,8 +25,22 @@ struct qn_panel {
 };
 typedef void qn_panel_fn(const struct qn_panel *p);
 
+/* Signed quants are multiplied as |w| times the activation with all its bits flipped where w is
+ * negative: -x - 1, which costs less than -x. That a dot is too small by the |w| of its negative
+ * weights, which depends on weights alone and is added to its start. A pair of products is
+ * -2 * 128 * 128 to 2 * 128 * 127, the range of 16 bits. */
+QN_INLINE bool panel_has_starts(const struct qn_form_traits t) {
+    return t.bits == 8 && !QN_HAVE_DOT;
+}
+
+/* Rows of activations of a register tile. */
+QN_INLINE int register_rows(const struct qn_form_traits t) {
+    return t.sub == 16 ? QN_PANEL_M_16 : QN_PANEL_M;
+}
+
 QN_INLINE size_t panel_block_size(const struct qn_form_traits t, const int nt) {
-    return (size_t)nt * QN_VEC * (size_t)(8 + 32 / t.sub * (t.mins ? 2 : 1));
+    const int vectors = 8 + 32 / t.sub * (t.mins ? 2 : 1) + (panel_has_starts(t) ? 1 : 0);
+    return (size_t)nt * QN_VEC * (size_t)vectors;
 }
 
 /* Sub-block h of one block: all mr x nt integer dots, then their sums into y. */
@@ -46,13 +60,18 @@ QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const
     lanes_i pairs[QN_PANEL_M][QN_PANEL_TILES];
     const int flush = groups_a_flush(t.bits);
     QN_UNROLL for (int g = 0; g < t.sub / 4; g++) {
-        lanes_i wg[QN_PANEL_TILES];
-        QN_UNROLL for (int n = 0; n < nt; n++) wg[n] = i_load(w + (g * nt + n) * QN_VEC);
+        lanes_i wg[QN_PANEL_TILES], flip[QN_PANEL_TILES];
+        QN_UNROLL for (int n = 0; n < nt; n++) {
+            wg[n] = i_load(w + (g * nt + n) * QN_VEC);
+            if (t.bits != 8) continue;
+            flip[n] = i_negative8(wg[n]);
+            wg[n] = i_abs8(wg[n]);
+        }
         QN_UNROLL for (int m = 0; m < mr; m++) {
             const lanes_i x = broadcast_group(q[m] + 4 * g);
             QN_UNROLL for (int n = 0; n < nt; n++) {
                 if (t.bits == 8) {
-                    acc[m][n] = i_dot_s8(acc[m][n], wg[n], x);
+                    acc[m][n] = i_add_pairs(acc[m][n], i_maddubs(wg[n], i_xor(x, flip[n])));
                     continue;
                 }
                 const lanes_i products = i_maddubs(wg[n], x);
@@ -71,12 +90,14 @@ QN_INLINE void panel_block(const struct qn_form_traits t, const uint8_t *block,
     const int halves = 32 / t.sub;
     const float *const scale = (const float *)(block + nt * 8 * QN_VEC);
     const float *const neg_min = scale + halves * nt * QN_R;
+    const uint8_t *const starts = block + panel_block_size(t, nt) - (size_t)nt * QN_VEC;
     QN_UNROLL for (int h = 0; h < halves; h++) {
         lanes_i acc[QN_PANEL_M][QN_PANEL_TILES];
         const int8_t *qh[QN_PANEL_M];
         QN_UNROLL for (int m = 0; m < mr; m++) {
             qh[m] = q[m] + h * 16;
-            QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] = i_set1(dot_start(t, act[m], h));
+            QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] =
+                panel_has_starts(t) ? i_load(starts + n * QN_VEC) : dot_start(t, act[m], h);
         }
         panel_dots(t, block + h * 4 * nt * QN_VEC, qh, acc, mr, nt);
         lanes_f sc[QN_PANEL_TILES], nm[QN_PANEL_TILES];
@@ -136,6 +157,20 @@ QN_INLINE int panel_lift(const struct qn_form_traits t) {
 #endif
 }
 
+/* What dots of a block of signed quants start at. */
+QN_INLINE lanes_i panel_start(const lanes_i w[8]) {
+    lanes_i start = i_set1(QN_ACT_ZERO_BITS);
+#if !QN_HAVE_DOT
+    QN_UNROLL for (int g = 0; g < 8; g++) {
+        const lanes_i owed = i_and(i_abs8(w[g]), i_negative8(w[g]));
+        start = i_add_pairs(start, i_maddubs(owed, i_set1_8(1)));
+    }
+#else
+    (void)w;
+#endif
+    return start;
+}
+
 /* Unpacks blocks of tile n of nt into a panel. unit: the tile's unit at the panel's first k. */
 QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits t,
                             const uint8_t *unit, int n_blocks, int n, const int nt,
@@ -154,6 +189,8 @@ QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits
                 if (lift) w[g] = i_add8(w[g], i_set1_8(lift));
                 i_store(panel + (g * nt + n) * QN_VEC, w[g]);
             }
+            if (panel_has_starts(t))
+                i_store(panel + block_size - (size_t)(nt - n) * QN_VEC, panel_start(w));
             float *const out = (float *)(panel + nt * 8 * QN_VEC) + n * QN_R;
             QN_UNROLL for (int h = 0; h < halves; h++) {
                 const int s = (b * halves + h) * QN_R;
@@ -164,36 +201,45 @@ QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits
     }
 }
 
-/* The product of nt tiles from output n on with all rows, `rows` at a time, through
+/* Panels side by side, each as wide as a register tile: activations that have come to the first
+ * level cache serve all of them. */
+enum { QN_PANELS = QN_PANEL_ROWS / (QN_PANEL_TILES * QN_R) };
+
+/* The product of n_panels times nt tiles from output n on with all rows, `rows` at a time, through
  * kernels[rows in hand]. */
 QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits t,
-                           const struct qn_matmul *a, int n, const int nt, const int rows,
-                           qn_panel_fn *const *kernels) {
+                           const struct qn_matmul *a, int n, const int nt, int n_panels,
+                           const int rows, qn_panel_fn *const *kernels) {
     const int unit_k = qn_pack_unit_k(form), padded = (a->k + 255) / 256 * 256;
     const int k = (a->k + unit_k - 1) / unit_k * unit_k;
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
     const uint8_t *const tile = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
-    uint8_t *const panel = a->scratch;
-    float *const sums = (float *)(panel + QN_PANEL_BYTES);
+    uint8_t *const panels = a->scratch;
+    float *const sums = (float *)(panels + QN_PANEL_BYTES);
     const int panel_k = even_panels(k, unit_k);
     for (int k0 = 0; k0 < k; k0 += panel_k) {
         const int n_blocks = (k - k0 < panel_k ? k - k0 : panel_k) / 32;
+        const size_t panel_size = (size_t)n_blocks * panel_block_size(t, nt);
         const size_t offset = (size_t)(k0 / unit_k) * (size_t)qn_pack_unit_bytes(form) * QN_R;
-        for (int i = 0; i < nt; i++)
-            panel_unpack(form, t, tile + (size_t)i * tile_size + offset, n_blocks, i, nt, panel);
-        struct qn_panel p = {.blocks = panel,
-                             .n_blocks = n_blocks,
+        for (int i = 0; i < n_panels * nt; i++)
+            panel_unpack(form, t, tile + (size_t)i * tile_size + offset, n_blocks, i % nt, nt,
+                         panels + (size_t)(i / nt) * panel_size);
+        struct qn_panel p = {.n_blocks = n_blocks,
                              .x_ld = a->x_ld,
                              .first = k0 == 0,
                              .last = k0 + panel_k >= k,
-                             .matmul = a,
-                             .n = n};
+                             .matmul = a};
         for (p.m = 0; p.m < a->m; p.m += rows) {
             const char *const x = (const char *)a->x + (size_t)p.m * a->x_ld;
+            qn_panel_fn *const kernel = kernels[a->m - p.m < rows ? a->m - p.m : rows];
             p.q = (const int8_t *)x + k0;
             p.act = (const struct qn_act_block *)(x + padded) + k0 / 32;
-            p.sums = sums + (size_t)p.m * QN_PANEL_TILES * QN_R;
-            kernels[a->m - p.m < rows ? a->m - p.m : rows](&p);
+            for (int i = 0; i < n_panels; i++) {
+                p.blocks = panels + (size_t)i * panel_size;
+                p.sums = sums + (size_t)(i * a->m + p.m) * QN_PANEL_TILES * QN_R;
+                p.n = n + i * nt * QN_R;
+                kernel(&p);
+            }
         }
     }
 }
@@ -216,10 +262,17 @@ QN_INLINE void panel_matmul(const enum qn_pack form, const struct qn_form_traits
         part.y = a->y + (size_t)m * a->y_ld;
         part.m = a->m - m < step ? a->m - m : step;
         int n = a->n0;
-        if (QN_PANEL_TILES == 2)
-            for (; a->n1 - n > QN_R; n += 2 * QN_R)
-                panel_tiles(form, t, &part, n, 2, rows, kernels[1]);
-        for (; n < a->n1; n += QN_R) panel_tiles(form, t, &part, n, 1, rows, kernels[0]);
+        while (n < a->n1) {
+            const int tiles = (a->n1 - n + QN_R - 1) / QN_R, whole = tiles / QN_PANEL_TILES;
+            const int n_panels = whole < QN_PANELS ? whole : QN_PANELS;
+            if (QN_PANEL_TILES > 1 && n_panels == 0) {
+                panel_tiles(form, t, &part, n, 1, 1, rows, kernels[0]);
+                break;
+            }
+            panel_tiles(form, t, &part, n, QN_PANEL_TILES, n_panels, rows,
+                        kernels[QN_PANEL_TILES - 1]);
+            n += n_panels * QN_PANEL_TILES * QN_R;
+        }
     }
 }
 

@@ -6,11 +6,11 @@
 #include "kernels/tiles/matmul_direct.h"
 #include "kernels/tiles/matmul_panel.h"
 
-/* Register tiles of 1 to 6 rows of activations by 1 to QN_PANEL_N tiles of weights, one set for
- * each arithmetic. */
+/* Register tiles of 1 to 6 rows of activations by 1 to QN_PANEL_TILES tiles of weights, one set for
+ * each arithmetic; those of more rows than are used are empty. */
 #define QN_PANEL_KERNEL(name, traits, mr, nt)                                                      \
     static void name##_##mr##x##nt(const struct qn_panel *p) {                                     \
-        panel_kernel(traits, p, mr, nt);                                                           \
+        if (mr <= register_rows(traits)) panel_kernel(traits, p, mr, nt);                          \
     }
 #define QN_PANEL_KERNELS_NT(name, traits, nt)                                                      \
     QN_PANEL_KERNEL(name, traits, 1, nt)                                                           \
@@ -112,7 +112,7 @@ QN_PANEL_KERNELS(panel_8, QN_TRAITS_8)
     void QN_KERNEL_NAME(matmul, name)(const struct qn_matmul *a) {                                 \
         check_matmul(a);                                                                           \
         if (a->m > QN_DIRECT_ROWS)                                                                 \
-            panel_matmul(form, traits, a, QN_PANEL_M, kernels);                                    \
+            panel_matmul(form, traits, a, register_rows(traits), kernels);                         \
         else                                                                                       \
             direct_##name(a);                                                                      \
     }
