@@ -58,7 +58,7 @@ QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits
                 const int b = pair + part / nt, i = part % nt;
                 const uint8_t *const stream = unit + i * tile_size;
                 if (reading.l1 > 0) prefetch_part(stream, unit_size, b, blocks, l1, 1);
-                prefetch_part(stream, unit_size, b, blocks, l2, 2);
+                if (reading.l2 > 0) prefetch_part(stream, unit_size, b, blocks, l2, 2);
                 direct_block(form, t, stream, b, scale[i], neg_min[i], q + b * 32, act + b, a->x_ld,
                              y[i], mr);
             }

@@ -268,22 +268,25 @@ _Static_assert(offsetof(struct qn_act_block, zero) == 4 &&
                "factors are the first floats of a block");
 
 /* How weights are read: in so many streams, each asked for so many bytes ahead into L2, whose many
- * open requests cover a read from memory, and from there into L1 (0: not asked for). All streams
- * together have some 12 KiB on the way into L2 (bench/NOTES.md). */
+ * open requests cover a read from memory, and from there into L1 (0: not asked for). */
 struct qn_reading {
-    int streams;
+    int streams; /* of a single row */
     size_t l1, l2;
 };
 enum { QN_STREAMS_MAX = 4 };
 
-/* Several rows have time to read from L2 themselves, and L1's few requests are needed for that. The
- * long units of K-quants, 1.3 to 3.4 KB of 16 rows, are asked for nearly a unit ahead, as their
- * scales, which are read first, lie last. */
+/* As measured on a Zen 4 (R = 16) and a Zen 3 (R = 8, where requests hold up what the processor
+ * fetches by itself; bench/NOTES.md). Several rows have time to read from L2 themselves, and L1's
+ * few requests are needed for that. The units of K-quants are asked for nearly a unit ahead or
+ * more, as their scales, which are read first, lie last. */
 QN_INLINE struct qn_reading reading_of(const enum qn_pack form, const int rows) {
+    const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
     if (rows > 1) return (struct qn_reading){2, 0, 8192};
-    if (QN_R == 16 && qn_pack_unit_k(form) == 256)
-        return (struct qn_reading){2, (size_t)qn_pack_unit_bytes(form) * QN_R - 256, 8192};
-    return (struct qn_reading){4, 1024, 4096};
+    if (qn_pack_unit_k(form) == 256 && QN_R == 16)
+        return (struct qn_reading){2, unit_size - 256, 8192};
+    if (qn_pack_unit_k(form) == 256) return (struct qn_reading){2, unit_size + 256, 0};
+    if (QN_R == 16) return (struct qn_reading){4, 1024, 4096};
+    return (struct qn_reading){2, 512, 1024};
 }
 
 /* Bytes from a unit to what to ask for, `ahead` bytes on in its stream, at most a tile. `left`:
