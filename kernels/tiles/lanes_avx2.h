@@ -158,9 +158,9 @@ QN_INLINE lanes_i i_add16(lanes_i a, lanes_i b) {
     __asm__("" : "+x"(sum));
     return sum;
 }
-/* acc + pairs of 16-bit sums. */
-QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs) {
-    lanes_i sum = _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+/* acc + pairs of 16-bit sums, each `times`. */
+QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs, const int times) {
+    lanes_i sum = _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16((short)times)));
     __asm__("" : "+x"(sum));
     return sum;
 }
@@ -174,7 +174,7 @@ QN_INLINE lanes_i i_negative8(lanes_i a) {
 /* Signed weights in -128..127 times activations in -127..127: |w| times the activation with w's
  * sign. A pair of products is at most 2 * 128 * 127 = 32512. */
 QN_INLINE lanes_i i_dot_s8(lanes_i acc, lanes_i w, lanes_i a) {
-    return i_add_pairs(acc, _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w)));
+    return i_add_pairs(acc, _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w)), 1);
 }
 #endif
 

@@ -159,9 +159,9 @@ QN_INLINE lanes_i i_add16(lanes_i a, lanes_i b) {
     __asm__("" : QN_ANYWHERE(sum));
     return sum;
 }
-/* acc + pairs of 16-bit sums. */
-QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs) {
-    lanes_i sum = _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+/* acc + pairs of 16-bit sums, each `times`. */
+QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs, const int times) {
+    lanes_i sum = _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16((short)times)));
     __asm__("" : QN_ANYWHERE(sum));
     return sum;
 }
@@ -177,7 +177,7 @@ QN_INLINE lanes_i i_negative8(lanes_i a) {
 QN_INLINE lanes_i i_dot_s8(lanes_i acc, lanes_i w, lanes_i a) {
     const lanes_i signed_a =
         _mm512_mask_sub_epi8(a, _mm512_movepi8_mask(w), _mm512_setzero_si512(), a);
-    return i_add_pairs(acc, _mm512_maddubs_epi16(_mm512_abs_epi8(w), signed_a));
+    return i_add_pairs(acc, _mm512_maddubs_epi16(_mm512_abs_epi8(w), signed_a), 1);
 }
 #endif
 

@@ -18,7 +18,7 @@ QN_INLINE void direct_block(const enum qn_pack form, const struct qn_form_traits
     const int halves = 32 / t.sub;
     QN_UNROLL for (int h = 0; h < halves; h++) {
         const int s = b * halves + h;
-        const lanes_f sc = f_load(scale + s * QN_R);
+        const lanes_f sc = dot_scale(t, f_load(scale + s * QN_R));
         const lanes_f nm = t.mins ? f_load(neg_min + s * QN_R) : f_zero();
         QN_UNROLL for (int m = 0; m < mr; m++) {
             const int8_t *const qm = q + (size_t)m * x_ld + h * 16;

@@ -209,12 +209,23 @@ QN_INLINE int32_t act_start(const struct qn_form_traits t, const struct qn_act_b
     return h == 0 ? act->start_lo : act->start_hi;
 }
 
+/* What sums of products are multiplied with on their way into a dot, so that the start of an
+ * activation block, which corrects a bias of 128, corrects the form's own. */
+QN_INLINE int dot_times(const struct qn_form_traits t) {
+    return QN_HAVE_DOT || t.shift < 0 ? 1 : 1 << (7 - t.shift);
+}
+
+/* A scale for such a dot: exact, as is what rounds a dot times its activations' scale. */
+QN_INLINE lanes_f dot_scale(const struct qn_form_traits t, lanes_f scale) {
+    return dot_times(t) == 1 ? scale : f_mul(scale, f_set1(1.0f / (float)dot_times(t)));
+}
+
 /* Where the accumulator of sub-block h starts, so that the dot comes out as if signed, as the bits
  * of a float around QN_ACT_ZERO. Both terms of a start are multiples of 128. */
 QN_INLINE lanes_i dot_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
     if (t.shift < 0) return i_set1(QN_ACT_ZERO_BITS);
     const lanes_i start = i_set1(act_start(t, act, h));
-    if (t.shift == 7) return start;
+    if (t.shift == 7 || !QN_HAVE_DOT) return start;
     const int less = 7 - t.shift;
     return i_add32(i_shr32(start, less), i_set1(QN_ACT_ZERO_BITS - (QN_ACT_ZERO_BITS >> less)));
 }
@@ -245,7 +256,7 @@ QN_INLINE void dot_groups(const struct qn_form_traits t, lanes_i *acc, const lan
             const bool first = g % groups_a_flush(t.bits) == 0;
             pairs = first ? i_maddubs(w[g], x) : i_add16(pairs, i_maddubs(w[g], x));
             if ((g + 1) % groups_a_flush(t.bits) == 0 || g + 1 == n_groups)
-                acc[m] = i_add_pairs(acc[m], pairs);
+                acc[m] = i_add_pairs(acc[m], pairs, dot_times(t));
         }
     }
 #endif

@@ -71,12 +71,13 @@ QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const
             const lanes_i x = broadcast_group(q[m] + 4 * g);
             QN_UNROLL for (int n = 0; n < nt; n++) {
                 if (t.bits == 8) {
-                    acc[m][n] = i_add_pairs(acc[m][n], i_maddubs(wg[n], i_xor(x, flip[n])));
+                    acc[m][n] = i_add_pairs(acc[m][n], i_maddubs(wg[n], i_xor(x, flip[n])), 1);
                     continue;
                 }
                 const lanes_i products = i_maddubs(wg[n], x);
                 pairs[m][n] = g % flush == 0 ? products : i_add16(pairs[m][n], products);
-                if (g % flush == flush - 1) acc[m][n] = i_add_pairs(acc[m][n], pairs[m][n]);
+                if (g % flush == flush - 1)
+                    acc[m][n] = i_add_pairs(acc[m][n], pairs[m][n], dot_times(t));
             }
         }
     }
@@ -163,7 +164,7 @@ QN_INLINE lanes_i panel_start(const lanes_i w[8]) {
 #if !QN_HAVE_DOT
     QN_UNROLL for (int g = 0; g < 8; g++) {
         const lanes_i owed = i_and(i_abs8(w[g]), i_negative8(w[g]));
-        start = i_add_pairs(start, i_maddubs(owed, i_set1_8(1)));
+        start = i_add_pairs(start, i_maddubs(owed, i_set1_8(1)), 1);
     }
 #else
     (void)w;
@@ -194,7 +195,7 @@ QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits
             float *const out = (float *)(panel + nt * 8 * QN_VEC) + n * QN_R;
             QN_UNROLL for (int h = 0; h < halves; h++) {
                 const int s = (b * halves + h) * QN_R;
-                f_store(out + h * nt * QN_R, f_load(scale + s));
+                f_store(out + h * nt * QN_R, dot_scale(t, f_load(scale + s)));
                 if (t.mins) f_store(out + (halves + h) * nt * QN_R, f_load(neg_min + s));
             }
         }
