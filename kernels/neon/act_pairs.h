@@ -21,9 +21,8 @@ struct qn_act_pair {
 };
 _Static_assert(sizeof(struct qn_act_pair) == 128, "QN_PAIR_ROWS (panel_size.h) counts on it");
 
-/* Two of each of the two rows, whose lanes are all the same. */
-QN_INLINE int32x4_t pair_of_lanes(lanes_i row0, lanes_i row1) {
-    return vreinterpretq_s32_s8(vcombine_s8(vget_low_s8(row0.low), vget_low_s8(row1.low)));
+QN_INLINE int32x4_t pair_of_ints(int32_t row0, int32_t row1) {
+    return vcombine_s32(vdup_n_s32(row0), vdup_n_s32(row1));
 }
 
 /* What the min of half h of a block is multiplied with. */
@@ -49,7 +48,7 @@ QN_INLINE void pair_block_load(const struct qn_form_traits t, const int8_t *q0, 
     if (t.mins && t.sub == 32) vst1q_f32(out->sums[0], vzip1q_f32(high, high));
     QN_UNROLL for (int h = 0; h < 32 / t.sub; h++) {
         if (!t.mins)
-            vst1q_s32(out->start[h], pair_of_lanes(dot_start(t, act0, h), dot_start(t, act1, h)));
+            vst1q_s32(out->start[h], pair_of_ints(dot_start(t, act0, h), dot_start(t, act1, h)));
         else if (t.sub == 16)
             vst1q_f32(out->sums[h],
                       vcombine_f32(vdup_n_f32(half_sum(act0, h)), vdup_n_f32(half_sum(act1, h))));

@@ -111,13 +111,6 @@ QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
 QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
     return _mm256_add_epi8(a, b);
 }
-QN_INLINE lanes_i i_add32(lanes_i a, lanes_i b) {
-    return _mm256_add_epi32(a, b);
-}
-/* Shift right, the sign with it. */
-QN_INLINE lanes_i i_shr32(lanes_i a, int n) {
-    return _mm256_srai_epi32(a, n);
-}
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
     return _mm256_slli_epi32(a, n);
 }

@@ -107,13 +107,6 @@ QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
 QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
     return _mm512_add_epi8(a, b);
 }
-QN_INLINE lanes_i i_add32(lanes_i a, lanes_i b) {
-    return _mm512_add_epi32(a, b);
-}
-/* Shift right, the sign with it. */
-QN_INLINE lanes_i i_shr32(lanes_i a, int n) {
-    return _mm512_srai_epi32(a, (unsigned)n);
-}
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
     return _mm512_slli_epi32(a, (unsigned)n);
 }

@@ -125,16 +125,6 @@ QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
     return (lanes_i){vaddq_s8(a.low, b.low), vaddq_s8(a.high, b.high)};
 }
 
-QN_INLINE lanes_i i_add32(lanes_i a, lanes_i b) {
-    return (lanes_i){
-        vreinterpretq_s8_s32(vreinterpretq_s32_s8(a.low) + vreinterpretq_s32_s8(b.low)),
-        vreinterpretq_s8_s32(vreinterpretq_s32_s8(a.high) + vreinterpretq_s32_s8(b.high))};
-}
-/* Shift right, the sign with it. */
-QN_INLINE lanes_i i_shr32(lanes_i a, int n) {
-    return (lanes_i){vreinterpretq_s8_s32(vreinterpretq_s32_s8(a.low) >> n),
-                     vreinterpretq_s8_s32(vreinterpretq_s32_s8(a.high) >> n)};
-}
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
     return (lanes_i){vreinterpretq_s8_u32(vreinterpretq_u32_s8(a.low) << n),
                      vreinterpretq_s8_u32(vreinterpretq_u32_s8(a.high) << n)};

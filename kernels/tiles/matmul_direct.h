@@ -24,7 +24,7 @@ QN_INLINE void direct_block(const enum qn_pack form, const struct qn_form_traits
             const int8_t *const qm = q + (size_t)m * x_ld + h * 16;
             const struct qn_act_block *const am =
                 (const void *)((const char *)act + (size_t)m * x_ld);
-            lanes_i dot = dot_start(t, am, h);
+            lanes_i dot = i_set1(dot_start(t, am, h));
             dot_groups(t, &dot, w + h * 4, &qm, t.sub / 4, 1);
             y[m] = add_dot(t, dot, am, h, sc, nm, y[m]);
         }

@@ -100,7 +100,9 @@ QN_INLINE void float_panel_kernel(const struct qn_float_panel *p, const int mr, 
             p->first ? f_zero() : f_load(p->sums + (m * 2 + n) * QN_R);
     }
     const float *w = p->w;
-    for (int k = 0; k < p->k; k += 2) QN_UNROLL for (int i = 0; i < 2; i++, w += QN_R) {
+    for (int k = 0; k < p->k; k += 2) {
+        /* One k after the other: weights of both would leave too few registers for the sums. */
+        QN_UNROLL for (int i = 0; i < 2; i++, w += QN_R) {
             lanes_f wk[2];
             QN_UNROLL for (int n = 0; n < nt; n++) wk[n] = f_load(w + (size_t)n * p->stride);
             QN_UNROLL for (int m = 0; m < mr; m++) {
@@ -108,6 +110,7 @@ QN_INLINE void float_panel_kernel(const struct qn_float_panel *p, const int mr, 
                 QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] = f_fma(wk[n], xm, y[m][n]);
             }
         }
+    }
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
         if (p->last)
             finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);

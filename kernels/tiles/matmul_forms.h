@@ -221,13 +221,12 @@ QN_INLINE lanes_f dot_scale(const struct qn_form_traits t, lanes_f scale) {
 }
 
 /* Where the accumulator of sub-block h starts, so that the dot comes out as if signed, as the bits
- * of a float around QN_ACT_ZERO. Both terms of a start are multiples of 128. */
-QN_INLINE lanes_i dot_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
-    if (t.shift < 0) return i_set1(QN_ACT_ZERO_BITS);
-    const lanes_i start = i_set1(act_start(t, act, h));
+ * of a float around QN_ACT_ZERO. */
+QN_INLINE int32_t dot_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
+    if (t.shift < 0) return QN_ACT_ZERO_BITS;
+    const int32_t start = act_start(t, act, h);
     if (t.shift == 7 || !QN_HAVE_DOT) return start;
-    const int less = 7 - t.shift;
-    return i_add32(i_shr32(start, less), i_set1(QN_ACT_ZERO_BITS - (QN_ACT_ZERO_BITS >> less)));
+    return ((start - QN_ACT_ZERO_BITS) >> (7 - t.shift)) + QN_ACT_ZERO_BITS;
 }
 
 /* Groups whose 16-bit sums of pairs of products can be added before they might overflow:

@@ -53,7 +53,7 @@ QN_INLINE void pair_block(const enum qn_pack form, const struct qn_form_traits t
     QN_UNROLL for (int h = 0; h < halves; h++) {
         lanes_i acc[QN_DIRECT_ROWS][QN_PAIR];
         QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++)
-            acc[m][n] = dot_start(t, act[m], h);
+            acc[m][n] = i_set1(dot_start(t, act[m], h));
         QN_UNROLL for (int g = h * groups; g < (h + 1) * groups; g++) {
             lanes_i w[QN_PAIR];
             QN_UNROLL for (int n = 0; n < QN_PAIR; n++) w[n] = unpack_group(form, p->unit[n], b, g);

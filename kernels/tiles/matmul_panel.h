@@ -98,7 +98,7 @@ QN_INLINE void panel_block(const struct qn_form_traits t, const uint8_t *block,
         QN_UNROLL for (int m = 0; m < mr; m++) {
             qh[m] = q[m] + h * 16;
             QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] =
-                panel_has_starts(t) ? i_load(starts + n * QN_VEC) : dot_start(t, act[m], h);
+                panel_has_starts(t) ? i_load(starts + n * QN_VEC) : i_set1(dot_start(t, act[m], h));
         }
         panel_dots(t, block + h * 4 * nt * QN_VEC, qh, acc, mr, nt);
         lanes_f sc[QN_PANEL_TILES], nm[QN_PANEL_TILES];
