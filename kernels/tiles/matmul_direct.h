@@ -42,7 +42,7 @@ QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits
     const uint8_t *unit = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     const int8_t *q = a->x;
     const struct qn_act_block *act = (const void *)(q + padded);
-    const struct qn_reading reading = reading_of(form, mr);
+    const struct qn_reading reading = reading_of(form, mr, nt);
     lanes_f y[QN_STREAMS_MAX][QN_DIRECT_ROWS];
     QN_UNROLL for (int i = 0; i < nt * mr; i++) y[i / mr][i % mr] = f_zero();
     for (int left = units - 1; left >= 0; left--, unit += unit_size) {
@@ -73,10 +73,11 @@ QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits
  * gives more to several streams. */
 QN_INLINE void direct_rows(const enum qn_pack form, const struct qn_form_traits t,
                            const struct qn_matmul *a, const int mr) {
+    const int streams = streams_of(form, qn_pack_form_tile_size(form, QN_R, a->k));
     int n = a->n0;
-    if (mr == 1 && reading_of(form, 1).streams == 4)
+    if (mr == 1 && streams == 4)
         for (; a->n1 - n > 3 * QN_R; n += 4 * QN_R) direct_tiles(form, t, a, n, mr, 4);
-    if (mr == 1)
+    if (mr == 1 && streams > 1)
         for (; a->n1 - n > QN_R; n += 2 * QN_R) direct_tiles(form, t, a, n, mr, 2);
     for (; n < a->n1; n += QN_R) direct_tiles(form, t, a, n, mr, 1);
 }

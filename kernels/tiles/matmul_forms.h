@@ -277,26 +277,31 @@ _Static_assert(offsetof(struct qn_act_block, zero) == 4 &&
                    offsetof(struct qn_act_block, scale_sum) == 8,
                "factors are the first floats of a block");
 
-/* How weights are read: in so many streams, each asked for so many bytes ahead into L2, whose many
- * open requests cover a read from memory, and from there into L1 (0: not asked for). */
+/* How a stream of weights is asked for: so many bytes ahead into L2, whose many open requests cover
+ * a read from memory, and from there into L1; 0: not asked for. */
 struct qn_reading {
-    int streams; /* of a single row */
     size_t l1, l2;
 };
+
+/* Tiles that a single row reads side by side, each a stream. */
 enum { QN_STREAMS_MAX = 4 };
+QN_INLINE int streams_of(const enum qn_pack form, size_t tile_size) {
+    if (QN_R == 8) return tile_size < 4096 ? 1 : 2;
+    return qn_pack_unit_k(form) == 256 ? 2 : 4;
+}
 
 /* As measured on a Zen 4 (R = 16) and a Zen 3 (R = 8, where requests hold up what the processor
  * fetches by itself; bench/NOTES.md). Several rows have time to read from L2 themselves, and L1's
  * few requests are needed for that. The units of K-quants are asked for nearly a unit ahead or
  * more, as their scales, which are read first, lie last. */
-QN_INLINE struct qn_reading reading_of(const enum qn_pack form, const int rows) {
+QN_INLINE struct qn_reading reading_of(const enum qn_pack form, const int rows, const int streams) {
     const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
-    if (rows > 1) return (struct qn_reading){2, 0, 8192};
-    if (qn_pack_unit_k(form) == 256 && QN_R == 16)
-        return (struct qn_reading){2, unit_size - 256, 8192};
-    if (qn_pack_unit_k(form) == 256) return (struct qn_reading){2, unit_size + 256, 0};
-    if (QN_R == 16) return (struct qn_reading){4, 1024, 4096};
-    return (struct qn_reading){2, 512, 1024};
+    if (rows > 1) return (struct qn_reading){0, 8192};
+    if (qn_pack_unit_k(form) == 256)
+        return QN_R == 16 ? (struct qn_reading){unit_size - 256, 8192}
+                          : (struct qn_reading){unit_size + 256, 0};
+    if (QN_R == 16) return (struct qn_reading){1024, 4096};
+    return streams == 1 ? (struct qn_reading){1024, 0} : (struct qn_reading){512, 1024};
 }
 
 /* Bytes from a unit to what to ask for, `ahead` bytes on in its stream, at most a tile. `left`:

@@ -89,8 +89,9 @@ QN_INLINE void pair_tiles(const enum qn_pack form, const struct qn_form_traits t
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int i = 0; i < QN_PAIR; i++) y[m][i] =
         f_zero();
     for (int left = units - 1; left >= 0; left--, p.q += unit_k, p.act += blocks) {
-        const size_t ahead = ahead_in_stream(reading_of(form, mr).l2, tile_size, left * unit_size,
-                                             tile_size, a->n1 - n > QN_PAIR * QN_R);
+        const size_t ahead =
+            ahead_in_stream(reading_of(form, mr, QN_PAIR).l2, tile_size, left * unit_size,
+                            tile_size, a->n1 - n > QN_PAIR * QN_R);
         _Alignas(64) float scale[QN_PAIR * 16 * QN_R], neg_min[QN_PAIR * 16 * QN_R];
         QN_UNROLL for (int i = 0; i < QN_PAIR; i++)
             unit_scales(form, p.unit[i], scale + i * 16 * QN_R, neg_min + i * 16 * QN_R, QN_R);
