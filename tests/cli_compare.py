@@ -137,6 +137,20 @@ def engines_are_compared(program):
 
 
 @case
+def rates_are_of_the_median_round(program):
+    log = program.scratch / "rounds"
+    theirs = stand_in(program.scratch / "theirs-too", log, '[{"avg_ts": 0.5}]')
+    ours = program.scratch / "ours"
+    row = '{"avg_ts": %s, "isa": "avx2", "n_prompt": 0, "gb_per_s": %s, "percent_of_roofline": 50}'
+    ours.write_text(f"#!/bin/sh\necho quern >> {log}\ncase $(grep -c quern {log}) in\n" +
+                    "".join(f"{i}) echo '[{row % (ts, ts + 0.5)}]' ;;\n"
+                            for i, ts in enumerate((2, 3, 1), 1)) + "esac\n")
+    ours.chmod(0o755)
+    text = engines(program, "-p", 0, "-n", 2, "-r", 3, "--quern", ours, "--llama-bench", theirs)
+    assert "2.0 (1-3)" in text and "2.5 GB/s 50 %" in text, text
+
+
+@case
 def instruction_sets_hold_for_both_engines(program):
     home, log = program.scratch / "peers", program.scratch / "sets"
     peers = home / "quern" / "peers"
