@@ -26,9 +26,9 @@ struct qn_panel {
 typedef void qn_panel_fn(const struct qn_panel *p);
 
 /* Signed quants are multiplied as |w| times the activation with all its bits flipped where w is
- * negative: -x - 1, which costs less than -x. That a dot is too small by the |w| of its negative
- * weights, which depends on weights alone and is added to its start. A pair of products is
- * -2 * 128 * 128 to 2 * 128 * 127, the range of 16 bits. */
+ * negative: -x - 1, which costs less than -x. Dots come out too small by the |w| of their negative
+ * weights, which depends on weights alone and is added to their start. A pair of products is
+ * -2 * 128 * 128 to 2 * 127 * 127, within the range of 16 bits. */
 QN_INLINE bool panel_has_starts(const struct qn_form_traits t) {
     return t.bits == 8 && !QN_HAVE_DOT;
 }
@@ -262,18 +262,16 @@ QN_INLINE void panel_matmul(const enum qn_pack form, const struct qn_form_traits
         part.x = (const char *)a->x + (size_t)m * a->x_ld;
         part.y = a->y + (size_t)m * a->y_ld;
         part.m = a->m - m < step ? a->m - m : step;
+        const int wide = QN_PANEL_TILES * QN_R;
         int n = a->n0;
-        while (n < a->n1) {
-            const int tiles = (a->n1 - n + QN_R - 1) / QN_R, whole = tiles / QN_PANEL_TILES;
-            const int n_panels = whole < QN_PANELS ? whole : QN_PANELS;
-            if (QN_PANEL_TILES > 1 && n_panels == 0) {
-                panel_tiles(form, t, &part, n, 1, 1, rows, kernels[0]);
-                break;
-            }
+        while (a->n1 - n > wide - QN_R) {
+            const int panels = (a->n1 - n + QN_R - 1) / wide;
+            const int n_panels = panels < QN_PANELS ? panels : QN_PANELS;
             panel_tiles(form, t, &part, n, QN_PANEL_TILES, n_panels, rows,
                         kernels[QN_PANEL_TILES - 1]);
-            n += n_panels * QN_PANEL_TILES * QN_R;
+            n += n_panels * wide;
         }
+        if (QN_PANEL_TILES > 1 && n < a->n1) panel_tiles(form, t, &part, n, 1, 1, rows, kernels[0]);
     }
 }
 
