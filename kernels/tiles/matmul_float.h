@@ -6,13 +6,10 @@
  */
 #include "kernels/tiles/matmul_forms.h"
 
-/* Adds w[k] x[k] of nt tiles for 2 k to y[mr][nt]. */
-QN_INLINE void float_pair(const lanes_f (*w)[2], const float *const *x, lanes_f (*y)[4],
-                          const int mr, const int nt) {
-    QN_UNROLL for (int i = 0; i < 2; i++) QN_UNROLL for (int m = 0; m < mr; m++) {
-        const lanes_f xm = f_set1(x[m][i]);
-        QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] = f_fma(w[n][i], xm, y[m][n]);
-    }
+/* Adds w[n] x of nt tiles, for one k, to y [nt]. */
+QN_INLINE void float_add(const lanes_f *w, float x, lanes_f *y, const int nt) {
+    const lanes_f all = f_set1(x);
+    QN_UNROLL for (int n = 0; n < nt; n++) y[n] = f_fma(w[n], all, y[n]);
 }
 
 /* Weights of one tile at two k of a unit, i even. */
@@ -47,20 +44,25 @@ QN_INLINE void float_matvec_tiles(const enum qn_pack form, const struct qn_matmu
     const int unit_size = qn_pack_unit_bytes(form) * QN_R;
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
     const uint8_t *unit = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
-    lanes_f y[1][4];
-    QN_UNROLL for (int t = 0; t < nt; t++) y[0][t] = f_zero();
+    lanes_f y[4];
+    QN_UNROLL for (int t = 0; t < nt; t++) y[t] = f_zero();
     for (int k = 0; k < a->k; k += 16, unit += unit_size) {
         QN_UNROLL for (int i = 0; i < 16; i += 2) {
             const float *const x = (const float *)a->x + k + i;
-            lanes_f w[4][2];
+            lanes_f even[4], odd[4];
             QN_UNROLL for (int t = 0; ask && t < nt; t++)
                 float_prefetch(unit + (size_t)t * tile_size, unit_size, i);
-            QN_UNROLL for (int t = 0; t < nt; t++)
-                float_unpack_pair(form, unit + (size_t)t * tile_size, i, w[t]);
-            float_pair((const lanes_f(*)[2])w, &x, y, 1, nt);
+            QN_UNROLL for (int t = 0; t < nt; t++) {
+                lanes_f w[2];
+                float_unpack_pair(form, unit + (size_t)t * tile_size, i, w);
+                even[t] = w[0];
+                odd[t] = w[1];
+            }
+            float_add(even, x[0], y, nt);
+            float_add(odd, x[1], y, nt);
         }
     }
-    QN_UNROLL for (int t = 0; t < nt; t++) finish_tile(a, 0, n + t * QN_R, y[0][t]);
+    QN_UNROLL for (int t = 0; t < nt; t++) finish_tile(a, 0, n + t * QN_R, y[t]);
 }
 
 QN_INLINE void float_matvec_all(const enum qn_pack form, const struct qn_matmul *a,
@@ -92,7 +94,7 @@ struct qn_float_panel {
 typedef void qn_float_panel_fn(const struct qn_float_panel *p);
 
 QN_INLINE void float_panel_kernel(const struct qn_float_panel *p, const int mr, const int nt) {
-    lanes_f y[QN_FLOAT_M][4];
+    lanes_f y[QN_FLOAT_M][2];
     const float *x[QN_FLOAT_M];
     QN_UNROLL for (int m = 0; m < mr; m++) {
         x[m] = p->x + (size_t)m * p->x_ld;
@@ -105,10 +107,7 @@ QN_INLINE void float_panel_kernel(const struct qn_float_panel *p, const int mr, 
         QN_UNROLL for (int i = 0; i < 2; i++, w += QN_R) {
             lanes_f wk[2];
             QN_UNROLL for (int n = 0; n < nt; n++) wk[n] = f_load(w + (size_t)n * p->stride);
-            QN_UNROLL for (int m = 0; m < mr; m++) {
-                const lanes_f xm = f_set1(x[m][k + i]);
-                QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] = f_fma(wk[n], xm, y[m][n]);
-            }
+            QN_UNROLL for (int m = 0; m < mr; m++) float_add(wk, x[m][k + i], y[m], nt);
         }
     }
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
