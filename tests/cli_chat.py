@@ -154,7 +154,7 @@ def lines_go_on_after_a_backslash(program: Program):
     with Terminal(program, *arguments) as terminal:
         terminal.prompt()
         terminal.type("one\\\n")
-        terminal.wait(". ")
+        terminal.prompt(". ")
         assert ask(terminal, "two") == expected
         terminal.type("\x04")
         assert terminal.finish()[0] == 0

@@ -87,8 +87,11 @@ class Terminal:
         self.shown = b""
         self.process, self.file = pty.fork()
         if self.process == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-            os.execve(program.path, [program.path, *map(str, arguments)], program.environment)
+            try:
+                fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+                os.execve(program.path, [program.path, *map(str, arguments)], program.environment)
+            finally:  # no program: this copy of the tests must not run them a second time
+                os._exit(127)
 
     def type(self, text) -> None:
         os.write(self.file, text.encode() if isinstance(text, str) else text)
@@ -115,9 +118,13 @@ class Terminal:
         before, _, self.shown = self.shown.partition(wanted)
         return before.decode()
 
-    def prompt(self) -> str:
-        """What was shown up to the next prompt, when keys go to the line editor."""
-        before = self.wait("> ")
+    def prompt(self, text: str = "> ") -> str:
+        """What was shown up to the next prompt, when keys go to the line editor.
+
+        It shows the prompt first and turns the terminal's own echo off after: a key between the
+        two would be shown twice.
+        """
+        before = self.wait(text)
         end = time.monotonic() + SECONDS
         while termios.tcgetattr(self.file)[3] & termios.ICANON:
             assert time.monotonic() < end, "the line editor does not read"
