@@ -32,6 +32,7 @@ static inline void qn_act_block_set(struct qn_act_block *block, float amax, int 
         .start = QN_ACT_ZERO_BITS - 128 * (sum_lo + sum_hi),
         .start_lo = QN_ACT_ZERO_BITS - 128 * sum_lo,
         .start_hi = QN_ACT_ZERO_BITS - 128 * sum_hi,
+        .neg_sums = {(int16_t)-sum_lo, (int16_t)-sum_hi},
     };
 }
 

@@ -10,12 +10,19 @@
  * Bits: for one ISA, an output element is a function of its own row of x and its own row of
  * weights alone: the order of every floating-point sum depends on K (or D, or the position) and
  * on nothing else, so matvec and matmul, any M, any split of N and any batch agree bit for bit.
- * For quantized weights the order is fixed by this rule, for 32-blocks b = 0, 1, ... (16-blocks
- * for Q2_K, Q3_K and Q6_K):
+ * For quantized weights the order is fixed by this rule, for 32-blocks b = 0, 1, ...:
  *     t = (float)(int32 dot of block b) * act[b].scale
  *     y = fma(t, weight scale of b, y)
  *     y = fma(act[b].scale_sum, -weight min of b, y)          (forms with mins only)
- * where the integer dot is of unsigned or signed weights less the bias, exact in int32.
+ * where the integer dot is of unsigned or signed weights less the bias, exact in int32. In Q2_K,
+ * Q3_K and Q6_K scales (and mins) are integers for each half of a block, and a unit of 8 blocks has
+ * one d (and dmin); so, from S = T = 0 at the start of each unit:
+ *     S = fma((float)(scale_lo * dot_lo + scale_hi * dot_hi), act[b].scale, S)
+ *     T = fma((float)(min_lo * neg_sums[0] + min_hi * neg_sums[1]), act[b].scale, T)       (Q2_K)
+ * and at its end
+ *     y = fma(S, d, y)
+ *     y = fma(T, dmin, y)                                                                  (Q2_K)
+ * The integers are exact as floats: at most 2 * 128 * (16 * 32 * 127) < 2^24, of Q6_K.
  */
 #ifndef QN_KERNELS_KERNELS_H
 #define QN_KERNELS_KERNELS_H
@@ -57,12 +64,13 @@ enum qn_isa {
 #define QN_ACT_ZERO      12582912 /* 1.5 * 2^23: floats around it are 1 apart, 2^22 to each side */
 #define QN_ACT_ZERO_BITS 0x4b400000
 struct qn_act_block {
-    float scale;      /* 0 for a block of zeros */
-    float zero;       /* -QN_ACT_ZERO * scale */
-    float scale_sum;  /* scale * (sum of the block's 32 q), for weights with mins */
-    int32_t start;    /* QN_ACT_ZERO_BITS - 128 * (sum of the block's 32 q) */
-    int32_t start_lo; /* the same of its first 16 */
-    int32_t start_hi; /* and of its last 16 */
+    float scale;         /* 0 for a block of zeros */
+    float zero;          /* -QN_ACT_ZERO * scale */
+    float scale_sum;     /* scale * (sum of the block's 32 q), for weights with mins */
+    int32_t start;       /* QN_ACT_ZERO_BITS - 128 * (sum of the block's 32 q) */
+    int32_t start_lo;    /* the same of its first 16 */
+    int32_t start_hi;    /* and of its last 16 */
+    int16_t neg_sums[2]; /* -(sum of q) of the first and of the last 16 */
 };
 
 /* A block whose largest magnitude is below this counts as zeros: from here on amax / 127 and

@@ -55,10 +55,9 @@ static enum qn_pack form_of(const struct problem *p) {
     return qn_type_infos[p->type].pack;
 }
 
-/* Weights whose integer dot products share a scale: the terms of a quantized sum are these. */
+/* Weights whose products are summed exactly: the terms of a quantized sum are these. */
 static int block_of(enum qn_pack form) {
-    if (qn_pack_is_float(form)) return 1;
-    return form == QN_PACK_Q2_K || form == QN_PACK_Q3_K || form == QN_PACK_Q6_K ? 16 : 32;
+    return qn_pack_is_float(form) ? 1 : 32;
 }
 
 static bool form_has_min(enum qn_pack form) {
@@ -73,7 +72,9 @@ static bool form_has_min(enum qn_pack form) {
  *   and each may be flushed.
  * Quantized: integer dots, their conversion to float (below 2^24) and a weight's scale are exact.
  *   A term is rounded once when multiplied with the activation's scale, and scale_sum was rounded
- *   once; each block adds one fused rounding, two with mins: (blocks (1 + mins) + 3) u S.
+ *   once; each block adds one fused rounding, two with mins: (blocks (1 + mins) + 3) u S. Where
+ *   units of 8 blocks are summed apart (Q2_K, Q3_K, Q6_K), a term is in 8 roundings of its unit and
+ *   one, or two, of each unit, which is less.
  * Terms below the normal numbers may be flushed, each FLT_MIN at the most; an expectation rounded
  * to float and back does not enter, because it stays double. */
 static double error_bound(const struct problem *p, enum qn_isa isa, double terms) {

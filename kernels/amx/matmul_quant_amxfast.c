@@ -6,6 +6,7 @@
  * a model gets these kernels only when it asks for them.
  */
 #include "kernels/amx/gemm_bf16.h"
+#include "kernels/tiles/matmul_halves.h"
 
 /* Byte i of each lane, signed or not, as float. */
 QN_INLINE lanes_f quants(lanes_i w, const int i, const bool is_signed) {
@@ -26,12 +27,12 @@ QN_INLINE lanes_i round_pair(lanes_f even, lanes_f odd) {
 QN_INLINE void unpack_tile(const enum qn_pack form, const struct qn_form_traits t,
                            const uint8_t *unit, int b, const float *scale, const float *neg_min,
                            char *dst) {
-    const int halves = 32 / t.sub;
+    const int parts = 32 / t.sub;
     const float bias = t.shift < 0 ? 0 : (float)(1 << t.shift);
     lanes_i w[8];
     unpack_block(form, unit, b, w);
-    QN_UNROLL for (int h = 0; h < halves; h++) {
-        const int s = (b * halves + h) * QN_R;
+    QN_UNROLL for (int h = 0; h < parts; h++) {
+        const int s = (b * parts + h) * QN_R;
         const lanes_f sc = f_load(scale + s);
         const lanes_f offset = t.mins ? f_load(neg_min + s) : f_mul(sc, f_set1(-bias));
         QN_UNROLL for (int i = h * t.sub; i < (h + 1) * t.sub; i += 2) {
@@ -40,6 +41,18 @@ QN_INLINE void unpack_tile(const enum qn_pack form, const struct qn_form_traits 
             i_store(dst + i * 32, round_pair(f_fma(even, sc, offset), f_fma(odd, sc, offset)));
         }
     }
+}
+
+/* As unit_scales, of a form with halves: scale and neg_min [16][R]. */
+QN_INLINE void halves_scales(const enum qn_pack form, const uint8_t *unit, float *scale,
+                             float *neg_min, size_t stride) {
+    const lanes_f d = unit_d(form, unit);
+    for (int s = 0; s < 2 * QN_UNIT_BLOCKS; s++)
+        f_store(scale + (size_t)s * stride, f_mul(d, f_from_i(half_scale(form, unit, s))));
+    if (form != QN_PACK_Q2_K) return;
+    const lanes_f neg_dmin = f_neg(unit_dmin(unit));
+    for (int s = 0; s < 2 * QN_UNIT_BLOCKS; s++)
+        f_store(neg_min + (size_t)s * stride, f_mul(neg_dmin, f_from_i(half_min(unit, s))));
 }
 
 QN_INLINE void weights_quant(const enum qn_pack form, const struct qn_form_traits t,
@@ -55,7 +68,7 @@ QN_INLINE void weights_quant(const enum qn_pack form, const struct qn_form_trait
         char *dst = panel + (size_t)i * c->w_ld;
         for (int b0 = 0; b0 < c->n_blocks; b0 += unit_blocks, unit += unit_size) {
             _Alignas(64) float scale[16 * QN_R], neg_min[16 * QN_R];
-            unit_scales(form, unit, scale, neg_min, QN_R);
+            (has_halves(t) ? halves_scales : unit_scales)(form, unit, scale, neg_min, QN_R);
             for (int b = 0; b < unit_blocks && b0 + b < c->n_blocks; b++, dst += TILE_BYTES)
                 unpack_tile(form, t, unit, b, scale, neg_min, dst);
         }

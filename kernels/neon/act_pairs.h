@@ -8,9 +8,10 @@
 
 #include "kernels/tiles/lanes_neon.h"
 
-#include "kernels/tiles/matmul_forms.h"
+#include "kernels/tiles/matmul_halves.h"
 
-/* A block of 32 k of two rows. A form has mins or a bias to correct, never both. */
+/* A block of 32 k of two rows. A form has mins or a bias to correct, never both. Mins of halves are
+ * multiplied with the negated sums of q, as numbers, others with the sum of x. */
 struct qn_act_pair {
     int8_t q[4][2][8];       /* [k / 8][row][k % 8] */
     float scale[4], zero[4]; /* kernels.h */
@@ -23,12 +24,6 @@ _Static_assert(sizeof(struct qn_act_pair) == 128, "QN_PAIR_ROWS (panel_size.h) c
 
 QN_INLINE int32x4_t pair_of_ints(int32_t row0, int32_t row1) {
     return vcombine_s32(vdup_n_s32(row0), vdup_n_s32(row1));
-}
-
-/* What the min of half h of a block is multiplied with. */
-QN_INLINE float half_sum(const struct qn_act_block *act, int h) {
-    const int32_t start = h == 0 ? act->start_lo : act->start_hi;
-    return act->scale * (float)((QN_ACT_ZERO_BITS - start) >> 7);
 }
 
 /* One block of two rows: q0, q1 int8 [32], act0, act1 their factors. */
@@ -50,8 +45,8 @@ QN_INLINE void pair_block_load(const struct qn_form_traits t, const int8_t *q0, 
         if (!t.mins)
             vst1q_s32(out->start[h], pair_of_ints(dot_start(t, act0, h), dot_start(t, act1, h)));
         else if (t.sub == 16)
-            vst1q_f32(out->sums[h],
-                      vcombine_f32(vdup_n_f32(half_sum(act0, h)), vdup_n_f32(half_sum(act1, h))));
+            vst1q_f32(out->sums[h], vcombine_f32(vdup_n_f32((float)act0->neg_sums[h]),
+                                                 vdup_n_f32((float)act1->neg_sums[h])));
     }
 }
 

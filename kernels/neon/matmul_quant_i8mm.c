@@ -25,18 +25,44 @@ struct pair_job {
 
 /* ---- few rows ---- */
 
+/* The factors of each block of a unit, [blocks][pair_factor_count][R] (pair_tile.h). */
+QN_INLINE void unit_factors(const enum qn_pack form, const struct qn_form_traits t,
+                            const uint8_t *unit, float *factors) {
+    const int count = pair_factor_count(t);
+    if (!has_halves(t)) {
+        unit_scales(form, unit, factors, factors + QN_R, (size_t)count * QN_R);
+        return;
+    }
+    for (int b = 0; b < QN_UNIT_BLOCKS; b++, factors += count * QN_R) {
+        f_store(factors, f_from_i(half_scale(form, unit, 2 * b)));
+        f_store(factors + QN_R, f_from_i(half_scale(form, unit, 2 * b + 1)));
+        f_store(factors + (count / 3 * 2) * QN_R, unit_d(form, unit));
+        if (!t.mins) continue;
+        f_store(factors + 2 * QN_R, f_from_i(half_min(unit, 2 * b)));
+        f_store(factors + 3 * QN_R, f_from_i(half_min(unit, 2 * b + 1)));
+        f_store(factors + 5 * QN_R, unit_dmin(unit));
+    }
+}
+
 QN_INLINE void direct_unit(const enum qn_pack form, const struct qn_form_traits t,
                            const uint8_t *unit, const struct qn_act_pair *x, size_t x_ld,
                            float32x4_t (*y)[PAIRS_N], const int mp) {
-    _Alignas(64) float scale[16 * QN_R], neg_min[16 * QN_R];
-    const int halves = 32 / t.sub;
-    unit_scales(form, unit, scale, neg_min, QN_R);
+    _Alignas(64) float factors[QN_UNIT_BLOCKS * 6 * QN_R];
+    float32x4_t sum[PAIRS_M][PAIRS_N], min_sum[PAIRS_M][PAIRS_N];
+    QN_UNROLL for (int m = 0; m < mp; m++) QN_UNROLL for (int n = 0; n < PAIRS_N; n++) sum[m][n] =
+        min_sum[m][n] = vdupq_n_f32(0);
+    unit_factors(form, t, unit, factors);
     QN_UNROLL for (int b = 0; b < qn_pack_unit_k(form) / 32; b++, x++) {
         lanes_i w[8];
         unpack_block(form, unit, b, w);
-        const struct pair_weights weights = {NULL, w, scale + b * halves * QN_R,
-                                             neg_min + b * halves * QN_R};
-        QN_UNROLL for (int h = 0; h < halves; h++) pair_tile_add(t, weights, h, x, x_ld, y, mp);
+        const struct pair_weights weights = {NULL, w, factors + b * pair_factor_count(t) * QN_R};
+        if (!has_halves(t)) {
+            pair_tile_add(t, weights, x, x_ld, y, mp);
+            continue;
+        }
+        pair_halves_add(t, weights, x, x_ld, sum, mp);
+        if (t.mins) pair_half_mins_add(weights, x, x_ld, min_sum, mp);
+        if (b == QN_UNIT_BLOCKS - 1) pair_halves_end(t, weights, sum, min_sum, y, mp);
     }
 }
 
@@ -64,29 +90,27 @@ QN_INLINE void direct(const enum qn_pack form, const struct qn_form_traits t,
 
 QN_INLINE void panel_store(const struct qn_form_traits t, const struct pair_weights w,
                            int8_t *panel) {
-    const int halves = 32 / t.sub;
     QN_UNROLL for (int i = 0; i < 4 * PAIRS_N; i++)
         vst1q_s8(panel + 16 * i, pair_operand(w, i / PAIRS_N, i % PAIRS_N));
     float *const factors = (float *)(panel + 256);
-    QN_UNROLL for (int h = 0; h < halves; h++) QN_UNROLL for (int n = 0; n < PAIRS_N; n++) {
-        vst1q_f32(factors + (h * PAIRS_N + n) * 4, pair_scale(w, h, n));
-        if (t.mins) vst1q_f32(factors + ((halves + h) * PAIRS_N + n) * 4, pair_neg_min(t, w, h, n));
-    }
+    QN_UNROLL for (int i = 0; i < pair_factor_count(t); i++)
+        QN_UNROLL for (int n = 0; n < PAIRS_N; n++)
+            vst1q_f32(factors + (i * PAIRS_N + n) * 4, pair_factor(w, i, n));
 }
 
 /* Unpacks blocks of a tile from `unit` on. */
 QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits t,
                             const uint8_t *unit, int n_blocks, int8_t *panel) {
-    const int unit_blocks = qn_pack_unit_k(form) / 32, halves = 32 / t.sub;
+    const int unit_blocks = qn_pack_unit_k(form) / 32;
     for (int b0 = 0; b0 < n_blocks; b0 += unit_blocks, unit += qn_pack_unit_bytes(form) * QN_R) {
-        _Alignas(64) float scale[16 * QN_R], neg_min[16 * QN_R];
-        unit_scales(form, unit, scale, neg_min, QN_R);
+        _Alignas(64) float factors[QN_UNIT_BLOCKS * 6 * QN_R];
+        unit_factors(form, t, unit, factors);
         for (int b = 0; b < unit_blocks; b++, panel += pair_block_size(t)) {
             lanes_i w[8];
             unpack_block(form, unit, b, w);
-            const struct pair_weights weights = {NULL, w, scale + b * halves * QN_R,
-                                                 neg_min + b * halves * QN_R};
-            panel_store(t, weights, panel);
+            panel_store(t,
+                        (struct pair_weights){NULL, w, factors + b * pair_factor_count(t) * QN_R},
+                        panel);
         }
     }
 }
@@ -102,6 +126,22 @@ struct pair_panel {
 };
 typedef void pair_panel_fn(const struct pair_panel *p);
 
+/* Adds a unit of a form with halves to y. */
+QN_INLINE void panel_unit_halves(const struct qn_form_traits t, const int8_t *block,
+                                 const struct qn_act_pair *x, size_t x_ld,
+                                 float32x4_t (*y)[PAIRS_N], const int mp) {
+    float32x4_t sum[PAIRS_M][PAIRS_N], min_sum[PAIRS_M][PAIRS_N];
+    QN_UNROLL for (int m = 0; m < mp; m++) QN_UNROLL for (int n = 0; n < PAIRS_N; n++) sum[m][n] =
+        min_sum[m][n] = vdupq_n_f32(0);
+    const size_t size = pair_block_size(t);
+    for (size_t b = 0; b < QN_UNIT_BLOCKS; b++)
+        pair_halves_add(t, (struct pair_weights){.panel = block + b * size}, x + b, x_ld, sum, mp);
+    for (size_t b = 0; t.mins && b < QN_UNIT_BLOCKS; b++)
+        pair_half_mins_add((struct pair_weights){.panel = block + b * size}, x + b, x_ld, min_sum,
+                           mp);
+    pair_halves_end(t, (struct pair_weights){.panel = block}, sum, min_sum, y, mp);
+}
+
 QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct pair_panel *p,
                             const int mp) {
     float32x4_t y[PAIRS_M][PAIRS_N];
@@ -109,9 +149,13 @@ QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct pair_pan
         p->first ? vdupq_n_f32(0) : p->sums[m * PAIRS_N + n];
     const struct qn_act_pair *x = p->x;
     const int8_t *block = p->blocks;
-    for (int b = p->n_blocks; b > 0; b--, x++, block += pair_block_size(t))
-        QN_UNROLL for (int h = 0; h < 32 / t.sub; h++)
-            pair_tile_add(t, (struct pair_weights){.panel = block}, h, x, p->x_ld, y, mp);
+    if (has_halves(t))
+        for (int b = p->n_blocks; b > 0;
+             b -= QN_UNIT_BLOCKS, x += QN_UNIT_BLOCKS, block += QN_UNIT_BLOCKS * pair_block_size(t))
+            panel_unit_halves(t, block, x, p->x_ld, y, mp);
+    else
+        for (int b = p->n_blocks; b > 0; b--, x++, block += pair_block_size(t))
+            pair_tile_add(t, (struct pair_weights){.panel = block}, x, p->x_ld, y, mp);
     QN_UNROLL for (int m = 0; m < mp; m++) QN_UNROLL for (int n = 0; n < PAIRS_N; n++)
         p->sums[m * PAIRS_N + n] = y[m][n];
 }
@@ -165,7 +209,7 @@ QN_INLINE void panels(const enum qn_pack form, const struct qn_form_traits t,
 
 /* In scratch: the panel, sums, and pairs of activations. */
 enum {
-    PANEL_BYTES = QN_PANEL_K / 32 * (256 + 4 * 64),
+    PANEL_BYTES = QN_PANEL_K / 32 * (256 + 6 * 64),
     SUMS_BYTES = QN_PAIR_ROWS * QN_R * 4,
 };
 _Static_assert(PANEL_BYTES + SUMS_BYTES <= QN_PANEL_BYTES, "pairs follow them");

@@ -45,6 +45,9 @@ QN_INLINE lanes_f f_set1(float x) {
 QN_INLINE lanes_f f_add(lanes_f a, lanes_f b) {
     return _mm256_add_ps(a, b);
 }
+QN_INLINE lanes_f f_sub(lanes_f a, lanes_f b) {
+    return _mm256_sub_ps(a, b);
+}
 QN_INLINE lanes_f f_mul(lanes_f a, lanes_f b) {
     return _mm256_mul_ps(a, b);
 }
@@ -62,15 +65,21 @@ QN_INLINE lanes_f f_from_bits(lanes_i a) {
     return _mm256_castsi256_ps(a);
 }
 
-/* R values of f16, u8 or s8. */
+/* R values of u8 or s8, as lanes; of f16, u8 or s8, as floats. */
+QN_INLINE lanes_i i_load_u8(const void *p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+QN_INLINE lanes_i i_load_s8(const void *p) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
 QN_INLINE lanes_f f_load_half(const void *p) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 QN_INLINE lanes_f f_load_u8(const void *p) {
-    return f_from_i(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+    return f_from_i(i_load_u8(p));
 }
 QN_INLINE lanes_f f_load_s8(const void *p) {
-    return f_from_i(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+    return f_from_i(i_load_s8(p));
 }
 
 /* The first `rows` lanes only; the others read as 0, or are left alone. */
@@ -110,6 +119,17 @@ QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
 }
 QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
     return _mm256_add_epi8(a, b);
+}
+QN_INLINE lanes_i i_sub8(lanes_i a, lanes_i b) {
+    return _mm256_sub_epi8(a, b);
+}
+/* The low 16 bits of the products of 16-bit numbers. */
+QN_INLINE lanes_i i_mul16(lanes_i a, lanes_i b) {
+    return _mm256_mullo_epi16(a, b);
+}
+/* a's two 16-bit numbers times b's, summed. */
+QN_INLINE lanes_i i_dot16(lanes_i a, lanes_i b) {
+    return _mm256_madd_epi16(a, b);
 }
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
     return _mm256_slli_epi32(a, n);
@@ -154,6 +174,12 @@ QN_INLINE lanes_i i_add16(lanes_i a, lanes_i b) {
 /* acc + pairs of 16-bit sums, each `times`. */
 QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs, const int times) {
     lanes_i sum = _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16((short)times)));
+    __asm__("" : "+x"(sum));
+    return sum;
+}
+/* The same, each times its own number. */
+QN_INLINE lanes_i i_add_times(lanes_i acc, lanes_i pairs, lanes_i times) {
+    lanes_i sum = _mm256_add_epi32(acc, i_dot16(pairs, times));
     __asm__("" : "+x"(sum));
     return sum;
 }

@@ -21,10 +21,10 @@
 
 enum { QN_R = 16 };
 /* Register tiles: 6 rows of activations by this many tiles of integer weights, which takes as many
- * accumulators as sums, and this many rows by two tiles of floats. */
+ * accumulators as sums; QN_PANEL_M_16 rows where 16 k share a scale; and this many rows by two
+ * tiles of floats. */
 #define QN_DIRECT_ROWS 8 /* up to so many rows of activations share an unpacked block */
 #define QN_PANEL_TILES 2
-#define QN_PANEL_M_16  6
 #define QN_FLOAT_M     12
 typedef __m512 lanes_f;
 typedef __m512i lanes_i;
@@ -44,6 +44,9 @@ QN_INLINE lanes_f f_set1(float x) {
 QN_INLINE lanes_f f_add(lanes_f a, lanes_f b) {
     return _mm512_add_ps(a, b);
 }
+QN_INLINE lanes_f f_sub(lanes_f a, lanes_f b) {
+    return _mm512_sub_ps(a, b);
+}
 QN_INLINE lanes_f f_mul(lanes_f a, lanes_f b) {
     return _mm512_mul_ps(a, b);
 }
@@ -61,15 +64,21 @@ QN_INLINE lanes_f f_from_bits(lanes_i a) {
     return _mm512_castsi512_ps(a);
 }
 
-/* R values of f16, u8 or s8. */
+/* R values of u8 or s8, as lanes; of f16, u8 or s8, as floats. */
+QN_INLINE lanes_i i_load_u8(const void *p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+QN_INLINE lanes_i i_load_s8(const void *p) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
 QN_INLINE lanes_f f_load_half(const void *p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
 QN_INLINE lanes_f f_load_u8(const void *p) {
-    return f_from_i(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+    return f_from_i(i_load_u8(p));
 }
 QN_INLINE lanes_f f_load_s8(const void *p) {
-    return f_from_i(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+    return f_from_i(i_load_s8(p));
 }
 
 /* The first `rows` lanes only; the others read as 0, or are left alone. */
@@ -107,6 +116,17 @@ QN_INLINE lanes_i i_xor(lanes_i a, lanes_i b) {
 QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
     return _mm512_add_epi8(a, b);
 }
+QN_INLINE lanes_i i_sub8(lanes_i a, lanes_i b) {
+    return _mm512_sub_epi8(a, b);
+}
+/* The low 16 bits of the products of 16-bit numbers. */
+QN_INLINE lanes_i i_mul16(lanes_i a, lanes_i b) {
+    return _mm512_mullo_epi16(a, b);
+}
+/* a's two 16-bit numbers times b's, summed. */
+QN_INLINE lanes_i i_dot16(lanes_i a, lanes_i b) {
+    return _mm512_madd_epi16(a, b);
+}
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
     return _mm512_slli_epi32(a, (unsigned)n);
 }
@@ -131,12 +151,14 @@ QN_INLINE lanes_i i_insert(lanes_i a, lanes_i b, lanes_i mask) {
 #ifdef __AVX512VNNI__
 #define QN_HAVE_DPBUSD 1
 #define QN_HAVE_DOT    1
+#define QN_PANEL_M_16  6
 QN_INLINE lanes_i i_dot(lanes_i acc, lanes_i u, lanes_i s) {
     return _mm512_dpbusd_epi32(acc, u, s);
 }
 #else
 #define QN_HAVE_DPBUSD 0
 #define QN_HAVE_DOT    0
+#define QN_PANEL_M_16  4 /* dots take sums of 16 bits beside them */
 QN_INLINE lanes_i i_maddubs(lanes_i u, lanes_i s) {
     return _mm512_maddubs_epi16(u, s);
 }
@@ -155,6 +177,12 @@ QN_INLINE lanes_i i_add16(lanes_i a, lanes_i b) {
 /* acc + pairs of 16-bit sums, each `times`. */
 QN_INLINE lanes_i i_add_pairs(lanes_i acc, lanes_i pairs, const int times) {
     lanes_i sum = _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16((short)times)));
+    __asm__("" : QN_ANYWHERE(sum));
+    return sum;
+}
+/* The same, each times its own number. */
+QN_INLINE lanes_i i_add_times(lanes_i acc, lanes_i pairs, lanes_i times) {
+    lanes_i sum = _mm512_add_epi32(acc, i_dot16(pairs, times));
     __asm__("" : QN_ANYWHERE(sum));
     return sum;
 }

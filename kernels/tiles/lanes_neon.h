@@ -52,6 +52,9 @@ QN_INLINE void f_store(float *p, lanes_f v) {
 QN_INLINE lanes_f f_add(lanes_f a, lanes_f b) {
     return (lanes_f){vaddq_f32(a.low, b.low), vaddq_f32(a.high, b.high)};
 }
+QN_INLINE lanes_f f_sub(lanes_f a, lanes_f b) {
+    return (lanes_f){vsubq_f32(a.low, b.low), vsubq_f32(a.high, b.high)};
+}
 QN_INLINE lanes_f f_mul(lanes_f a, lanes_f b) {
     return (lanes_f){vmulq_f32(a.low, b.low), vmulq_f32(a.high, b.high)};
 }
@@ -61,24 +64,34 @@ QN_INLINE lanes_f f_fma(lanes_f a, lanes_f b, lanes_f c) {
 QN_INLINE lanes_f f_neg(lanes_f a) {
     return (lanes_f){vnegq_f32(a.low), vnegq_f32(a.high)};
 }
+QN_INLINE lanes_f f_from_i(lanes_i a) {
+    return (lanes_f){vcvtq_f32_s32(vreinterpretq_s32_s8(a.low)),
+                     vcvtq_f32_s32(vreinterpretq_s32_s8(a.high))};
+}
 QN_INLINE lanes_f f_from_bits(lanes_i a) {
     return (lanes_f){vreinterpretq_f32_s8(a.low), vreinterpretq_f32_s8(a.high)};
 }
 
-/* R values of f16, u8 or s8. */
+/* R values of u8 or s8, as lanes; of f16, u8 or s8, as floats. */
+QN_INLINE lanes_i i_load_u8(const void *p) {
+    const uint16x8_t wide = vmovl_u8(vld1_u8(p));
+    return (lanes_i){vreinterpretq_s8_u32(vmovl_u16(vget_low_u16(wide))),
+                     vreinterpretq_s8_u32(vmovl_high_u16(wide))};
+}
+QN_INLINE lanes_i i_load_s8(const void *p) {
+    const int16x8_t wide = vmovl_s8(vld1_s8(p));
+    return (lanes_i){vreinterpretq_s8_s32(vmovl_s16(vget_low_s16(wide))),
+                     vreinterpretq_s8_s32(vmovl_high_s16(wide))};
+}
 QN_INLINE lanes_f f_load_half(const void *p) {
     const float16x8_t halves = vreinterpretq_f16_u16(vld1q_u16(p));
     return (lanes_f){vcvt_f32_f16(vget_low_f16(halves)), vcvt_high_f32_f16(halves)};
 }
 QN_INLINE lanes_f f_load_u8(const void *p) {
-    const uint16x8_t wide = vmovl_u8(vld1_u8(p));
-    return (lanes_f){vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide))),
-                     vcvtq_f32_u32(vmovl_high_u16(wide))};
+    return f_from_i(i_load_u8(p));
 }
 QN_INLINE lanes_f f_load_s8(const void *p) {
-    const int16x8_t wide = vmovl_s8(vld1_s8(p));
-    return (lanes_f){vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide))),
-                     vcvtq_f32_s32(vmovl_high_s16(wide))};
+    return f_from_i(i_load_s8(p));
 }
 
 /* The first `rows` lanes only; the others read as 0, or are left alone. */
@@ -125,6 +138,25 @@ QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
     return (lanes_i){vaddq_s8(a.low, b.low), vaddq_s8(a.high, b.high)};
 }
 
+QN_INLINE lanes_i i_sub8(lanes_i a, lanes_i b) {
+    return (lanes_i){vsubq_s8(a.low, b.low), vsubq_s8(a.high, b.high)};
+}
+QN_INLINE int8x16_t mul16(int8x16_t a, int8x16_t b) {
+    return vreinterpretq_s8_s16(vmulq_s16(vreinterpretq_s16_s8(a), vreinterpretq_s16_s8(b)));
+}
+/* The low 16 bits of the products of 16-bit numbers. */
+QN_INLINE lanes_i i_mul16(lanes_i a, lanes_i b) {
+    return (lanes_i){mul16(a.low, b.low), mul16(a.high, b.high)};
+}
+QN_INLINE int8x16_t dot16(int8x16_t a, int8x16_t b) {
+    const int16x8_t x = vreinterpretq_s16_s8(a), y = vreinterpretq_s16_s8(b);
+    return vreinterpretq_s8_s32(
+        vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
+}
+/* a's two 16-bit numbers times b's, summed. */
+QN_INLINE lanes_i i_dot16(lanes_i a, lanes_i b) {
+    return (lanes_i){dot16(a.low, b.low), dot16(a.high, b.high)};
+}
 QN_INLINE lanes_i i_shl32(lanes_i a, int n) {
     return (lanes_i){vreinterpretq_s8_u32(vreinterpretq_u32_s8(a.low) << n),
                      vreinterpretq_s8_u32(vreinterpretq_u32_s8(a.high) << n)};

@@ -6,7 +6,7 @@
 #ifndef QN_KERNELS_TILES_MATMUL_DIRECT_H
 #define QN_KERNELS_TILES_MATMUL_DIRECT_H
 
-#include "kernels/tiles/matmul_forms.h"
+#include "kernels/tiles/matmul_halves.h"
 
 /* Adds block b of a unit to y[mr]. q, act: block b's activations of row 0, x_ld bytes a row. */
 QN_INLINE void direct_block(const enum qn_pack form, const struct qn_form_traits t,
@@ -15,20 +15,38 @@ QN_INLINE void direct_block(const enum qn_pack form, const struct qn_form_traits
                             lanes_f *y, const int mr) {
     lanes_i w[8];
     unpack_block(form, unit, b, w);
-    const int halves = 32 / t.sub;
-    QN_UNROLL for (int h = 0; h < halves; h++) {
-        const int s = b * halves + h;
-        const lanes_f sc = dot_scale(t, f_load(scale + s * QN_R));
-        const lanes_f nm = t.mins ? f_load(neg_min + s * QN_R) : f_zero();
-        QN_UNROLL for (int m = 0; m < mr; m++) {
-            const int8_t *const qm = q + (size_t)m * x_ld + h * 16;
-            const struct qn_act_block *const am =
-                (const void *)((const char *)act + (size_t)m * x_ld);
-            lanes_i dot = i_set1(dot_start(t, am, h));
-            dot_groups(t, &dot, w + h * 4, &qm, t.sub / 4, 1);
-            y[m] = add_dot(t, dot, am, h, sc, nm, y[m]);
-        }
+    const lanes_f sc = dot_scale(t, f_load(scale + b * QN_R));
+    const lanes_f nm = t.mins ? f_load(neg_min + b * QN_R) : f_zero();
+    QN_UNROLL for (int m = 0; m < mr; m++) {
+        const int8_t *const qm = q + (size_t)m * x_ld;
+        const struct qn_act_block *const am = (const void *)((const char *)act + (size_t)m * x_ld);
+        const lanes_i dot = dot_groups(t, i_set1(dot_start(t, am, 0)), w, qm, 8, NULL);
+        y[m] = add_dot(t, dot, am, sc, nm, y[m]);
     }
+}
+
+/* The same of a form with halves, to the unit's sums. */
+QN_INLINE void direct_halves(const enum qn_pack form, const struct qn_form_traits t,
+                             const uint8_t *unit, int b, const int8_t *q,
+                             const struct qn_act_block *act, size_t x_ld, lanes_f *sum,
+                             lanes_f *min_sum, const int mr) {
+    lanes_i w[8];
+    unpack_block(form, unit, b, w);
+    const lanes_i low = half_scale(form, unit, 2 * b), high = half_scale(form, unit, 2 * b + 1);
+    const lanes_i mins = t.mins ? half_mins(unit, b) : i_zero();
+    QN_UNROLL for (int m = 0; m < mr; m++) {
+        const struct qn_act_block *const am = (const void *)((const char *)act + (size_t)m * x_ld);
+        sum[m] = add_halves_block(t, w, q + (size_t)m * x_ld, am, low, high, sum[m]);
+        if (t.mins) min_sum[m] = add_half_mins(mins, am, min_sum[m]);
+    }
+}
+
+/* The unit's sums to y. */
+QN_INLINE void direct_unit_end(const enum qn_pack form, const struct qn_form_traits t,
+                               const uint8_t *unit, const lanes_f *sum, const lanes_f *min_sum,
+                               lanes_f *y, const int mr) {
+    const lanes_f d = unit_d(form, unit), dmin = t.mins ? unit_dmin(unit) : f_zero();
+    QN_UNROLL for (int m = 0; m < mr; m++) y[m] = add_unit(t, sum[m], d, min_sum[m], dmin, y[m]);
 }
 
 /* mr = a->m rows by the nt tiles from output n on, each a stream. */
@@ -49,21 +67,30 @@ QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits
         const size_t bytes_left = left * unit_size, jump = (nt - 1) * tile_size;
         const size_t l1 = ahead_in_stream(reading.l1, tile_size, bytes_left, jump, next);
         const size_t l2 = ahead_in_stream(reading.l2, tile_size, bytes_left, jump, next);
-        _Alignas(64) float scale[QN_STREAMS_MAX][16 * QN_R], neg_min[QN_STREAMS_MAX][16 * QN_R];
-        QN_UNROLL for (int i = 0; i < nt; i++)
-            unit_scales(form, unit + i * tile_size, scale[i], neg_min[i], QN_R);
+        _Alignas(64) float scale[QN_STREAMS_MAX][8 * QN_R], neg_min[QN_STREAMS_MAX][8 * QN_R];
+        lanes_f sum[QN_STREAMS_MAX][QN_DIRECT_ROWS], min_sum[QN_STREAMS_MAX][QN_DIRECT_ROWS];
+        QN_UNROLL for (int i = 0; i < nt; i++) {
+            if (!has_halves(t)) unit_scales(form, unit + i * tile_size, scale[i], neg_min[i], QN_R);
+            QN_UNROLL for (int m = 0; m < mr; m++) sum[i][m] = min_sum[i][m] = f_zero();
+        }
         /* By pairs of blocks: all 8 of a K-quant take the compiler twice as long, for nothing. */
-        for (int pair = 0; pair < blocks; pair += 2)
+        for (int pair = 0; pair < blocks; pair += 2, q += 64, act += 2)
             QN_UNROLL for (int part = 0; part < 2 * nt; part++) {
                 const int b = pair + part / nt, i = part % nt;
                 const uint8_t *const stream = unit + i * tile_size;
                 if (reading.l1 > 0) prefetch_part(stream, unit_size, b, blocks, l1, 1);
                 if (reading.l2 > 0) prefetch_part(stream, unit_size, b, blocks, l2, 2);
-                direct_block(form, t, stream, b, scale[i], neg_min[i], q + b * 32, act + b, a->x_ld,
-                             y[i], mr);
+                const int8_t *const qb = q + part / nt * 32;
+                const struct qn_act_block *const ab = act + part / nt;
+                if (has_halves(t))
+                    direct_halves(form, t, stream, b, qb, ab, a->x_ld, sum[i], min_sum[i], mr);
+                else
+                    direct_block(form, t, stream, b, scale[i], neg_min[i], qb, ab, a->x_ld, y[i],
+                                 mr);
             }
-        q += unit_k;
-        act += blocks;
+        if (has_halves(t))
+            QN_UNROLL for (int i = 0; i < nt; i++)
+                direct_unit_end(form, t, unit + i * tile_size, sum[i], min_sum[i], y[i], mr);
     }
     QN_UNROLL for (int i = 0; i < nt * mr; i++)
         finish_tile(a, i % mr, n + i / mr * QN_R, y[i / mr][i % mr]);

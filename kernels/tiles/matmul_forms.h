@@ -122,45 +122,23 @@ QN_INLINE void k_scales(const uint8_t *p, float *scale, float *neg_min, size_t s
     }
 }
 
-/* Q2_K: p is `sm`, followed by d, dmin (pack.h). */
-QN_INLINE void pair_scales(const uint8_t *p, float *scale, float *neg_min, size_t stride) {
-    _Alignas(64) uint8_t sc[16 * QN_R], mn[16 * QN_R];
-    const lanes_i low4 = i_set1_8(15);
-    QN_UNROLL for (int i = 0; i < 4; i++) {
-        const lanes_i both = i_load(p + i * QN_VEC);
-        i_store(sc + i * QN_VEC, i_and(both, low4));
-        i_store(mn + i * QN_VEC, i_high_nibbles(both));
-    }
-    const lanes_f d = f_load_half(p + 16 * QN_R);
-    const lanes_f neg_dmin = f_neg(f_load_half(p + 18 * QN_R));
-    QN_UNROLL for (int s = 0; s < 16; s++) {
-        f_store(scale + (size_t)s * stride, f_mul(d, f_load_u8(sc + s * QN_R)));
-        f_store(neg_min + (size_t)s * stride, f_mul(neg_dmin, f_load_u8(mn + s * QN_R)));
-    }
-}
-
-/* n signed scales at p, followed by d. */
-QN_INLINE void byte_scales(const uint8_t *p, const int n, float *scale, size_t stride) {
-    const lanes_f d = f_load_half(p + n * QN_R);
-    QN_UNROLL for (int s = 0; s < n; s++)
+/* IQ4_XS: 8 signed scales at p, followed by d. */
+QN_INLINE void byte_scales(const uint8_t *p, float *scale, size_t stride) {
+    const lanes_f d = f_load_half(p + 8 * QN_R);
+    QN_UNROLL for (int s = 0; s < 8; s++)
         f_store(scale + (size_t)s * stride, f_mul(d, f_load_s8(p + s * QN_R)));
 }
 
-/* Scales and negated mins of a unit: scale [unit_k / sub] vectors, `stride` floats apart. */
+/* Scales and negated mins of a unit of a form with a scale for each block: scale [unit_k / 32]
+ * vectors, `stride` floats apart. Those of half blocks are in matmul_halves.h. */
 QN_INLINE void unit_scales(const enum qn_pack form, const uint8_t *unit, float *scale,
                            float *neg_min, size_t stride) {
     if (form == QN_PACK_Q4_K) {
         k_scales(unit + 128 * QN_R, scale, neg_min, stride);
     } else if (form == QN_PACK_Q5_K) {
         k_scales(unit + 160 * QN_R, scale, neg_min, stride);
-    } else if (form == QN_PACK_Q2_K) {
-        pair_scales(unit + 64 * QN_R, scale, neg_min, stride);
-    } else if (form == QN_PACK_Q3_K) {
-        byte_scales(unit + 96 * QN_R, 16, scale, stride);
-    } else if (form == QN_PACK_Q6_K) {
-        byte_scales(unit + 192 * QN_R, 16, scale, stride);
     } else if (form == QN_PACK_IQ4_XS) {
-        byte_scales(unit + 128 * QN_R, 8, scale, stride);
+        byte_scales(unit + 128 * QN_R, scale, stride);
     } else {
         const bool mins = form == QN_PACK_Q4_1 || form == QN_PACK_Q5_1;
         const uint8_t *const d = unit + (qn_pack_unit_bytes(form) - (mins ? 8 : 4)) * QN_R;
@@ -236,42 +214,38 @@ QN_INLINE int groups_a_flush(const int bits) {
     return bits == 4 ? 8 : bits == 6 ? 2 : 4;
 }
 
-/* acc[m] + the dots of n_groups groups of w with those of a[m], for mr rows of activations. */
-QN_INLINE void dot_groups(const struct qn_form_traits t, lanes_i *acc, const lanes_i *w,
-                          const int8_t *const *a, const int n_groups, const int mr) {
+/* acc + the dot of n_groups groups of w with those at a. times: what pairs of 16-bit sums are
+ * multiplied with, where there are no dots of bytes; NULL: dot_times(). */
+QN_INLINE lanes_i dot_groups(const struct qn_form_traits t, lanes_i acc, const lanes_i *w,
+                             const int8_t *a, const int n_groups, const lanes_i *times) {
 #if QN_HAVE_DOT
-    (void)t;
-    QN_UNROLL for (int g = 0; g < n_groups; g++) QN_UNROLL for (int m = 0; m < mr; m++) acc[m] =
-        i_dot_group(acc[m], w[g], groups_load(a[m] + g / 4 * 16), g % 4);
+    (void)t, (void)times;
+    QN_UNROLL for (int g = 0; g < n_groups; g++) acc =
+        i_dot_group(acc, w[g], groups_load(a + g / 4 * 16), g % 4);
 #else
-    QN_UNROLL for (int m = 0; m < mr; m++) {
-        lanes_i pairs = i_zero();
-        QN_UNROLL for (int g = 0; g < n_groups; g++) {
-            const lanes_i x = broadcast_group(a[m] + 4 * g);
-            if (t.bits == 8) {
-                acc[m] = i_dot_s8(acc[m], w[g], x);
-                continue;
-            }
-            const bool first = g % groups_a_flush(t.bits) == 0;
-            pairs = first ? i_maddubs(w[g], x) : i_add16(pairs, i_maddubs(w[g], x));
-            if ((g + 1) % groups_a_flush(t.bits) == 0 || g + 1 == n_groups)
-                acc[m] = i_add_pairs(acc[m], pairs, dot_times(t));
+    lanes_i pairs = i_zero();
+    const int flush = groups_a_flush(t.bits);
+    QN_UNROLL for (int g = 0; g < n_groups; g++) {
+        const lanes_i x = broadcast_group(a + 4 * g);
+        if (t.bits == 8) {
+            acc = i_dot_s8(acc, w[g], x);
+            continue;
         }
+        pairs = g % flush == 0 ? i_maddubs(w[g], x) : i_add16(pairs, i_maddubs(w[g], x));
+        if ((g + 1) % flush != 0 && g + 1 != n_groups) continue;
+        acc = times ? i_add_times(acc, pairs, *times) : i_add_pairs(acc, pairs, dot_times(t));
     }
 #endif
+    return acc;
 }
 
-/* Adds the dot of sub-block h to y, in the order that kernels.h fixes. dot: a started one. */
+/* Adds the dot of a block to y, in the order that kernels.h fixes. dot: a started one. */
 QN_INLINE lanes_f add_dot(const struct qn_form_traits t, lanes_i dot,
-                          const struct qn_act_block *act, int h, lanes_f scale, lanes_f neg_min,
+                          const struct qn_act_block *act, lanes_f scale, lanes_f neg_min,
                           lanes_f y) {
     const act_factors factors = factors_load(&act->scale);
     y = f_fma(factors_scale(dot, factors), scale, y);
-    if (!t.mins) return y;
-    if (t.sub == 32) return factors_add_min(neg_min, factors, y);
-    /* The start of a half is that of a dot of -128 times the half's sum. */
-    const lanes_f sum = factors_scale(i_set1(act_start(t, act, h)), factors);
-    return f_fma(sum, f_mul(neg_min, f_set1(-1 / 128.0f)), y);
+    return t.mins ? factors_add_min(neg_min, factors, y) : y;
 }
 _Static_assert(offsetof(struct qn_act_block, zero) == 4 &&
                    offsetof(struct qn_act_block, scale_sum) == 8,
@@ -292,14 +266,15 @@ QN_INLINE int streams_of(const enum qn_pack form, size_t tile_size) {
 
 /* As measured on a Zen 4 (R = 16) and a Zen 3 (R = 8, where requests hold up what the processor
  * fetches by itself; bench/NOTES.md). Several rows have time to read from L2 themselves, and L1's
- * few requests are needed for that. The units of K-quants are asked for nearly a unit ahead or
- * more, as their scales, which are read first, lie last. */
+ * few requests are needed for that. Units whose scales are all read first, though they lie last
+ * (Q4_K, Q5_K, IQ4_XS; at R = 8 all K-quants), are asked for nearly a unit ahead or more. */
 QN_INLINE struct qn_reading reading_of(const enum qn_pack form, const int rows, const int streams) {
     const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
     if (rows > 1) return (struct qn_reading){0, 8192};
-    if (qn_pack_unit_k(form) == 256)
-        return QN_R == 16 ? (struct qn_reading){unit_size - 256, 8192}
-                          : (struct qn_reading){unit_size + 256, 0};
+    if (qn_pack_unit_k(form) == 256 && QN_R == 8) return (struct qn_reading){unit_size + 256, 0};
+    if (form == QN_PACK_Q2_K || form == QN_PACK_Q3_K || form == QN_PACK_Q6_K)
+        return (struct qn_reading){1792, 7168};
+    if (qn_pack_unit_k(form) == 256) return (struct qn_reading){unit_size - 256, 8192};
     if (QN_R == 16) return (struct qn_reading){1024, 4096};
     return streams == 1 ? (struct qn_reading){1024, 0} : (struct qn_reading){512, 1024};
 }

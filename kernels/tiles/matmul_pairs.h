@@ -11,7 +11,8 @@
 
 enum { QN_PAIR = 2 };
 
-/* Where a pair of tiles and the rows that they multiply are, from unit to unit. */
+/* Where a pair of tiles and the rows that they multiply are: from unit to unit, and within one from
+ * block to block of the activations. */
 struct qn_pair {
     const uint8_t *unit[QN_PAIR];
     const int8_t *q;                /* activations of row 0, x_ld bytes a row */
@@ -42,34 +43,101 @@ QN_INLINE lanes_i unpack_group(const enum qn_pack form, const uint8_t *unit, int
     return low;
 }
 
-/* Adds block b of the units to y[mr][2]. scale, neg_min: [2][16][R]. */
+/* Dots of groups [g0, g1) of block b onto acc[mr][2]. */
+QN_INLINE void pair_dots(const enum qn_pack form, const struct qn_pair *p, int b, const int g0,
+                         const int g1, lanes_i (*acc)[QN_PAIR], const int mr) {
+    QN_UNROLL for (int g = g0; g < g1; g++) {
+        lanes_i w[QN_PAIR];
+        QN_UNROLL for (int n = 0; n < QN_PAIR; n++) w[n] = unpack_group(form, p->unit[n], b, g);
+        QN_UNROLL for (int m = 0; m < mr; m++) {
+            const lanes_i x = broadcast_group(p->q + (size_t)m * p->x_ld + g * 4);
+            QN_UNROLL for (int n = 0; n < QN_PAIR; n++) acc[m][n] = i_dot(acc[m][n], w[n], x);
+        }
+    }
+}
+
+QN_INLINE const struct qn_act_block *pair_act(const struct qn_pair *p, int m) {
+    return (const void *)((const char *)p->act + (size_t)m * p->x_ld);
+}
+
+/* Adds block b of the units to y[mr][2]. scale, neg_min: [2][8][R]. */
 QN_INLINE void pair_block(const enum qn_pack form, const struct qn_form_traits t,
                           const struct qn_pair *p, int b, const float *scale, const float *neg_min,
                           lanes_f (*y)[QN_PAIR], const int mr) {
-    const int halves = 32 / t.sub, groups = t.sub / 4;
-    const struct qn_act_block *act[QN_DIRECT_ROWS];
-    QN_UNROLL for (int m = 0; m < mr; m++) act[m] =
-        (const void *)((const char *)(p->act + b) + (size_t)m * p->x_ld);
-    QN_UNROLL for (int h = 0; h < halves; h++) {
-        lanes_i acc[QN_DIRECT_ROWS][QN_PAIR];
+    lanes_i acc[QN_DIRECT_ROWS][QN_PAIR];
+    QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) acc[m][n] =
+        i_set1(dot_start(t, pair_act(p, m), 0));
+    pair_dots(form, p, b, 0, 8, acc, mr);
+    lanes_f sc[QN_PAIR], nm[QN_PAIR];
+    QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
+        sc[n] = f_load(scale + (n * 8 + b) * QN_R);
+        nm[n] = t.mins ? f_load(neg_min + (n * 8 + b) * QN_R) : f_zero();
+    }
+    QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) y[m][n] =
+        add_dot(t, acc[m][n], pair_act(p, m), sc[n], nm[n], y[m][n]);
+}
+
+/* The same of a form with halves, to the units' sums. */
+QN_INLINE void pair_halves(const enum qn_pack form, const struct qn_form_traits t,
+                           const struct qn_pair *p, int b, lanes_f (*sum)[QN_PAIR],
+                           lanes_f (*min_sum)[QN_PAIR], const int mr) {
+    struct half_scales scales[QN_PAIR];
+    QN_UNROLL for (int n = 0; n < QN_PAIR; n++) scales[n] = half_scales_of(
+        half_scale(form, p->unit[n], 2 * b), half_scale(form, p->unit[n], 2 * b + 1));
+    lanes_f low[QN_DIRECT_ROWS][QN_PAIR];
+    QN_UNROLL for (int h = 0; h < 2; h++) {
+        lanes_i dots[QN_DIRECT_ROWS][QN_PAIR];
         QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++)
-            acc[m][n] = i_set1(dot_start(t, act[m], h));
-        QN_UNROLL for (int g = h * groups; g < (h + 1) * groups; g++) {
-            lanes_i w[QN_PAIR];
-            QN_UNROLL for (int n = 0; n < QN_PAIR; n++) w[n] = unpack_group(form, p->unit[n], b, g);
-            QN_UNROLL for (int m = 0; m < mr; m++) {
-                const lanes_i x = broadcast_group(p->q + (size_t)m * p->x_ld + b * 32 + g * 4);
-                QN_UNROLL for (int n = 0; n < QN_PAIR; n++) acc[m][n] = i_dot(acc[m][n], w[n], x);
-            }
+            dots[m][n] = i_set1(dot_start(t, pair_act(p, m), h));
+        pair_dots(form, p, b, 4 * h, 4 * h + 4, dots, mr);
+        QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
+            if (h == 0)
+                low[m][n] = low_half(dots[m][n], scales[n]);
+            else
+                sum[m][n] = add_halves(low[m][n], dots[m][n], scales[n], pair_act(p, m), sum[m][n]);
         }
-        lanes_f sc[QN_PAIR], nm[QN_PAIR];
-        QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
-            const int s = (n * 16 + b * halves + h) * QN_R;
-            sc[n] = f_load(scale + s);
-            nm[n] = t.mins ? f_load(neg_min + s) : f_zero();
-        }
-        QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) y[m][n] =
-            add_dot(t, acc[m][n], act[m], h, sc[n], nm[n], y[m][n]);
+    }
+    if (!t.mins) return;
+    QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
+        const lanes_i mins = half_mins(p->unit[n], b);
+        QN_UNROLL for (int m = 0; m < mr; m++) min_sum[m][n] =
+            add_half_mins(mins, pair_act(p, m), min_sum[m][n]);
+    }
+}
+
+/* Adds a unit of a form with halves to y. */
+QN_INLINE void pair_unit_halves(const enum qn_pack form, const struct qn_form_traits t,
+                                struct qn_pair p, size_t ahead, lanes_f (*y)[QN_PAIR],
+                                const int mr) {
+    const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
+    lanes_f sum[QN_DIRECT_ROWS][QN_PAIR], min_sum[QN_DIRECT_ROWS][QN_PAIR];
+    QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) sum[m][n] =
+        min_sum[m][n] = f_zero();
+    for (int b = 0; b < QN_UNIT_BLOCKS; b++, p.q += 32, p.act++) {
+        QN_UNROLL for (int n = 0; n < QN_PAIR; n++)
+            prefetch_part(p.unit[n], unit_size, b, QN_UNIT_BLOCKS, ahead, 2);
+        pair_halves(form, t, &p, b, sum, min_sum, mr);
+    }
+    QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
+        const lanes_f d = unit_d(form, p.unit[n]);
+        const lanes_f dmin = t.mins ? unit_dmin(p.unit[n]) : f_zero();
+        QN_UNROLL for (int m = 0; m < mr; m++) y[m][n] =
+            add_unit(t, sum[m][n], d, min_sum[m][n], dmin, y[m][n]);
+    }
+}
+
+/* The same of a form with a scale for each block. */
+QN_INLINE void pair_unit(const enum qn_pack form, const struct qn_form_traits t, struct qn_pair p,
+                         size_t ahead, lanes_f (*y)[QN_PAIR], const int mr) {
+    const int blocks = qn_pack_unit_k(form) / 32;
+    const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
+    _Alignas(64) float scale[QN_PAIR * 8 * QN_R], neg_min[QN_PAIR * 8 * QN_R];
+    QN_UNROLL for (int i = 0; i < QN_PAIR; i++)
+        unit_scales(form, p.unit[i], scale + i * 8 * QN_R, neg_min + i * 8 * QN_R, QN_R);
+    for (int b = 0; b < blocks; b++, p.q += 32, p.act++) {
+        QN_UNROLL for (int i = 0; i < QN_PAIR; i++)
+            prefetch_part(p.unit[i], unit_size, b, blocks, ahead, 2);
+        pair_block(form, t, &p, b, scale, neg_min, y, mr);
     }
 }
 
@@ -92,23 +160,22 @@ QN_INLINE void pair_tiles(const enum qn_pack form, const struct qn_form_traits t
         const size_t ahead =
             ahead_in_stream(reading_of(form, mr, QN_PAIR).l2, tile_size, left * unit_size,
                             tile_size, a->n1 - n > QN_PAIR * QN_R);
-        _Alignas(64) float scale[QN_PAIR * 16 * QN_R], neg_min[QN_PAIR * 16 * QN_R];
-        QN_UNROLL for (int i = 0; i < QN_PAIR; i++)
-            unit_scales(form, p.unit[i], scale + i * 16 * QN_R, neg_min + i * 16 * QN_R, QN_R);
-        for (int b = 0; b < blocks; b++) {
-            QN_UNROLL for (int i = 0; i < QN_PAIR; i++)
-                prefetch_part(p.unit[i], unit_size, b, blocks, ahead, 2);
-            pair_block(form, t, &p, b, scale, neg_min, y, mr);
-        }
+        (has_halves(t) ? pair_unit_halves : pair_unit)(form, t, p, ahead, y, mr);
         QN_UNROLL for (int i = 0; i < QN_PAIR; i++) p.unit[i] += unit_size;
     }
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int i = 0; i < QN_PAIR; i++)
         finish_tile(a, m, n + i * QN_R, y[m][i]);
 }
 
-/* The product with mr = a->m rows, 2 to QN_DIRECT_ROWS. */
+/* The product with mr = a->m rows, 2 to QN_DIRECT_ROWS. Of forms with halves, pairs of more rows
+ * would take more sums and dots than there are registers. */
+enum { HALVES_ROWS = 4 };
 QN_INLINE void pair_rows(const enum qn_pack form, const struct qn_form_traits t,
                          const struct qn_matmul *a, const int mr) {
+    if (has_halves(t) && mr > HALVES_ROWS) {
+        direct_rows(form, t, a, mr);
+        return;
+    }
     struct qn_matmul rest = *a;
     for (; a->n1 - rest.n0 > QN_R; rest.n0 += QN_PAIR * QN_R) pair_tiles(form, t, a, rest.n0, mr);
     if (rest.n0 < a->n1) direct_rows(form, t, &rest, mr);

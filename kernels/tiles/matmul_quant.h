@@ -10,7 +10,11 @@
  * each arithmetic; those of more rows than are used are empty. */
 #define QN_PANEL_KERNEL(name, traits, mr, nt)                                                      \
     static void name##_##mr##x##nt(const struct qn_panel *p) {                                     \
-        if (mr <= register_rows(traits)) panel_kernel(traits, p, mr, nt);                          \
+        if (mr > register_rows(traits)) return;                                                    \
+        if (has_halves(traits))                                                                    \
+            halves_kernel(traits, p, mr, nt);                                                      \
+        else                                                                                       \
+            panel_kernel(traits, p, mr, nt);                                                       \
     }
 #define QN_PANEL_KERNELS_NT(name, traits, nt)                                                      \
     QN_PANEL_KERNEL(name, traits, 1, nt)                                                           \
@@ -42,15 +46,16 @@
 #if QN_HAVE_DOT
 QN_PANEL_KERNELS(panel_32, QN_TRAITS_8)
 QN_PANEL_KERNELS(panel_32_min, QN_TRAITS_4_MIN)
-QN_PANEL_KERNELS(panel_16, QN_TRAITS_8_HALF)
-QN_PANEL_KERNELS(panel_16_min, QN_TRAITS_2_MIN)
-#define QN_PANEL_2_MIN panel_16_min
-#define QN_PANEL_3     panel_16
+QN_PANEL_KERNELS(panel_2_min, QN_TRAITS_2_MIN)
+QN_PANEL_KERNELS(panel_3, QN_TRAITS_3)
+QN_PANEL_KERNELS(panel_6, QN_TRAITS_6)
+#define QN_PANEL_2_MIN panel_2_min
+#define QN_PANEL_3     panel_3
 #define QN_PANEL_4     panel_32
 #define QN_PANEL_4_MIN panel_32_min
 #define QN_PANEL_5     panel_32
 #define QN_PANEL_5_MIN panel_32_min
-#define QN_PANEL_6     panel_16
+#define QN_PANEL_6     panel_6
 #define QN_PANEL_8     panel_32
 #else
 QN_PANEL_KERNELS(panel_2_min, QN_TRAITS_2_MIN)

@@ -47,7 +47,7 @@
 extern "C" {
 #endif
 
-#define QUERN_KERNEL_ABI 1
+#define QUERN_KERNEL_ABI 2
 
 /* Of 32 activations. */
 struct quern_block {
@@ -55,6 +55,7 @@ struct quern_block {
     float zero;      /* -12582912 * scale: see kernels/kernels.h of Quern's sources */
     float scale_sum; /* scale * (sum of the 32 q), for weights with mins */
     int32_t start, start_lo, start_hi;
+    int16_t neg_sums[2]; /* -(sum of q) of the first and of the last 16 */
 };
 
 /* y[m][n] = sum over k of w[n][k] x[m][k] (+ bias[n]) (+ the y[m][n] that was there), for m < M and
