@@ -19,9 +19,10 @@ static void round_activations(const struct qn_matmul *a, int m0, int rows, int k
     }
 }
 
-/* mr rows of activations x [mr][k], from row m on, by nt tiles of weights from output n on. */
+/* mr rows of activations x [mr][k], from row m on, by nt tiles of weights from output n on. `next`:
+ * meanwhile fetches as many tiles behind them. */
 QN_INLINE void bf16_tiles(const struct qn_matmul *a, const uint16_t *x, int k, int m, int n,
-                          const int mr, const int nt) {
+                          const int mr, const int nt, const bool next) {
     const size_t tile_size = qn_pack_form_tile_size(QN_PACK_BF16, QN_R, a->k);
     const uint8_t *w = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     const bool ask = mr == 1 && !a->reads_ahead;
@@ -34,6 +35,7 @@ QN_INLINE void bf16_tiles(const struct qn_matmul *a, const uint16_t *x, int k, i
             const uint8_t *const stream = w + (size_t)t * tile_size;
             if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L1, 0, 3);
             if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L2, 0, 2);
+            if (next) __builtin_prefetch(stream + (size_t)nt * tile_size, 0, 2);
             wt[t] = i_load(stream);
         }
         QN_UNROLL for (int i = 0; i < mr; i++) {
@@ -49,29 +51,32 @@ QN_INLINE void bf16_tiles(const struct qn_matmul *a, const uint16_t *x, int k, i
 
 typedef void bf16_fn(const struct qn_matmul *a, const uint16_t *x, int k, int m, int n);
 
-#define BF16_KERNEL(mr, nt)                                                                        \
-    static void bf16_##mr##x##nt(const struct qn_matmul *a, const uint16_t *x, int k, int m,       \
-                                 int n) {                                                          \
-        bf16_tiles(a, x, k, m, n, mr, nt);                                                         \
+#define BF16_KERNEL(name, mr, nt, next)                                                            \
+    static void bf16_##name(const struct qn_matmul *a, const uint16_t *x, int k, int m, int n) {   \
+        bf16_tiles(a, x, k, m, n, mr, nt, next);                                                   \
     }
-#define BF16_KERNELS(mr) BF16_KERNEL(mr, 1) BF16_KERNEL(mr, 2)
+#define BF16_KERNELS(mr) BF16_KERNEL(mr##x1, mr, 1, false) BF16_KERNEL(mr##x2, mr, 2, false)
 
 BF16_KERNELS(1)
-BF16_KERNEL(1, 4)
+BF16_KERNEL(1x4, 1, 4, false)
 BF16_KERNELS(2)
 BF16_KERNELS(3)
 BF16_KERNELS(4)
 BF16_KERNELS(6)
 BF16_KERNELS(8)
 BF16_KERNELS(12)
+BF16_KERNEL(8x2_next, 8, 2, true)
+BF16_KERNEL(12x2_next, 12, 2, true)
 
-/* The largest register tile of at most `rows` rows of activations. */
+/* The largest register tile of at most `rows` rows of activations. Fewer rows than 8 leave no time
+ * to fetch the next weights in. */
 static const struct {
     int m;
-    bf16_fn *one, *two;
-} tiles[] = {{12, bf16_12x1, bf16_12x2}, {8, bf16_8x1, bf16_8x2}, {6, bf16_6x1, bf16_6x2},
-             {4, bf16_4x1, bf16_4x2},    {3, bf16_3x1, bf16_3x2}, {2, bf16_2x1, bf16_2x2},
-             {1, bf16_1x1, bf16_1x2}};
+    bf16_fn *one, *two, *two_next;
+} tiles[] = {{12, bf16_12x1, bf16_12x2, bf16_12x2_next}, {8, bf16_8x1, bf16_8x2, bf16_8x2_next},
+             {6, bf16_6x1, bf16_6x2, bf16_6x2},          {4, bf16_4x1, bf16_4x2, bf16_4x2},
+             {3, bf16_3x1, bf16_3x2, bf16_3x2},          {2, bf16_2x1, bf16_2x2, bf16_2x2},
+             {1, bf16_1x1, bf16_1x2, bf16_1x2}};
 
 static int padded_k(int k) {
     return (k + 15) / 16 * 16;
@@ -97,7 +102,10 @@ void qn_matmul_bf16__avx512bf16(const struct qn_matmul *a) {
         for (int n = a->n0; n < a->n1; n += 2 * QN_R)
             for (int m = 0, t = 0; m < rows; m += tiles[t].m) {
                 while (tiles[t].m > rows - m) t++;
-                bf16_fn *const kernel = a->n1 - n > QN_R ? tiles[t].two : tiles[t].one;
+                const bool next = m == 0 && a->n1 - n > 3 * QN_R;
+                bf16_fn *const kernel = next               ? tiles[t].two_next
+                                        : a->n1 - n > QN_R ? tiles[t].two
+                                                           : tiles[t].one;
                 kernel(a, x + (size_t)m * (size_t)k, k, m0 + m, n);
             }
     }

@@ -181,6 +181,9 @@ QN_INLINE void float_panel_tiles(const enum qn_pack form, const struct qn_matmul
                                  int nt) {
     const int k = (a->k + 15) / 16 * 16;
     float *const sums = (float *)((char *)a->scratch + QN_PANEL_BYTES);
+    const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
+    const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
+    const uint8_t *const tile = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     for (int k0 = 0; k0 < k; k0 += QN_FLOAT_K) {
         struct qn_float_panel p = {.k = k - k0 < QN_FLOAT_K ? k - k0 : QN_FLOAT_K,
                                    .x_ld = a->x_ld / sizeof(float),
@@ -189,7 +192,14 @@ QN_INLINE void float_panel_tiles(const enum qn_pack form, const struct qn_matmul
                                    .matmul = a,
                                    .n = n};
         float_panel_weights(form, a, k0, nt, &p);
+        const size_t bytes = (size_t)(p.k / 16) * unit_size;
+        const bool more_k = !p.last, more_n = a->n1 - n > nt * QN_R;
+        const uint8_t *const next = more_k   ? tile + (size_t)(k0 / 16) * unit_size + bytes
+                                    : more_n ? tile + (size_t)nt * tile_size
+                                             : NULL;
         for (p.m = 0; p.m < a->m; p.m += QN_FLOAT_M) {
+            fetch_panel_part(next, bytes, tile_size, nt, (size_t)(p.m / QN_FLOAT_M),
+                             (size_t)((a->m + QN_FLOAT_M - 1) / QN_FLOAT_M));
             p.x = (const float *)a->x + (size_t)p.m * p.x_ld + k0;
             p.sums = sums + (size_t)p.m * 2 * QN_R;
             float_kernels[nt - 1][a->m - p.m < QN_FLOAT_M ? a->m - p.m : QN_FLOAT_M](&p);

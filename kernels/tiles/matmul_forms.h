@@ -301,6 +301,17 @@ QN_INLINE void prefetch_part(const uint8_t *unit, const size_t size, int i, cons
     }
 }
 
+/* Fetches part i of n of what a panel is unpacked from, `bytes` of each of n_tiles tiles, into the
+ * second level cache, while the panel before it is multiplied. Few rows take not much longer to
+ * multiply by a panel than memory takes to bring the next. next: NULL where there is none. */
+QN_INLINE void fetch_panel_part(const uint8_t *next, size_t bytes, size_t tile_size, int n_tiles,
+                                size_t i, size_t n) {
+    if (!next) return;
+    for (int t = 0; t < n_tiles; t++, next += tile_size)
+        for (size_t line = bytes * i / n / 64; line < bytes * (i + 1) / n / 64; line++)
+            __builtin_prefetch(next + line * 64, 0, 2);
+}
+
 static inline void check_matmul(const struct qn_matmul *a) {
     assert(a->m >= 1 && a->k > 0 && a->n0 >= 0 && a->n0 % QN_R == 0 && a->n0 <= a->n1);
     assert((uintptr_t)a->w % 64 == 0 && (uintptr_t)a->x % 64 == 0 && a->x_ld % 64 == 0);

@@ -26,6 +26,7 @@ QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits 
                            const int rows, qn_panel_fn *const *kernels) {
     const int unit_k = qn_pack_unit_k(form), padded = (a->k + 255) / 256 * 256;
     const int k = (a->k + unit_k - 1) / unit_k * unit_k;
+    const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
     const uint8_t *const tile = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     uint8_t *const panels = a->scratch;
@@ -35,7 +36,12 @@ QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits 
         const int n_blocks = (k - k0 < panel_k ? k - k0 : panel_k) / 32;
         const size_t panel_size =
             (size_t)n_blocks * (has_halves(t) ? halves_block_size(t, nt) : panel_block_size(t, nt));
-        const size_t offset = (size_t)(k0 / unit_k) * (size_t)qn_pack_unit_bytes(form) * QN_R;
+        const size_t offset = (size_t)(k0 / unit_k) * unit_size;
+        const size_t bytes = (size_t)(n_blocks * 32 / unit_k) * unit_size;
+        const bool more_n = a->n1 - n > n_panels * nt * QN_R, more_k = k0 + panel_k < k;
+        const uint8_t *const next = more_k   ? tile + offset + bytes
+                                    : more_n ? tile + (size_t)(n_panels * nt) * tile_size
+                                             : NULL;
         for (int i = 0; i < n_panels * nt; i++)
             (has_halves(t) ? panel_unpack_halves
                            : panel_unpack)(form, t, tile + (size_t)i * tile_size + offset, n_blocks,
@@ -46,6 +52,8 @@ QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits 
                              .last = k0 + panel_k >= k,
                              .matmul = a};
         for (p.m = 0; p.m < a->m; p.m += rows) {
+            fetch_panel_part(next, bytes, tile_size, n_panels * nt, (size_t)(p.m / rows),
+                             (size_t)((a->m + rows - 1) / rows));
             const char *const x = (const char *)a->x + (size_t)p.m * a->x_ld;
             qn_panel_fn *const kernel = kernels[a->m - p.m < rows ? a->m - p.m : rows];
             p.q = (const int8_t *)x + k0;
