@@ -89,9 +89,9 @@ QN_INLINE void halves_block(const struct qn_form_traits t, const uint8_t *block,
         halves_one_dot(t, block, q, act, sum, mr, nt);
         return;
     }
-    /* All rows at once would take more sums and dots than there are registers, and so would weights
-     * that the compiler kept for the second half of them. */
-    const int half = mr > 3 ? 3 : mr;
+    /* More than 4 rows at once would take more sums and dots than there are registers, and so would
+     * weights that the compiler kept for the second half of them. */
+    const int half = mr > 4 ? 3 : mr;
     halves_two_dots(block, q, act, sum, 0, half, nt);
     __asm__("" : "+r"(block));
     if (mr > half) halves_two_dots(block, q, act, sum, half, mr, nt);
