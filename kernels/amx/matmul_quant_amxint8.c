@@ -62,8 +62,7 @@ QN_INLINE void add_rows(const struct qn_form_traits t, const struct qn_panel *p,
     const float *const scale = (const float *)(block + nt * 8 * QN_VEC);
     const float *const neg_min = scale + nt * QN_R;
     QN_UNROLL for (int m = m0; m < m1; m++) {
-        const struct qn_act_block *const a =
-            (const void *)((const char *)act + (size_t)m * p->x_ld);
+        const struct qn_act_block *const a = act_of_row(act, p->x_ld, m);
         const lanes_f factor = f_set1(a->scale);
         QN_UNROLL for (int n = 0; n < nt; n++) {
             /* The same number as fma(QN_ACT_ZERO + dot, scale, zero): the product rounded once. */

@@ -19,7 +19,7 @@ QN_INLINE void direct_block(const enum qn_pack form, const struct qn_form_traits
     const lanes_f nm = t.mins ? f_load(neg_min + b * QN_R) : f_zero();
     QN_UNROLL for (int m = 0; m < mr; m++) {
         const int8_t *const qm = q + (size_t)m * x_ld;
-        const struct qn_act_block *const am = (const void *)((const char *)act + (size_t)m * x_ld);
+        const struct qn_act_block *const am = act_of_row(act, x_ld, m);
         const lanes_i dot = dot_groups(t, i_set1(dot_start(t, am, 0)), w, qm, 8, NULL);
         y[m] = add_dot(t, dot, am, sc, nm, y[m]);
     }
@@ -35,7 +35,7 @@ QN_INLINE void direct_halves(const enum qn_pack form, const struct qn_form_trait
     const lanes_i low = half_scale(form, unit, 2 * b), high = half_scale(form, unit, 2 * b + 1);
     const lanes_i mins = t.mins ? half_mins(unit, b) : i_zero();
     QN_UNROLL for (int m = 0; m < mr; m++) {
-        const struct qn_act_block *const am = (const void *)((const char *)act + (size_t)m * x_ld);
+        const struct qn_act_block *const am = act_of_row(act, x_ld, m);
         sum[m] = add_halves_block(t, w, q + (size_t)m * x_ld, am, low, high, sum[m]);
         if (t.mins) min_sum[m] = add_half_mins(mins, am, min_sum[m]);
     }

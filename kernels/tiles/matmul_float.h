@@ -150,19 +150,15 @@ QN_FLOAT_KERNEL(12)
 static qn_float_panel_fn *const float_kernels[2][QN_FLOAT_M + 1] = {
     {QN_FLOAT_ROW(1) QN_FLOAT_HIGH_ROW(1)}, {QN_FLOAT_ROW(2) QN_FLOAT_HIGH_ROW(2)}};
 
-/* Points the panel at k [k0, k0 + p->k) of nt tiles: floats as they lie, halves converted into
- * the scratch. */
-QN_INLINE void float_panel_weights(const enum qn_pack form, const struct qn_matmul *a, int k0,
-                                   int nt, struct qn_float_panel *p) {
-    const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
-    const size_t offset = (size_t)k0 / 16 * (size_t)qn_pack_unit_bytes(form) * QN_R;
-    const uint8_t *const tile = (const uint8_t *)a->w + (size_t)(p->n / QN_R) * tile_size + offset;
+/* Points the panel at p->k of nt tiles, of which `tile` is the first at its first k: floats as they
+ * lie, halves converted into `panel`. */
+QN_INLINE void float_panel_weights(const enum qn_pack form, const uint8_t *tile, size_t tile_size,
+                                   int nt, float *panel, struct qn_float_panel *p) {
     if (form == QN_PACK_F32) {
         p->w = (const float *)tile;
         p->stride = tile_size / sizeof(float);
         return;
     }
-    float *const panel = a->scratch;
     p->w = panel;
     p->stride = QN_FLOAT_K * QN_R;
     for (int t = 0; t < nt; t++) {
@@ -191,12 +187,10 @@ QN_INLINE void float_panel_tiles(const enum qn_pack form, const struct qn_matmul
                                    .last = k0 + QN_FLOAT_K >= k,
                                    .matmul = a,
                                    .n = n};
-        float_panel_weights(form, a, k0, nt, &p);
+        const size_t offset = (size_t)(k0 / 16) * unit_size;
+        float_panel_weights(form, tile + offset, tile_size, nt, a->scratch, &p);
         const size_t bytes = (size_t)(p.k / 16) * unit_size;
-        const bool more_k = !p.last, more_n = a->n1 - n > nt * QN_R;
-        const uint8_t *const next = more_k   ? tile + (size_t)(k0 / 16) * unit_size + bytes
-                                    : more_n ? tile + (size_t)nt * tile_size
-                                             : NULL;
+        const uint8_t *const next = next_panel(a, n, nt, tile, tile_size, offset + bytes, !p.last);
         for (p.m = 0; p.m < a->m; p.m += QN_FLOAT_M) {
             fetch_panel_part(next, bytes, tile_size, nt, (size_t)(p.m / QN_FLOAT_M),
                              (size_t)((a->m + QN_FLOAT_M - 1) / QN_FLOAT_M));

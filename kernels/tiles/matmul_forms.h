@@ -181,6 +181,12 @@ QN_INLINE lanes_f factors_add_min(lanes_f neg_min, act_factors act, lanes_f y) {
 }
 #endif
 
+/* The same block of row m of activations, x_ld bytes a row. */
+QN_INLINE const struct qn_act_block *act_of_row(const struct qn_act_block *act, size_t x_ld,
+                                                int m) {
+    return (const void *)((const char *)act + (size_t)m * x_ld);
+}
+
 /* The block's start (kernels.h) of all 32 k, or of half h. */
 QN_INLINE int32_t act_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
     if (t.sub == 32) return act->start;
@@ -299,6 +305,16 @@ QN_INLINE void prefetch_part(const uint8_t *unit, const size_t size, int i, cons
         else
             __builtin_prefetch(part + line, 0, 2);
     }
+}
+
+/* Where the panel that follows one of n_tiles tiles from output n on is unpacked from, which ends
+ * `end` bytes into `tile`, the first of them: further on, with more_k, else from the next tiles, if
+ * there are any, else NULL. */
+QN_INLINE const uint8_t *next_panel(const struct qn_matmul *a, int n, int n_tiles,
+                                    const uint8_t *tile, size_t tile_size, size_t end,
+                                    bool more_k) {
+    if (more_k) return tile + end;
+    return a->n1 - n > n_tiles * QN_R ? tile + (size_t)n_tiles * tile_size : NULL;
 }
 
 /* Fetches part i of n of what a panel is unpacked from, `bytes` of each of n_tiles tiles, into the

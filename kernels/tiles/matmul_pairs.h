@@ -56,17 +56,13 @@ QN_INLINE void pair_dots(const enum qn_pack form, const struct qn_pair *p, int b
     }
 }
 
-QN_INLINE const struct qn_act_block *pair_act(const struct qn_pair *p, int m) {
-    return (const void *)((const char *)p->act + (size_t)m * p->x_ld);
-}
-
 /* Adds block b of the units to y[mr][2]. scale, neg_min: [2][8][R]. */
 QN_INLINE void pair_block(const enum qn_pack form, const struct qn_form_traits t,
                           const struct qn_pair *p, int b, const float *scale, const float *neg_min,
                           lanes_f (*y)[QN_PAIR], const int mr) {
     lanes_i acc[QN_DIRECT_ROWS][QN_PAIR];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) acc[m][n] =
-        i_set1(dot_start(t, pair_act(p, m), 0));
+        i_set1(dot_start(t, act_of_row(p->act, p->x_ld, m), 0));
     pair_dots(form, p, b, 0, 8, acc, mr);
     lanes_f sc[QN_PAIR], nm[QN_PAIR];
     QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
@@ -74,7 +70,7 @@ QN_INLINE void pair_block(const enum qn_pack form, const struct qn_form_traits t
         nm[n] = t.mins ? f_load(neg_min + (n * 8 + b) * QN_R) : f_zero();
     }
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) y[m][n] =
-        add_dot(t, acc[m][n], pair_act(p, m), sc[n], nm[n], y[m][n]);
+        add_dot(t, acc[m][n], act_of_row(p->act, p->x_ld, m), sc[n], nm[n], y[m][n]);
 }
 
 /* The same of a form with halves, to the units' sums. */
@@ -88,20 +84,21 @@ QN_INLINE void pair_halves(const enum qn_pack form, const struct qn_form_traits 
     QN_UNROLL for (int h = 0; h < 2; h++) {
         lanes_i dots[QN_DIRECT_ROWS][QN_PAIR];
         QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++)
-            dots[m][n] = i_set1(dot_start(t, pair_act(p, m), h));
+            dots[m][n] = i_set1(dot_start(t, act_of_row(p->act, p->x_ld, m), h));
         pair_dots(form, p, b, 4 * h, 4 * h + 4, dots, mr);
         QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
             if (h == 0)
                 low[m][n] = low_half(dots[m][n], scales[n]);
             else
-                sum[m][n] = add_halves(low[m][n], dots[m][n], scales[n], pair_act(p, m), sum[m][n]);
+                sum[m][n] = add_halves(low[m][n], dots[m][n], scales[n],
+                                       act_of_row(p->act, p->x_ld, m), sum[m][n]);
         }
     }
     if (!t.mins) return;
     QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
         const lanes_i mins = half_mins(p->unit[n], b);
         QN_UNROLL for (int m = 0; m < mr; m++) min_sum[m][n] =
-            add_half_mins(mins, pair_act(p, m), min_sum[m][n]);
+            add_half_mins(mins, act_of_row(p->act, p->x_ld, m), min_sum[m][n]);
     }
 }
 

@@ -38,19 +38,15 @@ QN_INLINE void panel_tiles(const enum qn_pack form, const struct qn_form_traits 
             (size_t)n_blocks * (has_halves(t) ? halves_block_size(t, nt) : panel_block_size(t, nt));
         const size_t offset = (size_t)(k0 / unit_k) * unit_size;
         const size_t bytes = (size_t)(n_blocks * 32 / unit_k) * unit_size;
-        const bool more_n = a->n1 - n > n_panels * nt * QN_R, more_k = k0 + panel_k < k;
-        const uint8_t *const next = more_k   ? tile + offset + bytes
-                                    : more_n ? tile + (size_t)(n_panels * nt) * tile_size
-                                             : NULL;
+        const bool last = k0 + panel_k >= k;
+        const uint8_t *const next =
+            next_panel(a, n, n_panels * nt, tile, tile_size, offset + bytes, !last);
         for (int i = 0; i < n_panels * nt; i++)
             (has_halves(t) ? panel_unpack_halves
                            : panel_unpack)(form, t, tile + (size_t)i * tile_size + offset, n_blocks,
                                            i % nt, nt, panels + (size_t)(i / nt) * panel_size);
-        struct qn_panel p = {.n_blocks = n_blocks,
-                             .x_ld = a->x_ld,
-                             .first = k0 == 0,
-                             .last = k0 + panel_k >= k,
-                             .matmul = a};
+        struct qn_panel p = {
+            .n_blocks = n_blocks, .x_ld = a->x_ld, .first = k0 == 0, .last = last, .matmul = a};
         for (p.m = 0; p.m < a->m; p.m += rows) {
             fetch_panel_part(next, bytes, tile_size, n_panels * nt, (size_t)(p.m / rows),
                              (size_t)((a->m + rows - 1) / rows));

@@ -122,10 +122,7 @@ QN_INLINE void halves_sums(const struct qn_form_traits t, const uint8_t *block, 
     for (int b = 0; b < QN_UNIT_BLOCKS; b++, q0 += 32, act0++) {
         const int8_t *q[QN_PANEL_M];
         const struct qn_act_block *act[QN_PANEL_M];
-        QN_UNROLL for (int m = 0; m < mr; m++) {
-            q[m] = q0 + (size_t)m * x_ld;
-            act[m] = (const void *)((const char *)act0 + (size_t)m * x_ld);
-        }
+        panel_rows_of(q0, act0, x_ld, q, act, mr);
         halves_block(t, block, q, act, sum, mr, nt);
         block += halves_block_size(t, nt);
     }
@@ -139,10 +136,8 @@ QN_INLINE void halves_min_sums(const struct qn_form_traits t, const uint8_t *blo
     for (int b = 0; b < QN_UNIT_BLOCKS; b++, act0++, block += halves_block_size(t, nt))
         QN_UNROLL for (int n = 0; n < nt; n++) {
             const lanes_i mins = i_load(block + (at + n) * QN_VEC);
-            QN_UNROLL for (int m = 0; m < mr; m++) {
-                const void *const act = (const char *)act0 + (size_t)m * x_ld;
-                sum[m][n] = add_half_mins(mins, act, sum[m][n]);
-            }
+            QN_UNROLL for (int m = 0; m < mr; m++) sum[m][n] =
+                add_half_mins(mins, act_of_row(act0, x_ld, m), sum[m][n]);
         }
 }
 

@@ -115,6 +115,15 @@ QN_INLINE float *panel_sums(const struct qn_panel *p, int m, int n) {
     return p->sums + (m * QN_PANEL_TILES + n) * QN_R;
 }
 
+/* A block's activations of mr rows, from those of row 0 on. */
+QN_INLINE void panel_rows_of(const int8_t *q0, const struct qn_act_block *act0, size_t x_ld,
+                             const int8_t **q, const struct qn_act_block **act, const int mr) {
+    QN_UNROLL for (int m = 0; m < mr; m++) {
+        q[m] = q0 + (size_t)m * x_ld;
+        act[m] = act_of_row(act0, x_ld, m);
+    }
+}
+
 /* The register tile: mr rows of activations by nt tiles of weights over one panel. */
 QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct qn_panel *p, const int mr,
                             const int nt) {
@@ -129,10 +138,7 @@ QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct qn_panel
     for (int b = p->n_blocks; b > 0; b--) {
         const int8_t *q[QN_PANEL_M];
         const struct qn_act_block *act[QN_PANEL_M];
-        QN_UNROLL for (int m = 0; m < mr; m++) {
-            q[m] = q0 + (size_t)m * x_ld;
-            act[m] = (const void *)((const char *)act0 + (size_t)m * x_ld);
-        }
+        panel_rows_of(q0, act0, x_ld, q, act, mr);
         panel_block(t, block, q, act, y, mr, nt);
         block += panel_block_size(t, nt);
         q0 += 32;
