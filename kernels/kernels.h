@@ -50,8 +50,10 @@ enum qn_isa {
 
 /* ---- quantized activations -------------------------------------------------------------- */
 
-/* One row of Q8 activations: Kp = K rounded up to 256; int8 q[Kp], then Kp/32 of these, then what
- * is missing to an odd number of cache lines; the padding is zero. q = round-to-nearest-even(x *
+/* One row of Q8 activations: Kp = K rounded up to 256; int8 q[Kp], then Kp/32 of struct
+ * qn_act_block, then as many of struct qn_act_halves, which only forms with a scale for each 16 k
+ * read, then what is missing to an odd number of cache lines; the padding is zero.
+ * q = round-to-nearest-even(x *
  * (127 / amax of the block)), scale = amax / 127 with the two lowest bits of the significand
  * cleared, each operation rounded to float; every ISA gives the same bytes (act_block.h).
  *
@@ -64,18 +66,38 @@ enum qn_isa {
 #define QN_ACT_ZERO      12582912 /* 1.5 * 2^23: floats around it are 1 apart, 2^22 to each side */
 #define QN_ACT_ZERO_BITS 0x4b400000
 struct qn_act_block {
-    float scale;         /* 0 for a block of zeros */
-    float zero;          /* -QN_ACT_ZERO * scale */
-    float scale_sum;     /* scale * (sum of the block's 32 q), for weights with mins */
-    int32_t start;       /* QN_ACT_ZERO_BITS - 128 * (sum of the block's 32 q) */
-    int32_t start_lo;    /* the same of its first 16 */
-    int32_t start_hi;    /* and of its last 16 */
-    int16_t neg_sums[2]; /* -(sum of q) of the first and of the last 16 */
+    float scale;     /* 0 for a block of zeros */
+    float zero;      /* -QN_ACT_ZERO * scale */
+    float scale_sum; /* scale * (sum of the block's 32 q), for weights with mins */
+    int32_t start;   /* QN_ACT_ZERO_BITS - 128 * (sum of the block's 32 q) */
+};
+/* Of the first and of the last 16 of a block. */
+struct qn_act_halves {
+    int32_t start[2];    /* QN_ACT_ZERO_BITS - 128 * (sum of q) */
+    int16_t neg_sums[2]; /* -(sum of q) */
 };
 
 /* A block whose largest magnitude is below this counts as zeros: from here on amax / 127 and
  * 127 / amax are normal floats, so flushing subnormals to zero changes nothing. */
 #define QN_ACT_AMAX_MIN 0x1p-119f
+
+/* Where a block of a row is. */
+struct qn_act_at {
+    const int8_t *q;                    /* [32] */
+    const struct qn_act_block *block;   /* its factors */
+    const struct qn_act_halves *halves; /* those of its halves */
+};
+static inline int qn_act_blocks(int k) {
+    return (k + 255) / 256 * 8;
+}
+/* Block b of a row of K. */
+static inline struct qn_act_at qn_act_at(const void *row, int k, int b) {
+    const int8_t *const q = (const int8_t *)row;
+    const struct qn_act_block *const blocks =
+        (const struct qn_act_block *)(q + qn_act_blocks(k) * 32);
+    return (struct qn_act_at){q + b * 32, blocks + b,
+                              (const struct qn_act_halves *)(blocks + qn_act_blocks(k)) + b};
+}
 
 /* Bytes of a row of K activations of the kind, an odd multiple of 64. */
 size_t qn_act_row_size(enum qn_act act, int k);

@@ -22,8 +22,8 @@ size_t qn_act_row_size(enum qn_act act, int k) {
     if (act == QN_ACT_F32) return odd_lines((size_t)k * sizeof(float));
     if (act == QN_ACT_BF16X2) return odd_lines(round_up((size_t)k, 32) * 4);
     if (act == QN_ACT_BF16) return odd_lines(round_up(round_up((size_t)k, 32) * 2, 128));
-    const size_t padded = round_up((size_t)k, 256);
-    return odd_lines(padded + padded / 32 * sizeof(struct qn_act_block));
+    const size_t n_blocks = (size_t)qn_act_blocks(k);
+    return odd_lines(n_blocks * (32 + sizeof(struct qn_act_block) + sizeof(struct qn_act_halves)));
 }
 
 static size_t larger(size_t a, size_t b) {
@@ -38,7 +38,7 @@ static size_t gemm_scratch_size(int m, int k) {
 }
 
 size_t qn_matmul_scratch_size(int m, int k) {
-    const size_t sums = (size_t)m * QN_PANEL_ROWS * sizeof(float);
+    const size_t sums = (size_t)(m < QN_PASS_M ? m : QN_PASS_M) * QN_GROUP_ROWS * sizeof(float);
     const size_t paired = round_up((size_t)(m < QN_PAIR_ROWS ? m : QN_PAIR_ROWS), 2);
     const size_t pairs = paired * round_up((size_t)k, 256) * 2;
     const size_t rows = (size_t)(m < QN_BF16_M ? m : QN_BF16_M);

@@ -12,6 +12,7 @@
 
 #include "kernel_check.h"
 #include "kernels/pack.h"
+#include "kernels/tiles/panel_size.h"
 
 /* ---- problems ---- */
 
@@ -96,15 +97,15 @@ static double fast_bound(const struct problem *p, double products) {
 
 /* The activations as the kernels see them, but for those that split floats. */
 static void load_activations(struct problem *p) {
-    const int padded = (p->k + 255) / 256 * 256;
     const enum qn_act act = qn_pack_act(form_of(p), 1u << QN_ISA_REF);
     for (int m = 0; m < p->m; m++) {
         const char *const row = p->rows[act] + (size_t)m * qn_act_row_size(act, p->k);
-        const struct qn_act_block *const blocks = (const struct qn_act_block *)(row + padded);
         double *const x = p->activations + (size_t)m * (size_t)p->k;
-        for (int k = 0; k < p->k; k++)
+        for (int k = 0; k < p->k; k++) {
+            const struct qn_act_at at = qn_act_at(row, p->k, k / 32);
             x[k] = act == QN_ACT_F32 ? (double)((const float *)row)[k]
-                                     : (double)blocks[k / 32].scale * ((const int8_t *)row)[k];
+                                     : (double)at.block->scale * at.q[k % 32];
+        }
     }
 }
 
@@ -509,11 +510,11 @@ void check_agreement(struct check *c) {
                                                    .n = shapes[i % 4].n,
                                                    .k = shapes[i % 4].k});
         }
-        /* Longer rows than QN_PANEL_X_BYTES has room for 50 of: they pass in two parts. */
+        /* More rows than pass at once, by more outputs than a group has (panel_size.h). */
         check_agreement_of(c, (struct problem){.type = (enum qn_type)type,
                                                .seed = 3100,
-                                               .m = 50,
-                                               .n = 17,
-                                               .k = c->quick ? 512 : 22 * 512});
+                                               .m = c->quick ? 50 : QN_PASS_M + 5,
+                                               .n = QN_GROUP_ROWS + 17,
+                                               .k = 768});
     }
 }

@@ -57,12 +57,12 @@ QN_INLINE void store_dots(int32_t *dots, const int n) {
 
 /* Adds the dots of one block to rows [m0, m1) of y. dots: [nt][16][16]. */
 QN_INLINE void add_rows(const struct qn_form_traits t, const struct qn_panel *p,
-                        const uint8_t *block, const struct qn_act_block *act, const int32_t *dots,
+                        const uint8_t *block, struct qn_act_at x, const int32_t *dots,
                         lanes_f (*y)[QN_PANEL_TILES], const int m0, const int m1, const int nt) {
     const float *const scale = (const float *)(block + nt * 8 * QN_VEC);
     const float *const neg_min = scale + nt * QN_R;
     QN_UNROLL for (int m = m0; m < m1; m++) {
-        const struct qn_act_block *const a = act_of_row(act, p->x_ld, m);
+        const struct qn_act_block *const a = act_of_row(x, p->x_ld, m).block;
         const lanes_f factor = f_set1(a->scale);
         QN_UNROLL for (int n = 0; n < nt; n++) {
             /* The same number as fma(QN_ACT_ZERO + dot, scale, zero): the product rounded once. */
@@ -81,16 +81,17 @@ QN_INLINE void tile_kernel(const struct qn_form_traits t, const struct qn_panel 
     lanes_f y[TILE_M][QN_PANEL_TILES];
     QN_UNROLL for (int m = 0; m < TILE_M; m++) QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] =
         p->first ? f_zero() : f_load(p->sums + (m * QN_PANEL_TILES + n) * QN_R);
-    start_dots(p, p->blocks, p->q, nt);
+    start_dots(p, p->blocks, p->x.q, nt);
     for (int n = 0; n < nt; n++) store_dots(dots[0] + n * TILE_DOTS, n);
     for (int b = 0; b < p->n_blocks; b++) {
         const uint8_t *const block = p->blocks + (size_t)b * block_size;
+        const struct qn_act_at x = act_further(p->x, b);
         const bool ahead = b + 1 < p->n_blocks;
         int32_t *const next = dots[(b + 1) % 2];
-        if (ahead) start_dots(p, block + block_size, p->q + (b + 1) * 32, nt);
-        add_rows(t, p, block, p->act + b, dots[b % 2], y, 0, TILE_M / 2, nt);
+        if (ahead) start_dots(p, block + block_size, p->x.q + (b + 1) * 32, nt);
+        add_rows(t, p, block, x, dots[b % 2], y, 0, TILE_M / 2, nt);
         if (ahead) store_dots(next, 0);
-        add_rows(t, p, block, p->act + b, dots[b % 2], y, TILE_M / 2, TILE_M, nt);
+        add_rows(t, p, block, x, dots[b % 2], y, TILE_M / 2, TILE_M, nt);
         if (ahead && nt == 2) store_dots(next + TILE_DOTS, 1);
     }
     QN_UNROLL for (int m = 0; m < TILE_M; m++) QN_UNROLL for (int n = 0; n < nt; n++) {

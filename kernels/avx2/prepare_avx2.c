@@ -39,13 +39,15 @@ static inline void half_sums(__m256i q, int *lo, int *hi) {
     *hi = _mm_cvtsi128_si32(_mm256_extracti128_si256(one, 1));
 }
 
-static inline void quantize_block(const float *x, int8_t *q, struct qn_act_block *block) {
+/* Block b of a row, 32 elements. */
+static inline void quantize_block(const float *x, struct qn_act_row row, int b) {
+    int8_t *const q = row.q + b * 32;
     const __m256 v[4] = {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _mm256_loadu_ps(x + 16),
                          _mm256_loadu_ps(x + 24)};
     const float amax = block_amax(v);
     if (amax < QN_ACT_AMAX_MIN) {
         _mm256_store_si256((__m256i *)q, _mm256_setzero_si256());
-        qn_act_block_set(block, 0, 0, 0);
+        qn_act_block_set(row, b, 0, 0, 0);
         return;
     }
     const __m256 inverse = _mm256_set1_ps(127.0f / amax);
@@ -59,20 +61,19 @@ static inline void quantize_block(const float *x, int8_t *q, struct qn_act_block
     _mm256_store_si256((__m256i *)q, bytes);
     int sum_lo, sum_hi;
     half_sums(bytes, &sum_lo, &sum_hi);
-    qn_act_block_set(block, amax, sum_lo, sum_hi);
+    qn_act_block_set(row, b, amax, sum_lo, sum_hi);
 }
 
 void qn_prepare_q8__avx2(const float *x, int k, void *dst) {
     assert(k > 0 && (uintptr_t)dst % 64 == 0);
     const int padded = (k + 255) / 256 * 256;
-    int8_t *const q = dst;
-    struct qn_act_block *const blocks = (struct qn_act_block *)(q + padded);
+    const struct qn_act_row row = qn_act_row_of(dst, k);
     int i = 0;
-    for (; i + 32 <= k; i += 32) quantize_block(x + i, q + i, blocks + i / 32);
+    for (; i + 32 <= k; i += 32) quantize_block(x + i, row, i / 32);
     for (; i < padded; i += 32) {
         float rest[32] = {0};
         if (i < k) memcpy(rest, x + i, (size_t)(k - i) * sizeof *x);
-        quantize_block(rest, q + i, blocks + i / 32);
+        quantize_block(rest, row, i / 32);
     }
-    qn_act_row_end(QN_ACT_Q8, k, (size_t)((char *)(blocks + padded / 32) - (char *)dst), dst);
+    qn_act_q8_end(k, dst);
 }

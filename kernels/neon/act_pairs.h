@@ -26,27 +26,26 @@ QN_INLINE int32x4_t pair_of_ints(int32_t row0, int32_t row1) {
     return vcombine_s32(vdup_n_s32(row0), vdup_n_s32(row1));
 }
 
-/* One block of two rows: q0, q1 int8 [32], act0, act1 their factors. */
-QN_INLINE void pair_block_load(const struct qn_form_traits t, const int8_t *q0, const int8_t *q1,
-                               const struct qn_act_block *act0, const struct qn_act_block *act1,
-                               struct qn_act_pair *out) {
+/* One block of two rows. */
+QN_INLINE void pair_block_load(const struct qn_form_traits t, struct qn_act_at x0,
+                               struct qn_act_at x1, struct qn_act_pair *out) {
     QN_UNROLL for (int h = 0; h < 2; h++) {
-        const int64x2_t a = vreinterpretq_s64_s8(vld1q_s8(q0 + 16 * h));
-        const int64x2_t b = vreinterpretq_s64_s8(vld1q_s8(q1 + 16 * h));
+        const int64x2_t a = vreinterpretq_s64_s8(vld1q_s8(x0.q + 16 * h));
+        const int64x2_t b = vreinterpretq_s64_s8(vld1q_s8(x1.q + 16 * h));
         vst1q_s8(out->q[2 * h][0], vreinterpretq_s8_s64(vzip1q_s64(a, b)));
         vst1q_s8(out->q[2 * h + 1][0], vreinterpretq_s8_s64(vzip2q_s64(a, b)));
     }
-    const float32x4_t a = vld1q_f32(&act0->scale), b = vld1q_f32(&act1->scale);
+    const float32x4_t a = vld1q_f32(&x0.block->scale), b = vld1q_f32(&x1.block->scale);
     const float32x4_t low = vzip1q_f32(a, b), high = vzip2q_f32(a, b);
     vst1q_f32(out->scale, vzip1q_f32(low, low));
     vst1q_f32(out->zero, vzip2q_f32(low, low));
     if (t.mins && t.sub == 32) vst1q_f32(out->sums[0], vzip1q_f32(high, high));
     QN_UNROLL for (int h = 0; h < 32 / t.sub; h++) {
         if (!t.mins)
-            vst1q_s32(out->start[h], pair_of_ints(dot_start(t, act0, h), dot_start(t, act1, h)));
+            vst1q_s32(out->start[h], pair_of_ints(dot_start(t, x0, h), dot_start(t, x1, h)));
         else if (t.sub == 16)
-            vst1q_f32(out->sums[h], vcombine_f32(vdup_n_f32((float)act0->neg_sums[h]),
-                                                 vdup_n_f32((float)act1->neg_sums[h])));
+            vst1q_f32(out->sums[h], vcombine_f32(vdup_n_f32((float)x0.halves->neg_sums[h]),
+                                                 vdup_n_f32((float)x1.halves->neg_sums[h])));
     }
 }
 
@@ -54,15 +53,11 @@ QN_INLINE void pair_block_load(const struct qn_form_traits t, const int8_t *q0, 
  * A row without a second is its own. */
 QN_INLINE void act_pairs_load(const struct qn_form_traits t, const struct qn_matmul *a, int m0,
                               int rows, int n_blocks, struct qn_act_pair *out) {
-    const size_t padded = (size_t)(a->k + 255) / 256 * 256;
     for (int m = 0; m < rows; m += 2) {
         const char *const x0 = (const char *)a->x + (size_t)(m0 + m) * a->x_ld;
         const char *const x1 = m + 1 < rows ? x0 + a->x_ld : x0;
-        const struct qn_act_block *const act0 = (const void *)(x0 + padded);
-        const struct qn_act_block *const act1 = (const void *)(x1 + padded);
         for (int b = 0; b < n_blocks; b++, out++)
-            pair_block_load(t, (const int8_t *)x0 + 32 * b, (const int8_t *)x1 + 32 * b, act0 + b,
-                            act1 + b, out);
+            pair_block_load(t, qn_act_at(x0, a->k, b), qn_act_at(x1, a->k, b), out);
     }
 }
 

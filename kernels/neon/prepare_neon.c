@@ -29,33 +29,34 @@ static inline int8x16_t quantize(const float32x4_t v[4], float32x4_t factor) {
     return vcombine_s8(vqmovn_s16(vcombine_s16(q[0], q[1])), vqmovn_s16(vcombine_s16(q[2], q[3])));
 }
 
-static inline void quantize_block(const float *x, int8_t *q, struct qn_act_block *block) {
+/* Block b of a row, 32 elements. */
+static inline void quantize_block(const float *x, struct qn_act_row row, int b) {
+    int8_t *const q = row.q + b * 32;
     float32x4_t v[8];
     for (int j = 0; j < 8; j++) v[j] = vld1q_f32(x + 4 * j);
     const float amax = block_amax(v);
     if (amax < QN_ACT_AMAX_MIN) {
         memset(q, 0, 32);
-        qn_act_block_set(block, 0, 0, 0);
+        qn_act_block_set(row, b, 0, 0, 0);
         return;
     }
     const float32x4_t factor = vdupq_n_f32(127.0f / amax);
     const int8x16_t low = quantize(v, factor), high = quantize(v + 4, factor);
     vst1q_s8(q, low);
     vst1q_s8(q + 16, high);
-    qn_act_block_set(block, amax, vaddlvq_s8(low), vaddlvq_s8(high));
+    qn_act_block_set(row, b, amax, vaddlvq_s8(low), vaddlvq_s8(high));
 }
 
 void qn_prepare_q8__neon(const float *x, int k, void *dst) {
     assert(k > 0 && (uintptr_t)dst % 64 == 0);
     const int padded = (k + 255) / 256 * 256;
-    int8_t *const q = dst;
-    struct qn_act_block *const blocks = (struct qn_act_block *)(q + padded);
+    const struct qn_act_row row = qn_act_row_of(dst, k);
     int i = 0;
-    for (; i + 32 <= k; i += 32) quantize_block(x + i, q + i, blocks + i / 32);
+    for (; i + 32 <= k; i += 32) quantize_block(x + i, row, i / 32);
     for (; i < padded; i += 32) {
         float rest[32] = {0};
         if (i < k) memcpy(rest, x + i, (size_t)(k - i) * sizeof *x);
-        quantize_block(rest, q + i, blocks + i / 32);
+        quantize_block(rest, row, i / 32);
     }
-    qn_act_row_end(QN_ACT_Q8, k, (size_t)((char *)(blocks + padded / 32) - (char *)dst), dst);
+    qn_act_q8_end(k, dst);
 }

@@ -14,9 +14,8 @@ enum { TILE_ROWS = 8, STRIP = 16 };
 
 static double load_activation(enum qn_act act, const char *row, int k_count, int k) {
     if (act == QN_ACT_F32) return (double)((const float *)row)[k];
-    const int padded = (k_count + 255) / 256 * 256;
-    const struct qn_act_block *const blocks = (const struct qn_act_block *)(row + padded);
-    return (double)blocks[k / 32].scale * ((const int8_t *)row)[k];
+    const struct qn_act_at at = qn_act_at(row, k_count, k / 32);
+    return (double)at.block->scale * at.q[k % 32];
 }
 
 /* sums [STRIP] += the unit's weights of one row times rows [m0, m1) of x, for k from k0. */

@@ -44,7 +44,9 @@ static float block_amax(const float x[32]) {
     return amax < QN_ACT_AMAX_MIN ? 0 : amax;
 }
 
-static void quantize_block(const float x[32], int8_t q[32], struct qn_act_block *block) {
+/* Block b of a row. */
+static void quantize_block(const float x[32], struct qn_act_row row, int b) {
+    int8_t *const q = row.q + b * 32;
     const float amax = block_amax(x);
     const float inverse = amax > 0 ? 127.0f / amax : 0;
     int sum = 0, sum_lo = 0;
@@ -53,19 +55,18 @@ static void quantize_block(const float x[32], int8_t q[32], struct qn_act_block 
         sum += q[i];
         if (i == 15) sum_lo = sum;
     }
-    qn_act_block_set(block, amax, sum_lo, sum - sum_lo);
+    qn_act_block_set(row, b, amax, sum_lo, sum - sum_lo);
 }
 
 void qn_prepare_q8__ref(const float *x, int k, void *dst) {
     assert(k > 0 && (uintptr_t)dst % 64 == 0);
     const int padded = (k + 255) / 256 * 256;
-    int8_t *const q = dst;
-    struct qn_act_block *const blocks = (struct qn_act_block *)(q + padded);
+    const struct qn_act_row row = qn_act_row_of(dst, k);
     for (int i = 0; i < padded; i += 32) {
         float block[32] = {0};
         const int n = k - i < 32 ? k - i : 32;
         if (n > 0) memcpy(block, x + i, (size_t)n * sizeof *x);
-        quantize_block(block, q + i, blocks + i / 32);
+        quantize_block(block, row, i / 32);
     }
-    qn_act_row_end(QN_ACT_Q8, k, (size_t)((char *)(blocks + padded / 32) - (char *)dst), dst);
+    qn_act_q8_end(k, dst);
 }

@@ -20,12 +20,10 @@
 #endif
 
 enum { QN_R = 8 };
-/* Register tiles: 6 rows of activations by this many tiles of integer weights, which takes as many
- * accumulators as sums; so many rows where 16 k share a scale, whose factors gcc would spill with
- * more; and this many rows by two tiles of floats. */
+/* Register tiles: 6 rows of activations by QN_PANEL_TILES tiles of integer weights, which takes as
+ * many accumulators as sums, and QN_FLOAT_M rows by two tiles of floats. */
 #define QN_DIRECT_ROWS 4 /* up to so many rows of activations share an unpacked block */
 #define QN_PANEL_TILES 1
-#define QN_PANEL_M_16  4
 #define QN_FLOAT_M     6
 typedef __m256 lanes_f;
 typedef __m256i lanes_i;

@@ -20,9 +20,8 @@
 #endif
 
 enum { QN_R = 16 };
-/* Register tiles: 6 rows of activations by this many tiles of integer weights, which takes as many
- * accumulators as sums; QN_PANEL_M_16 rows where 16 k share a scale; and this many rows by two
- * tiles of floats. */
+/* Register tiles: 6 rows of activations by QN_PANEL_TILES tiles of integer weights, which takes as
+ * many accumulators as sums, and QN_FLOAT_M rows by two tiles of floats. */
 #define QN_DIRECT_ROWS 8 /* up to so many rows of activations share an unpacked block */
 #define QN_PANEL_TILES 2
 #define QN_FLOAT_M     12
@@ -151,14 +150,12 @@ QN_INLINE lanes_i i_insert(lanes_i a, lanes_i b, lanes_i mask) {
 #ifdef __AVX512VNNI__
 #define QN_HAVE_DPBUSD 1
 #define QN_HAVE_DOT    1
-#define QN_PANEL_M_16  6
 QN_INLINE lanes_i i_dot(lanes_i acc, lanes_i u, lanes_i s) {
     return _mm512_dpbusd_epi32(acc, u, s);
 }
 #else
 #define QN_HAVE_DPBUSD 0
 #define QN_HAVE_DOT    0
-#define QN_PANEL_M_16  4 /* dots take sums of 16 bits beside them */
 QN_INLINE lanes_i i_maddubs(lanes_i u, lanes_i s) {
     return _mm512_maddubs_epi16(u, s);
 }

@@ -24,7 +24,6 @@ enum { QN_R = 8 };
  * of floats, of 32 registers. */
 #define QN_DIRECT_ROWS 4 /* up to so many rows of activations share an unpacked block */
 #define QN_PANEL_TILES 1
-#define QN_PANEL_M_16  6
 #define QN_FLOAT_M     6
 
 typedef struct {

@@ -8,36 +8,33 @@
 
 #include "kernels/tiles/matmul_halves.h"
 
-/* Adds block b of a unit to y[mr]. q, act: block b's activations of row 0, x_ld bytes a row. */
+/* Adds block b of a unit to y[mr]. x: the block of row 0, x_ld bytes a row. */
 QN_INLINE void direct_block(const enum qn_pack form, const struct qn_form_traits t,
                             const uint8_t *unit, int b, const float *scale, const float *neg_min,
-                            const int8_t *q, const struct qn_act_block *act, size_t x_ld,
-                            lanes_f *y, const int mr) {
+                            struct qn_act_at x, size_t x_ld, lanes_f *y, const int mr) {
     lanes_i w[8];
     unpack_block(form, unit, b, w);
     const lanes_f sc = dot_scale(t, f_load(scale + b * QN_R));
     const lanes_f nm = t.mins ? f_load(neg_min + b * QN_R) : f_zero();
     QN_UNROLL for (int m = 0; m < mr; m++) {
-        const int8_t *const qm = q + (size_t)m * x_ld;
-        const struct qn_act_block *const am = act_of_row(act, x_ld, m);
-        const lanes_i dot = dot_groups(t, i_set1(dot_start(t, am, 0)), w, qm, 8, NULL);
-        y[m] = add_dot(t, dot, am, sc, nm, y[m]);
+        const struct qn_act_at xm = act_of_row(x, x_ld, m);
+        const lanes_i dot = dot_groups(t, i_set1(dot_start(t, xm, 0)), w, xm.q, 8, NULL);
+        y[m] = add_dot(t, dot, xm.block, sc, nm, y[m]);
     }
 }
 
 /* The same of a form with halves, to the unit's sums. */
 QN_INLINE void direct_halves(const enum qn_pack form, const struct qn_form_traits t,
-                             const uint8_t *unit, int b, const int8_t *q,
-                             const struct qn_act_block *act, size_t x_ld, lanes_f *sum,
-                             lanes_f *min_sum, const int mr) {
+                             const uint8_t *unit, int b, struct qn_act_at x, size_t x_ld,
+                             lanes_f *sum, lanes_f *min_sum, const int mr) {
     lanes_i w[8];
     unpack_block(form, unit, b, w);
     const lanes_i low = half_scale(form, unit, 2 * b), high = half_scale(form, unit, 2 * b + 1);
     const lanes_i mins = t.mins ? half_mins(unit, b) : i_zero();
     QN_UNROLL for (int m = 0; m < mr; m++) {
-        const struct qn_act_block *const am = act_of_row(act, x_ld, m);
-        sum[m] = add_halves_block(t, w, q + (size_t)m * x_ld, am, low, high, sum[m]);
-        if (t.mins) min_sum[m] = add_half_mins(mins, am, min_sum[m]);
+        const struct qn_act_at xm = act_of_row(x, x_ld, m);
+        sum[m] = add_halves_block(t, w, xm, low, high, sum[m]);
+        if (t.mins) min_sum[m] = add_half_mins(mins, xm, min_sum[m]);
     }
 }
 
@@ -53,13 +50,12 @@ QN_INLINE void direct_unit_end(const enum qn_pack form, const struct qn_form_tra
 QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits t,
                             const struct qn_matmul *a, int n, const int mr, const int nt) {
     const int unit_k = qn_pack_unit_k(form), blocks = unit_k / 32;
-    const int units = (a->k + unit_k - 1) / unit_k, padded = (a->k + 255) / 256 * 256;
+    const int units = (a->k + unit_k - 1) / unit_k;
     const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
     const bool next = a->n1 - n > nt * QN_R;
     const uint8_t *unit = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
-    const int8_t *q = a->x;
-    const struct qn_act_block *act = (const void *)(q + padded);
+    struct qn_act_at x = qn_act_at(a->x, a->k, 0);
     const struct qn_reading reading = reading_of(form, mr, nt);
     lanes_f y[QN_STREAMS_MAX][QN_DIRECT_ROWS];
     QN_UNROLL for (int i = 0; i < nt * mr; i++) y[i / mr][i % mr] = f_zero();
@@ -74,19 +70,17 @@ QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits
             QN_UNROLL for (int m = 0; m < mr; m++) sum[i][m] = min_sum[i][m] = f_zero();
         }
         /* By pairs of blocks: all 8 of a K-quant take the compiler twice as long, for nothing. */
-        for (int pair = 0; pair < blocks; pair += 2, q += 64, act += 2)
+        for (int pair = 0; pair < blocks; pair += 2, x = act_further(x, 2))
             QN_UNROLL for (int part = 0; part < 2 * nt; part++) {
                 const int b = pair + part / nt, i = part % nt;
                 const uint8_t *const stream = unit + i * tile_size;
                 if (reading.l1 > 0) prefetch_part(stream, unit_size, b, blocks, l1, 1);
                 if (reading.l2 > 0) prefetch_part(stream, unit_size, b, blocks, l2, 2);
-                const int8_t *const qb = q + part / nt * 32;
-                const struct qn_act_block *const ab = act + part / nt;
+                const struct qn_act_at xb = act_further(x, part / nt);
                 if (has_halves(t))
-                    direct_halves(form, t, stream, b, qb, ab, a->x_ld, sum[i], min_sum[i], mr);
+                    direct_halves(form, t, stream, b, xb, a->x_ld, sum[i], min_sum[i], mr);
                 else
-                    direct_block(form, t, stream, b, scale[i], neg_min[i], qb, ab, a->x_ld, y[i],
-                                 mr);
+                    direct_block(form, t, stream, b, scale[i], neg_min[i], xb, a->x_ld, y[i], mr);
             }
         if (has_halves(t))
             QN_UNROLL for (int i = 0; i < nt; i++)

@@ -5,6 +5,7 @@
  * gets all of them.
  */
 #include "kernels/tiles/matmul_forms.h"
+#include "kernels/tiles/panel_order.h"
 
 /* Adds w[n] x of nt tiles, for one k, to y [nt]. */
 QN_INLINE void float_add(const lanes_f *w, float x, lanes_f *y, const int nt) {
@@ -173,37 +174,47 @@ QN_INLINE void float_panel_weights(const enum qn_pack form, const uint8_t *tile,
     }
 }
 
-QN_INLINE void float_panel_tiles(const enum qn_pack form, const struct qn_matmul *a, int n,
-                                 int nt) {
-    const int k = (a->k + 15) / 16 * 16;
-    float *const sums = (float *)((char *)a->scratch + QN_PANEL_BYTES);
-    const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
-    const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
-    const uint8_t *const tile = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
-    for (int k0 = 0; k0 < k; k0 += QN_FLOAT_K) {
-        struct qn_float_panel p = {.k = k - k0 < QN_FLOAT_K ? k - k0 : QN_FLOAT_K,
-                                   .x_ld = a->x_ld / sizeof(float),
-                                   .first = k0 == 0,
-                                   .last = k0 + QN_FLOAT_K >= k,
-                                   .matmul = a,
-                                   .n = n};
-        const size_t offset = (size_t)(k0 / 16) * unit_size;
-        float_panel_weights(form, tile + offset, tile_size, nt, a->scratch, &p);
-        const size_t bytes = (size_t)(p.k / 16) * unit_size;
-        const uint8_t *const next = next_panel(a, n, nt, tile, tile_size, offset + bytes, !p.last);
-        for (p.m = 0; p.m < a->m; p.m += QN_FLOAT_M) {
-            fetch_panel_part(next, bytes, tile_size, nt, (size_t)(p.m / QN_FLOAT_M),
-                             (size_t)((a->m + QN_FLOAT_M - 1) / QN_FLOAT_M));
-            p.x = (const float *)a->x + (size_t)p.m * p.x_ld + k0;
-            p.sums = sums + (size_t)p.m * 2 * QN_R;
-            float_kernels[nt - 1][a->m - p.m < QN_FLOAT_M ? a->m - p.m : QN_FLOAT_M](&p);
-        }
+/* The panel at one place, multiplied with all rows. next: the place that follows. */
+QN_INLINE void float_panel_at(const enum qn_pack form, const struct qn_panel_grid *g,
+                              const struct qn_panel_place *at, const struct qn_panel_place *next) {
+    const struct qn_matmul *const a = g->matmul;
+    float *const sums =
+        (float *)((char *)a->scratch + QN_PANEL_BYTES) + (size_t)(at->n - at->group) * (size_t)a->m;
+    struct qn_float_panel p = {.k = at->k,
+                               .x_ld = a->x_ld / sizeof(float),
+                               .first = at->k0 == 0,
+                               .last = at->k0 + at->k == g->k,
+                               .matmul = a,
+                               .n = at->n};
+    float_panel_weights(form, panel_weights(g, at), g->tile_size, at->n_tiles, a->scratch, &p);
+    const size_t passes = (size_t)((a->m + QN_FLOAT_M - 1) / QN_FLOAT_M);
+    for (p.m = 0; p.m < a->m; p.m += QN_FLOAT_M) {
+        fetch_panel_part(g, next, (size_t)(p.m / QN_FLOAT_M), passes);
+        p.x = (const float *)a->x + (size_t)p.m * p.x_ld + at->k0;
+        p.sums = sums + (size_t)p.m * 2 * QN_R;
+        float_kernels[at->n_tiles - 1][a->m - p.m < QN_FLOAT_M ? a->m - p.m : QN_FLOAT_M](&p);
     }
 }
 
 QN_INLINE void float_matmul(const enum qn_pack form, const struct qn_matmul *a) {
-    for (int n = a->n0; n < a->n1; n += 2 * QN_R)
-        float_panel_tiles(form, a, n, a->n1 - n > QN_R ? 2 : 1);
+    const int step = rows_a_pass(a, QN_FLOAT_M);
+    for (int m = 0; m < a->m; m += step) {
+        const struct qn_matmul part = some_rows(a, m, step);
+        const struct qn_panel_grid grid = {.matmul = &part,
+                                           .k = (a->k + 15) / 16 * 16,
+                                           .panel_k = QN_FLOAT_K,
+                                           .most = 2,
+                                           .together = 2,
+                                           .unit_k = 16,
+                                           .unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R,
+                                           .tile_size = qn_pack_form_tile_size(form, QN_R, a->k)};
+        struct qn_panel_place at = first_panel(&grid);
+        while (at.n < a->n1) {
+            const struct qn_panel_place next = panel_after(&grid, &at);
+            float_panel_at(form, &grid, &at, &next);
+            at = next;
+        }
+    }
 }
 
 #define QN_FLOAT_MATMUL(name, form)                                                                \

@@ -181,16 +181,14 @@ QN_INLINE lanes_f factors_add_min(lanes_f neg_min, act_factors act, lanes_f y) {
 }
 #endif
 
-/* The same block of row m of activations, x_ld bytes a row. */
-QN_INLINE const struct qn_act_block *act_of_row(const struct qn_act_block *act, size_t x_ld,
-                                                int m) {
-    return (const void *)((const char *)act + (size_t)m * x_ld);
+/* The same block of row m, x_ld bytes a row, and the block n further on. */
+QN_INLINE struct qn_act_at act_of_row(struct qn_act_at x, size_t x_ld, int m) {
+    return (struct qn_act_at){x.q + (size_t)m * x_ld,
+                              (const void *)((const char *)x.block + (size_t)m * x_ld),
+                              (const void *)((const char *)x.halves + (size_t)m * x_ld)};
 }
-
-/* The block's start (kernels.h) of all 32 k, or of half h. */
-QN_INLINE int32_t act_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
-    if (t.sub == 32) return act->start;
-    return h == 0 ? act->start_lo : act->start_hi;
+QN_INLINE struct qn_act_at act_further(struct qn_act_at x, int n) {
+    return (struct qn_act_at){x.q + n * 32, x.block + n, x.halves + n};
 }
 
 /* What sums of products are multiplied with on their way into a dot, so that the start of an
@@ -204,11 +202,11 @@ QN_INLINE lanes_f dot_scale(const struct qn_form_traits t, lanes_f scale) {
     return dot_times(t) == 1 ? scale : f_mul(scale, f_set1(1.0f / (float)dot_times(t)));
 }
 
-/* Where the accumulator of sub-block h starts, so that the dot comes out as if signed, as the bits
- * of a float around QN_ACT_ZERO. */
-QN_INLINE int32_t dot_start(const struct qn_form_traits t, const struct qn_act_block *act, int h) {
+/* Where the accumulator of a block, or of half h where these have scales of their own, starts, so
+ * that the dot comes out as if signed, as the bits of a float around QN_ACT_ZERO. */
+QN_INLINE int32_t dot_start(const struct qn_form_traits t, struct qn_act_at x, int h) {
     if (t.shift < 0) return QN_ACT_ZERO_BITS;
-    const int32_t start = act_start(t, act, h);
+    const int32_t start = t.sub == 32 ? x.block->start : x.halves->start[h];
     if (t.shift == 7 || !QN_HAVE_DOT) return start;
     return ((start - QN_ACT_ZERO_BITS) >> (7 - t.shift)) + QN_ACT_ZERO_BITS;
 }
@@ -305,27 +303,6 @@ QN_INLINE void prefetch_part(const uint8_t *unit, const size_t size, int i, cons
         else
             __builtin_prefetch(part + line, 0, 2);
     }
-}
-
-/* Where the panel that follows one of n_tiles tiles from output n on is unpacked from, which ends
- * `end` bytes into `tile`, the first of them: further on, with more_k, else from the next tiles, if
- * there are any, else NULL. */
-QN_INLINE const uint8_t *next_panel(const struct qn_matmul *a, int n, int n_tiles,
-                                    const uint8_t *tile, size_t tile_size, size_t end,
-                                    bool more_k) {
-    if (more_k) return tile + end;
-    return a->n1 - n > n_tiles * QN_R ? tile + (size_t)n_tiles * tile_size : NULL;
-}
-
-/* Fetches part i of n of what a panel is unpacked from, `bytes` of each of n_tiles tiles, into the
- * second level cache, while the panel before it is multiplied. Few rows take not much longer to
- * multiply by a panel than memory takes to bring the next. next: NULL where there is none. */
-QN_INLINE void fetch_panel_part(const uint8_t *next, size_t bytes, size_t tile_size, int n_tiles,
-                                size_t i, size_t n) {
-    if (!next) return;
-    for (int t = 0; t < n_tiles; t++, next += tile_size)
-        for (size_t line = bytes * i / n / 64; line < bytes * (i + 1) / n / 64; line++)
-            __builtin_prefetch(next + line * 64, 0, 2);
 }
 
 static inline void check_matmul(const struct qn_matmul *a) {

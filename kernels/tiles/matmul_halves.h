@@ -50,9 +50,9 @@ QN_INLINE lanes_f unit_dmin(const uint8_t *unit) {
 /* ---- sums of a unit ---------------------------------------------------------------------- */
 
 /* Minus the sums of q of both halves, as pairs. */
-QN_INLINE lanes_i neg_sums(const struct qn_act_block *act) {
+QN_INLINE lanes_i neg_sums(struct qn_act_at x) {
     int32_t both;
-    __builtin_memcpy(&both, act->neg_sums, sizeof both);
+    __builtin_memcpy(&both, x.halves->neg_sums, sizeof both);
     return i_set1(both);
 }
 
@@ -74,20 +74,20 @@ QN_INLINE lanes_f low_half(lanes_i dot, const struct half_scales s) {
 }
 /* Adds a block; dot: of its second half. */
 QN_INLINE lanes_f add_halves(lanes_f low, lanes_i dot, const struct half_scales s,
-                             const struct qn_act_block *act, lanes_f sum) {
+                             struct qn_act_at x, lanes_f sum) {
     const lanes_f high = f_sub(f_from_bits(dot), f_set1(QN_ACT_ZERO));
-    return f_fma(f_fma(high, s.high, low), f_set1(act->scale), sum);
+    return f_fma(f_fma(high, s.high, low), f_set1(x.block->scale), sum);
 }
 
 /* Adds a block of one row. */
 QN_INLINE lanes_f add_halves_block(const struct qn_form_traits t, const lanes_i w[8],
-                                   const int8_t *q, const struct qn_act_block *act,
-                                   lanes_i scale_low, lanes_i scale_high, lanes_f sum) {
+                                   struct qn_act_at x, lanes_i scale_low, lanes_i scale_high,
+                                   lanes_f sum) {
     const struct half_scales scales = half_scales_of(scale_low, scale_high);
     lanes_i dots[2];
     QN_UNROLL for (int h = 0; h < 2; h++) dots[h] =
-        dot_groups(t, i_set1(dot_start(t, act, h)), w + h * 4, q + h * 16, 4, NULL);
-    return add_halves(low_half(dots[0], scales), dots[1], scales, act, sum);
+        dot_groups(t, i_set1(dot_start(t, x, h)), w + h * 4, x.q + h * 16, 4, NULL);
+    return add_halves(low_half(dots[0], scales), dots[1], scales, x, sum);
 }
 #else
 /* Sums of pairs of products pass through a multiplication anyway: by their scale. */
@@ -101,18 +101,18 @@ QN_INLINE lanes_i halves_owed(const struct qn_form_traits t, lanes_i low, lanes_
 
 /* Adds a block of one row. */
 QN_INLINE lanes_f add_halves_block(const struct qn_form_traits t, const lanes_i w[8],
-                                   const int8_t *q, const struct qn_act_block *act,
-                                   lanes_i scale_low, lanes_i scale_high, lanes_f sum) {
+                                   struct qn_act_at x, lanes_i scale_low, lanes_i scale_high,
+                                   lanes_f sum) {
     const lanes_i times[2] = {half_times(scale_low), half_times(scale_high)};
-    lanes_i dot = t.mins ? i_zero() : i_dot16(halves_owed(t, scale_low, scale_high), neg_sums(act));
+    lanes_i dot = t.mins ? i_zero() : i_dot16(halves_owed(t, scale_low, scale_high), neg_sums(x));
     QN_UNROLL for (int h = 0; h < 2; h++) dot =
-        dot_groups(t, dot, w + h * 4, q + h * 16, 4, &times[h]);
-    return f_fma(f_from_i(dot), f_set1(act->scale), sum);
+        dot_groups(t, dot, w + h * 4, x.q + h * 16, 4, &times[h]);
+    return f_fma(f_from_i(dot), f_set1(x.block->scale), sum);
 }
 #endif
 
-QN_INLINE lanes_f add_half_mins(lanes_i mins, const struct qn_act_block *act, lanes_f sum) {
-    return f_fma(f_from_i(i_dot16(mins, neg_sums(act))), f_set1(act->scale), sum);
+QN_INLINE lanes_f add_half_mins(lanes_i mins, struct qn_act_at x, lanes_f sum) {
+    return f_fma(f_from_i(i_dot16(mins, neg_sums(x))), f_set1(x.block->scale), sum);
 }
 
 /* y and a unit's sums. */

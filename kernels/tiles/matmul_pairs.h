@@ -15,8 +15,7 @@ enum { QN_PAIR = 2 };
  * block to block of the activations. */
 struct qn_pair {
     const uint8_t *unit[QN_PAIR];
-    const int8_t *q;                /* activations of row 0, x_ld bytes a row */
-    const struct qn_act_block *act; /* alike */
+    struct qn_act_at x; /* of row 0, x_ld bytes a row */
     size_t x_ld;
 };
 
@@ -50,7 +49,7 @@ QN_INLINE void pair_dots(const enum qn_pack form, const struct qn_pair *p, int b
         lanes_i w[QN_PAIR];
         QN_UNROLL for (int n = 0; n < QN_PAIR; n++) w[n] = unpack_group(form, p->unit[n], b, g);
         QN_UNROLL for (int m = 0; m < mr; m++) {
-            const lanes_i x = broadcast_group(p->q + (size_t)m * p->x_ld + g * 4);
+            const lanes_i x = broadcast_group(p->x.q + (size_t)m * p->x_ld + g * 4);
             QN_UNROLL for (int n = 0; n < QN_PAIR; n++) acc[m][n] = i_dot(acc[m][n], w[n], x);
         }
     }
@@ -62,7 +61,7 @@ QN_INLINE void pair_block(const enum qn_pack form, const struct qn_form_traits t
                           lanes_f (*y)[QN_PAIR], const int mr) {
     lanes_i acc[QN_DIRECT_ROWS][QN_PAIR];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) acc[m][n] =
-        i_set1(dot_start(t, act_of_row(p->act, p->x_ld, m), 0));
+        i_set1(dot_start(t, act_of_row(p->x, p->x_ld, m), 0));
     pair_dots(form, p, b, 0, 8, acc, mr);
     lanes_f sc[QN_PAIR], nm[QN_PAIR];
     QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
@@ -70,7 +69,7 @@ QN_INLINE void pair_block(const enum qn_pack form, const struct qn_form_traits t
         nm[n] = t.mins ? f_load(neg_min + (n * 8 + b) * QN_R) : f_zero();
     }
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) y[m][n] =
-        add_dot(t, acc[m][n], act_of_row(p->act, p->x_ld, m), sc[n], nm[n], y[m][n]);
+        add_dot(t, acc[m][n], act_of_row(p->x, p->x_ld, m).block, sc[n], nm[n], y[m][n]);
 }
 
 /* The same of a form with halves, to the units' sums. */
@@ -84,21 +83,21 @@ QN_INLINE void pair_halves(const enum qn_pack form, const struct qn_form_traits 
     QN_UNROLL for (int h = 0; h < 2; h++) {
         lanes_i dots[QN_DIRECT_ROWS][QN_PAIR];
         QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++)
-            dots[m][n] = i_set1(dot_start(t, act_of_row(p->act, p->x_ld, m), h));
+            dots[m][n] = i_set1(dot_start(t, act_of_row(p->x, p->x_ld, m), h));
         pair_dots(form, p, b, 4 * h, 4 * h + 4, dots, mr);
         QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
             if (h == 0)
                 low[m][n] = low_half(dots[m][n], scales[n]);
             else
                 sum[m][n] = add_halves(low[m][n], dots[m][n], scales[n],
-                                       act_of_row(p->act, p->x_ld, m), sum[m][n]);
+                                       act_of_row(p->x, p->x_ld, m), sum[m][n]);
         }
     }
     if (!t.mins) return;
     QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
         const lanes_i mins = half_mins(p->unit[n], b);
         QN_UNROLL for (int m = 0; m < mr; m++) min_sum[m][n] =
-            add_half_mins(mins, act_of_row(p->act, p->x_ld, m), min_sum[m][n]);
+            add_half_mins(mins, act_of_row(p->x, p->x_ld, m), min_sum[m][n]);
     }
 }
 
@@ -110,7 +109,7 @@ QN_INLINE void pair_unit_halves(const enum qn_pack form, const struct qn_form_tr
     lanes_f sum[QN_DIRECT_ROWS][QN_PAIR], min_sum[QN_DIRECT_ROWS][QN_PAIR];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) sum[m][n] =
         min_sum[m][n] = f_zero();
-    for (int b = 0; b < QN_UNIT_BLOCKS; b++, p.q += 32, p.act++) {
+    for (int b = 0; b < QN_UNIT_BLOCKS; b++, p.x = act_further(p.x, 1)) {
         QN_UNROLL for (int n = 0; n < QN_PAIR; n++)
             prefetch_part(p.unit[n], unit_size, b, QN_UNIT_BLOCKS, ahead, 2);
         pair_halves(form, t, &p, b, sum, min_sum, mr);
@@ -131,7 +130,7 @@ QN_INLINE void pair_unit(const enum qn_pack form, const struct qn_form_traits t,
     _Alignas(64) float scale[QN_PAIR * 8 * QN_R], neg_min[QN_PAIR * 8 * QN_R];
     QN_UNROLL for (int i = 0; i < QN_PAIR; i++)
         unit_scales(form, p.unit[i], scale + i * 8 * QN_R, neg_min + i * 8 * QN_R, QN_R);
-    for (int b = 0; b < blocks; b++, p.q += 32, p.act++) {
+    for (int b = 0; b < blocks; b++, p.x = act_further(p.x, 1)) {
         QN_UNROLL for (int i = 0; i < QN_PAIR; i++)
             prefetch_part(p.unit[i], unit_size, b, blocks, ahead, 2);
         pair_block(form, t, &p, b, scale, neg_min, y, mr);
@@ -142,18 +141,16 @@ QN_INLINE void pair_unit(const enum qn_pack form, const struct qn_form_traits t,
 QN_INLINE void pair_tiles(const enum qn_pack form, const struct qn_form_traits t,
                           const struct qn_matmul *a, int n, const int mr) {
     const int unit_k = qn_pack_unit_k(form), blocks = unit_k / 32;
-    const int units = (a->k + unit_k - 1) / unit_k, padded = (a->k + 255) / 256 * 256;
+    const int units = (a->k + unit_k - 1) / unit_k;
     const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
     const uint8_t *const tile = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
-    struct qn_pair p = {.unit = {tile, tile + tile_size},
-                        .q = a->x,
-                        .act = (const void *)((const int8_t *)a->x + padded),
-                        .x_ld = a->x_ld};
+    struct qn_pair p = {
+        .unit = {tile, tile + tile_size}, .x = qn_act_at(a->x, a->k, 0), .x_ld = a->x_ld};
     lanes_f y[QN_DIRECT_ROWS][QN_PAIR];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int i = 0; i < QN_PAIR; i++) y[m][i] =
         f_zero();
-    for (int left = units - 1; left >= 0; left--, p.q += unit_k, p.act += blocks) {
+    for (int left = units - 1; left >= 0; left--, p.x = act_further(p.x, blocks)) {
         const size_t ahead =
             ahead_in_stream(reading_of(form, mr, QN_PAIR).l2, tile_size, left * unit_size,
                             tile_size, a->n1 - n > QN_PAIR * QN_R);

@@ -35,33 +35,26 @@ QN_INLINE size_t halves_block_size(const struct qn_form_traits t, const int nt) 
 /* ---- register tile ----------------------------------------------------------------------- */
 
 #if QN_HAVE_DOT
-/* One block onto the unit's sums, by a dot for each half: rows [m0, m1) of the register tile. */
-QN_INLINE void halves_two_dots(const uint8_t *block, const int8_t *const *q,
-                               const struct qn_act_block *const *act,
-                               lanes_f (*sum)[QN_PANEL_TILES], const int m0, const int m1,
-                               const int nt) {
+/* One block onto the unit's sums, by a dot for each half. */
+QN_INLINE void halves_two_dots(const uint8_t *block, const struct qn_act_at *x,
+                               lanes_f (*sum)[QN_PANEL_TILES], const int mr, const int nt) {
     const struct qn_form_traits t = QN_TRAITS_8_HALF;
     const float *const factors = (const float *)(block + 8 * nt * QN_VEC);
     lanes_f low[QN_PANEL_M][QN_PANEL_TILES];
     QN_UNROLL for (int h = 0; h < 2; h++) {
         lanes_i dots[QN_PANEL_M][QN_PANEL_TILES];
-        const int8_t *qh[QN_PANEL_M];
-        QN_UNROLL for (int m = m0; m < m1; m++) {
-            qh[m - m0] = q[m] + h * 16;
-            QN_UNROLL for (int n = 0; n < nt; n++) dots[m - m0][n] =
-                i_set1(dot_start(t, act[m], h));
-        }
-        panel_dots(t, block + h * 4 * nt * QN_VEC, NULL, qh, dots, m1 - m0, nt);
+        QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) dots[m][n] =
+            i_set1(dot_start(t, x[m], h));
+        panel_dots(t, block + h * 4 * nt * QN_VEC, NULL, x, h * 16, dots, mr, nt);
         QN_UNROLL for (int n = 0; n < nt; n++) {
             const struct half_scales scales = {f_load(factors + n * QN_R),
                                                f_load(factors + (nt + n) * QN_R),
                                                f_load(factors + (2 * nt + n) * QN_R)};
-            QN_UNROLL for (int m = m0; m < m1; m++) {
-                const lanes_i dot = dots[m - m0][n];
+            QN_UNROLL for (int m = 0; m < mr; m++) {
                 if (h == 0)
-                    low[m - m0][n] = low_half(dot, scales);
+                    low[m][n] = low_half(dots[m][n], scales);
                 else
-                    sum[m][n] = add_halves(low[m - m0][n], dot, scales, act[m], sum[m][n]);
+                    sum[m][n] = add_halves(low[m][n], dots[m][n], scales, x[m], sum[m][n]);
             }
         }
     }
@@ -69,76 +62,71 @@ QN_INLINE void halves_two_dots(const uint8_t *block, const int8_t *const *q,
 
 /* The same, of quants times their scales: one dot. */
 QN_INLINE void halves_one_dot(const struct qn_form_traits t, const uint8_t *block,
-                              const int8_t *const *q, const struct qn_act_block *const *act,
-                              lanes_f (*sum)[QN_PANEL_TILES], const int mr, const int nt) {
+                              const struct qn_act_at *x, lanes_f (*sum)[QN_PANEL_TILES],
+                              const int mr, const int nt) {
     const struct qn_form_traits whole = t.mins ? QN_TRAITS_4_MIN : QN_TRAITS_8;
     lanes_i dots[QN_PANEL_M][QN_PANEL_TILES];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) dots[m][n] =
-        i_set1(dot_start(whole, act[m], 0));
-    panel_dots(whole, block, NULL, q, dots, mr, nt);
+        i_set1(dot_start(whole, x[m], 0));
+    panel_dots(whole, block, NULL, x, 0, dots, mr, nt);
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
         const lanes_f dot = f_sub(f_from_bits(dots[m][n]), f_set1(QN_ACT_ZERO));
-        sum[m][n] = f_fma(dot, f_set1(act[m]->scale), sum[m][n]);
+        sum[m][n] = f_fma(dot, f_set1(x[m].block->scale), sum[m][n]);
     }
 }
 
 QN_INLINE void halves_block(const struct qn_form_traits t, const uint8_t *block,
-                            const int8_t *const *q, const struct qn_act_block *const *act,
-                            lanes_f (*sum)[QN_PANEL_TILES], const int mr, const int nt) {
-    if (halves_are_products(t)) {
-        halves_one_dot(t, block, q, act, sum, mr, nt);
-        return;
-    }
-    /* More than 4 rows at once would take more sums and dots than there are registers, and so would
-     * weights that the compiler kept for the second half of them. */
-    const int half = mr > 4 ? 3 : mr;
-    halves_two_dots(block, q, act, sum, 0, half, nt);
-    __asm__("" : "+r"(block));
-    if (mr > half) halves_two_dots(block, q, act, sum, half, mr, nt);
+                            const struct qn_act_at *x, lanes_f (*sum)[QN_PANEL_TILES], const int mr,
+                            const int nt) {
+    if (halves_are_products(t))
+        halves_one_dot(t, block, x, sum, mr, nt);
+    else
+        halves_two_dots(block, x, sum, mr, nt);
 }
 #else
 /* One block onto the unit's sums, by scaled sums of pairs. */
 QN_INLINE void halves_block(const struct qn_form_traits t, const uint8_t *block,
-                            const int8_t *const *q, const struct qn_act_block *const *act,
-                            lanes_f (*sum)[QN_PANEL_TILES], const int mr, const int nt) {
+                            const struct qn_act_at *x, lanes_f (*sum)[QN_PANEL_TILES], const int mr,
+                            const int nt) {
     lanes_i dots[QN_PANEL_M][QN_PANEL_TILES];
     const uint8_t *const times = block + 8 * nt * QN_VEC;
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) dots[m][n] =
-        t.mins ? i_zero() : i_dot16(i_load(times + (2 * nt + n) * QN_VEC), neg_sums(act[m]));
+        t.mins ? i_zero() : i_dot16(i_load(times + (2 * nt + n) * QN_VEC), neg_sums(x[m]));
     QN_UNROLL for (int h = 0; h < 2; h++) {
-        const int8_t *qh[QN_PANEL_M];
-        QN_UNROLL for (int m = 0; m < mr; m++) qh[m] = q[m] + h * 16;
-        panel_dots(t, block + h * 4 * nt * QN_VEC, times + h * nt * QN_VEC, qh, dots, mr, nt);
+        panel_dots(t, block + h * 4 * nt * QN_VEC, times + h * nt * QN_VEC, x, h * 16, dots, mr,
+                   nt);
     }
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) sum[m][n] =
-        f_fma(f_from_i(dots[m][n]), f_set1(act[m]->scale), sum[m][n]);
+        f_fma(f_from_i(dots[m][n]), f_set1(x[m].block->scale), sum[m][n]);
 }
 #endif
 
-/* Sums of a unit. block, q0, act0: its first block, and the activations of row 0. */
-QN_INLINE void halves_sums(const struct qn_form_traits t, const uint8_t *block, const int8_t *q0,
-                           const struct qn_act_block *act0, size_t x_ld,
-                           lanes_f (*sum)[QN_PANEL_TILES], const int mr, const int nt) {
-    for (int b = 0; b < QN_UNIT_BLOCKS; b++, q0 += 32, act0++) {
-        const int8_t *q[QN_PANEL_M];
-        const struct qn_act_block *act[QN_PANEL_M];
-        panel_rows_of(q0, act0, x_ld, q, act, mr);
-        halves_block(t, block, q, act, sum, mr, nt);
+/* Sums of a unit. block, x0: its first block, and that of row 0 of activations. */
+QN_INLINE void halves_sums(const struct qn_form_traits t, const uint8_t *block, struct qn_act_at x0,
+                           size_t x_ld, lanes_f (*sum)[QN_PANEL_TILES], const int mr,
+                           const int nt) {
+    for (int b = 0; b < QN_UNIT_BLOCKS; b++, x0 = act_further(x0, 1)) {
+        struct qn_act_at x[QN_PANEL_M];
+        panel_rows_of(x0, x_ld, x, mr);
+        halves_block(t, block, x, sum, mr, nt);
         block += halves_block_size(t, nt);
     }
 }
 
 /* The same of its mins. */
 QN_INLINE void halves_min_sums(const struct qn_form_traits t, const uint8_t *block,
-                               const struct qn_act_block *act0, size_t x_ld,
-                               lanes_f (*sum)[QN_PANEL_TILES], const int mr, const int nt) {
+                               struct qn_act_at x0, size_t x_ld, lanes_f (*sum)[QN_PANEL_TILES],
+                               const int mr, const int nt) {
     const int at = (8 + halves_scale_vectors(t)) * nt;
-    for (int b = 0; b < QN_UNIT_BLOCKS; b++, act0++, block += halves_block_size(t, nt))
+    for (int b = 0; b < QN_UNIT_BLOCKS; b++) {
         QN_UNROLL for (int n = 0; n < nt; n++) {
             const lanes_i mins = i_load(block + (at + n) * QN_VEC);
             QN_UNROLL for (int m = 0; m < mr; m++) sum[m][n] =
-                add_half_mins(mins, act_of_row(act0, x_ld, m), sum[m][n]);
+                add_half_mins(mins, act_of_row(x0, x_ld, m), sum[m][n]);
         }
+        x0 = act_further(x0, 1);
+        block += halves_block_size(t, nt);
+    }
 }
 
 /* Adds a unit's sums to y; `first`, `last`: of all k. */
@@ -168,8 +156,9 @@ QN_INLINE void halves_kernel(const struct qn_form_traits t, const struct qn_pane
         lanes_f sum[QN_PANEL_M][QN_PANEL_TILES], min_sum[QN_PANEL_M][QN_PANEL_TILES];
         QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) sum[m][n] =
             min_sum[m][n] = f_zero();
-        halves_sums(t, block, p->q + b * 32, p->act + b, p->x_ld, sum, mr, nt);
-        if (t.mins) halves_min_sums(t, block, p->act + b, p->x_ld, min_sum, mr, nt);
+        const struct qn_act_at x = act_further(p->x, b);
+        halves_sums(t, block, x, p->x_ld, sum, mr, nt);
+        if (t.mins) halves_min_sums(t, block, x, p->x_ld, min_sum, mr, nt);
         halves_end(t, p, block, p->first && b == 0, p->last && b + QN_UNIT_BLOCKS == p->n_blocks,
                    sum, min_sum, mr, nt);
         block += QN_UNIT_BLOCKS * halves_block_size(t, nt);

@@ -14,8 +14,7 @@
 struct qn_panel {
     const uint8_t *blocks; /* [n_blocks] */
     int n_blocks;
-    const int8_t *q; /* activations of row 0 at the panel's first k, x_ld bytes a row */
-    const struct qn_act_block *act; /* alike */
+    struct qn_act_at x; /* of row 0 at the panel's first k, x_ld bytes a row */
     size_t x_ld;
     float *sums;      /* [mr][QN_PANEL_TILES * R]: sums so far of these rows, read unless `first` */
     bool first, last; /* of the panels over k; the last finishes into y */
@@ -37,20 +36,21 @@ QN_INLINE size_t panel_block_size(const struct qn_form_traits t, const int nt) {
     return (size_t)nt * QN_VEC * (size_t)vectors;
 }
 
-/* All mr x nt integer dots of a block, or half of one, onto acc. times [nt][R][2]: what pairs of
+/* All mr x nt integer dots of a block, or of half of one, whose k are from `from` on, onto acc.
+ * x: the block of mr rows. times [nt][R][2]: what pairs of
  * 16-bit sums are multiplied with; NULL: dot_times(). */
 QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const uint8_t *times,
-                          const int8_t *const *q, lanes_i (*acc)[QN_PANEL_TILES], const int mr,
-                          const int nt) {
+                          const struct qn_act_at *x, const int from, lanes_i (*acc)[QN_PANEL_TILES],
+                          const int mr, const int nt) {
 #if QN_HAVE_DOT
     (void)times;
     QN_UNROLL for (int g = 0; g < t.sub / 4; g++) {
         lanes_i wg[QN_PANEL_TILES];
         QN_UNROLL for (int n = 0; n < nt; n++) wg[n] = i_load(w + (g * nt + n) * QN_VEC);
         QN_UNROLL for (int m = 0; m < mr; m++) {
-            const act_groups x = groups_load(q[m] + g / 4 * 16);
+            const act_groups groups = groups_load(x[m].q + from + g / 4 * 16);
             QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] =
-                i_dot_group(acc[m][n], wg[n], x, g % 4);
+                i_dot_group(acc[m][n], wg[n], groups, g % 4);
         }
     }
 #else
@@ -65,13 +65,13 @@ QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const
             wg[n] = i_abs8(wg[n]);
         }
         QN_UNROLL for (int m = 0; m < mr; m++) {
-            const lanes_i x = broadcast_group(q[m] + 4 * g);
+            const lanes_i group = broadcast_group(x[m].q + from + 4 * g);
             QN_UNROLL for (int n = 0; n < nt; n++) {
                 if (t.bits == 8) {
-                    acc[m][n] = i_add_pairs(acc[m][n], i_maddubs(wg[n], i_xor(x, flip[n])), 1);
+                    acc[m][n] = i_add_pairs(acc[m][n], i_maddubs(wg[n], i_xor(group, flip[n])), 1);
                     continue;
                 }
-                const lanes_i products = i_maddubs(wg[n], x);
+                const lanes_i products = i_maddubs(wg[n], group);
                 pairs[m][n] = g % flush == 0 ? products : i_add16(pairs[m][n], products);
                 if (g % flush != flush - 1) continue;
                 acc[m][n] = times ? i_add_times(acc[m][n], pairs[m][n], i_load(times + n * QN_VEC))
@@ -84,22 +84,22 @@ QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const
 
 /* One block of the panel into y[mr][nt]. */
 QN_INLINE void panel_block(const struct qn_form_traits t, const uint8_t *block,
-                           const int8_t *const *q, const struct qn_act_block *const *act,
-                           lanes_f (*y)[QN_PANEL_TILES], const int mr, const int nt) {
+                           const struct qn_act_at *x, lanes_f (*y)[QN_PANEL_TILES], const int mr,
+                           const int nt) {
     const float *const scale = (const float *)(block + nt * 8 * QN_VEC);
     const float *const neg_min = scale + nt * QN_R;
     const uint8_t *const starts = block + panel_block_size(t, nt) - (size_t)nt * QN_VEC;
     lanes_i acc[QN_PANEL_M][QN_PANEL_TILES];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] =
-        panel_has_starts(t) ? i_load(starts + n * QN_VEC) : i_set1(dot_start(t, act[m], 0));
-    panel_dots(t, block, NULL, q, acc, mr, nt);
+        panel_has_starts(t) ? i_load(starts + n * QN_VEC) : i_set1(dot_start(t, x[m], 0));
+    panel_dots(t, block, NULL, x, 0, acc, mr, nt);
     lanes_f sc[QN_PANEL_TILES], nm[QN_PANEL_TILES];
     QN_UNROLL for (int n = 0; n < nt; n++) {
         sc[n] = f_load(scale + n * QN_R);
         nm[n] = t.mins ? f_load(neg_min + n * QN_R) : f_zero();
     }
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] =
-        add_dot(t, acc[m][n], act[m], sc[n], nm[n], y[m][n]);
+        add_dot(t, acc[m][n], x[m].block, sc[n], nm[n], y[m][n]);
 }
 
 /* Where the result of a register tile goes is fetched ahead: stores that wait for their lines would
@@ -116,12 +116,8 @@ QN_INLINE float *panel_sums(const struct qn_panel *p, int m, int n) {
 }
 
 /* A block's activations of mr rows, from those of row 0 on. */
-QN_INLINE void panel_rows_of(const int8_t *q0, const struct qn_act_block *act0, size_t x_ld,
-                             const int8_t **q, const struct qn_act_block **act, const int mr) {
-    QN_UNROLL for (int m = 0; m < mr; m++) {
-        q[m] = q0 + (size_t)m * x_ld;
-        act[m] = act_of_row(act0, x_ld, m);
-    }
+QN_INLINE void panel_rows_of(struct qn_act_at x0, size_t x_ld, struct qn_act_at *x, const int mr) {
+    QN_UNROLL for (int m = 0; m < mr; m++) x[m] = act_of_row(x0, x_ld, m);
 }
 
 /* The register tile: mr rows of activations by nt tiles of weights over one panel. */
@@ -132,17 +128,14 @@ QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct qn_panel
         p->first ? f_zero() : f_load(panel_sums(p, m, n));
     panel_fetch_result(p, mr, nt);
     const uint8_t *block = p->blocks;
-    const int8_t *q0 = p->q;
-    const struct qn_act_block *act0 = p->act;
+    struct qn_act_at x0 = p->x;
     const size_t x_ld = p->x_ld;
     for (int b = p->n_blocks; b > 0; b--) {
-        const int8_t *q[QN_PANEL_M];
-        const struct qn_act_block *act[QN_PANEL_M];
-        panel_rows_of(q0, act0, x_ld, q, act, mr);
-        panel_block(t, block, q, act, y, mr, nt);
+        struct qn_act_at x[QN_PANEL_M];
+        panel_rows_of(x0, x_ld, x, mr);
+        panel_block(t, block, x, y, mr, nt);
         block += panel_block_size(t, nt);
-        q0 += 32;
-        act0++;
+        x0 = act_further(x0, 1);
     }
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
         if (p->last)

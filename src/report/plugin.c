@@ -16,6 +16,7 @@
                    #field)
 _Static_assert(sizeof(struct quern_matmul) == sizeof(struct qn_matmul), "struct quern_matmul");
 _Static_assert(sizeof(struct quern_block) == sizeof(struct qn_act_block), "struct quern_block");
+_Static_assert(sizeof(struct quern_halves) == sizeof(struct qn_act_halves), "struct quern_halves");
 SAME_FIELD(x_ld);
 SAME_FIELD(y);
 SAME_FIELD(bias);

@@ -34,7 +34,8 @@
  *
  * Rows of x lie x_ld bytes apart, 64-byte aligned. For F32, F16 and BF16 weights a row is float [K
  * padded with zeros to a multiple of 16]. For all others it is int8 q[Kp], Kp = K rounded up to
- * 256, then Kp / 32 of struct quern_block; x = scale * q, and padding is zero.
+ * 256, then Kp / 32 of struct quern_block, then as many of struct quern_halves; x = scale * q, and
+ * padding is zero.
  */
 #ifndef QUERN_KERNEL_H
 #define QUERN_KERNEL_H
@@ -47,15 +48,19 @@
 extern "C" {
 #endif
 
-#define QUERN_KERNEL_ABI 2
+#define QUERN_KERNEL_ABI 3
 
 /* Of 32 activations. */
 struct quern_block {
     float scale;
     float zero;      /* -12582912 * scale: see kernels/kernels.h of Quern's sources */
     float scale_sum; /* scale * (sum of the 32 q), for weights with mins */
-    int32_t start, start_lo, start_hi;
-    int16_t neg_sums[2]; /* -(sum of q) of the first and of the last 16 */
+    int32_t start;
+};
+/* Of the first and of the last 16 of them. */
+struct quern_halves {
+    int32_t start[2];
+    int16_t neg_sums[2]; /* -(sum of q) */
 };
 
 /* y[m][n] = sum over k of w[n][k] x[m][k] (+ bias[n]) (+ the y[m][n] that was there), for m < M and
