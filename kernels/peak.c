@@ -37,10 +37,9 @@ const char *qn_peak_name(enum qn_peak peak) {
 enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles) {
     if (!qn_pack_is_float(form) && qn_pack_act_many(form, bundles) == QN_ACT_Q8)
         return QN_PEAK_INT8;
-    const bool by_tiles = qn_pack_act_many(form, bundles) != QN_ACT_F32;
-    const bool by_dots = form == QN_PACK_BF16 && bundles >> QN_ISA_AVX512BF16 & 1;
+    const bool floats = qn_pack_act_many(form, bundles) == QN_ACT_F32;
     const bool found = qn_peak_find(bundles, QN_PEAK_BF16).run != NULL;
-    return (by_tiles || by_dots) && found ? QN_PEAK_BF16 : QN_PEAK_F32;
+    return !floats && found ? QN_PEAK_BF16 : QN_PEAK_F32;
 }
 
 int qn_peak_steps(enum qn_pack form, uint32_t bundles) {

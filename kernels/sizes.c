@@ -41,11 +41,9 @@ size_t qn_matmul_scratch_size(int m, int k) {
     const size_t sums = (size_t)(m < QN_PASS_M ? m : QN_PASS_M) * QN_GROUP_ROWS * sizeof(float);
     const size_t paired = round_up((size_t)(m < QN_PAIR_ROWS ? m : QN_PAIR_ROWS), 2);
     const size_t pairs = paired * round_up((size_t)k, 256) * 2;
-    const size_t rows = (size_t)(m < QN_BF16_M ? m : QN_BF16_M);
-    const size_t bf16 = rows * round_up((size_t)k, 16) * sizeof(uint16_t);
     const size_t widened = round_up((size_t)k, 32) * 2 * sizeof(float);
-    const size_t most = larger(larger(QN_PANEL_BYTES + larger(sums, pairs), bf16),
-                               larger(widened, gemm_scratch_size(m, k)));
+    const size_t most =
+        larger(QN_PANEL_BYTES + larger(sums, pairs), larger(widened, gemm_scratch_size(m, k)));
     return round_up(most, 64);
 }
 

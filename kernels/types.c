@@ -39,8 +39,8 @@ bool qn_pack_is_float(enum qn_pack pack) {
 
 enum qn_act qn_pack_act(enum qn_pack pack, uint32_t bundles) {
     if (!qn_pack_is_float(pack)) return QN_ACT_Q8;
-    const bool by_tiles = pack != QN_PACK_F32 && bundles >> QN_ISA_AMXBF16 & 1;
-    return by_tiles ? QN_ACT_BF16X2 : QN_ACT_F32;
+    if (pack != QN_PACK_F32 && bundles >> QN_ISA_AMXBF16 & 1) return QN_ACT_BF16X2;
+    return pack == QN_PACK_BF16 && bundles >> QN_ISA_AVX512BF16 & 1 ? QN_ACT_BF16 : QN_ACT_F32;
 }
 
 enum qn_act qn_pack_act_many(enum qn_pack pack, uint32_t bundles) {

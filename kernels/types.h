@@ -84,7 +84,8 @@ void qn_type_to_float(enum qn_type type, const void *src, float *dst, size_t k);
 bool qn_pack_is_float(enum qn_pack pack);
 
 /* The form of input rows that the kernels of these bundles (1 << enum qn_isa) multiply a packed
- * form with: Q8 for quantized ones, else F32, or BF16X2 where bf16 tiles multiply halves. */
+ * form with: Q8 for quantized ones, else F32, or BF16X2 where bf16 tiles multiply halves, or BF16
+ * where instructions do that multiply bf16 alone. */
 enum qn_act qn_pack_act(enum qn_pack pack, uint32_t bundles);
 /* The same of their matmuls, for more than one row: BF16 where these are other products than the
  * matvecs (QN_ISA_AMXFAST). */

@@ -3,14 +3,9 @@
  * Activation rows for the tile unit: each number as the sum of two bf16.
  */
 #include <assert.h>
-#include <immintrin.h>
 
+#include "kernels/avx512/round_bf16.h"
 #include "kernels/inventory.h"
-
-/* 16 floats, rounded to bf16. */
-static inline __m256i round_16(__m512 x) {
-    return (__m256i)_mm512_cvtneps_pbh(x);
-}
 
 static inline __m512 widen_16(__m256i x) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
@@ -21,9 +16,7 @@ void qn_prepare_bf16x2__amxbf16(const float *x, int k, void *dst) {
     const int padded = (k + 31) / 32 * 32;
     for (int i = 0; i < padded; i += 16) {
         uint16_t *const high_part = (uint16_t *)dst + i / 32 * 64 + i % 32;
-        const int rest = k - i;
-        const __mmask16 mask = rest >= 16 ? 0xffff : rest > 0 ? (__mmask16)((1u << rest) - 1) : 0;
-        const __m512 value = _mm512_maskz_loadu_ps(mask, x + i);
+        const __m512 value = load_16(x + i, k - i);
         const __m256i high = round_16(value);
         const __m256i low = round_16(_mm512_sub_ps(value, widen_16(high)));
         _mm256_store_si256((__m256i *)high_part, high);
@@ -34,11 +27,5 @@ void qn_prepare_bf16x2__amxbf16(const float *x, int k, void *dst) {
 
 void qn_prepare_bf16__amxbf16(const float *x, int k, void *dst) {
     assert(k > 0 && (uintptr_t)dst % 64 == 0);
-    const int all = (int)(qn_act_row_size(QN_ACT_BF16, k) / sizeof(uint16_t));
-    for (int i = 0; i < all; i += 16) {
-        const int rest = k - i;
-        const __mmask16 mask = rest >= 16 ? 0xffff : rest > 0 ? (__mmask16)((1u << rest) - 1) : 0;
-        _mm256_store_si256((__m256i *)((uint16_t *)dst + i),
-                           round_16(_mm512_maskz_loadu_ps(mask, x + i)));
-    }
+    round_row(x, k, dst);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * BF16 matmul by VDPBF16PS. Activations are rounded to bf16 in the scratch, QN_BF16_M rows at a
- * time; every sum takes its pairs of k in rising order.
+ * BF16 matmul by VDPBF16PS; activations come rounded to bf16. Every sum takes its pairs of k in
+ * rising order.
  */
 #include "kernels/tiles/lanes_avx512.h"
 
@@ -9,27 +9,18 @@
 
 enum { TILE_M = 12 }; /* rows of a register tile by 2 tiles of weights: 24 sums */
 
-/* Rounds rows [m0, m0 + rows) of x to out [rows][k], k padded to 16. */
-static void round_activations(const struct qn_matmul *a, int m0, int rows, int k, uint16_t *out) {
-    for (int m = 0; m < rows; m++, out += k) {
-        const float *const x = (const float *)((const char *)a->x + (size_t)(m0 + m) * a->x_ld);
-        for (int i = 0; i < k; i += 16)
-            _mm256_storeu_si256((__m256i *)(out + i),
-                                (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i)));
-    }
-}
-
-/* mr rows of activations x [mr][k], from row m on, by nt tiles of weights from output n on. `next`:
- * meanwhile fetches as many tiles behind them. */
-QN_INLINE void bf16_tiles(const struct qn_matmul *a, const uint16_t *x, int k, int m, int n,
-                          const int mr, const int nt, const bool next) {
+/* Rows [m, m + mr) of activations by nt tiles of weights from output n on. `next`: meanwhile
+ * fetches as many tiles behind them. */
+QN_INLINE void bf16_tiles(const struct qn_matmul *a, int m, int n, const int mr, const int nt,
+                          const bool next) {
+    const int8_t *x = (const int8_t *)a->x + (size_t)m * a->x_ld;
     const size_t tile_size = qn_pack_form_tile_size(QN_PACK_BF16, QN_R, a->k);
     const uint8_t *w = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     const bool ask = mr == 1 && !a->reads_ahead;
     lanes_f y[TILE_M][4];
     QN_UNROLL for (int i = 0; i < mr; i++) QN_UNROLL for (int t = 0; t < nt; t++) y[i][t] =
         f_zero();
-    for (int pair = 0; pair < k / 2; pair++, w += QN_VEC) {
+    for (int pairs = (a->k + 15) / 16 * 8; pairs > 0; pairs--, w += QN_VEC, x += 4) {
         lanes_i wt[4];
         QN_UNROLL for (int t = 0; t < nt; t++) {
             const uint8_t *const stream = w + (size_t)t * tile_size;
@@ -39,8 +30,7 @@ QN_INLINE void bf16_tiles(const struct qn_matmul *a, const uint16_t *x, int k, i
             wt[t] = i_load(stream);
         }
         QN_UNROLL for (int i = 0; i < mr; i++) {
-            const lanes_i xi =
-                broadcast_group((const int8_t *)(x + (size_t)i * (size_t)k + 2 * pair));
+            const lanes_i xi = broadcast_group(x + (size_t)i * a->x_ld);
             QN_UNROLL for (int t = 0; t < nt; t++) y[i][t] =
                 _mm512_dpbf16_ps(y[i][t], (__m512bh)wt[t], (__m512bh)xi);
         }
@@ -49,11 +39,11 @@ QN_INLINE void bf16_tiles(const struct qn_matmul *a, const uint16_t *x, int k, i
         finish_tile(a, m + i, n + t * QN_R, y[i][t]);
 }
 
-typedef void bf16_fn(const struct qn_matmul *a, const uint16_t *x, int k, int m, int n);
+typedef void bf16_fn(const struct qn_matmul *a, int m, int n);
 
 #define BF16_KERNEL(name, mr, nt, next)                                                            \
-    static void bf16_##name(const struct qn_matmul *a, const uint16_t *x, int k, int m, int n) {   \
-        bf16_tiles(a, x, k, m, n, mr, nt, next);                                                   \
+    static void bf16_##name(const struct qn_matmul *a, int m, int n) {                             \
+        bf16_tiles(a, m, n, mr, nt, next);                                                         \
     }
 #define BF16_KERNELS(mr) BF16_KERNEL(mr##x1, mr, 1, false) BF16_KERNEL(mr##x2, mr, 2, false)
 
@@ -78,27 +68,17 @@ static const struct {
              {3, bf16_3x1, bf16_3x2, bf16_3x2},          {2, bf16_2x1, bf16_2x2, bf16_2x2},
              {1, bf16_1x1, bf16_1x2, bf16_1x2}};
 
-static int padded_k(int k) {
-    return (k + 15) / 16 * 16;
-}
-
 void qn_matvec_bf16__avx512bf16(const struct qn_matmul *a) {
     check_matmul(a);
-    const int k = padded_k(a->k);
-    uint16_t *const x = a->scratch;
-    round_activations(a, 0, 1, k, x);
     int n = a->n0;
-    for (; a->n1 - n > 3 * QN_R; n += 4 * QN_R) bf16_1x4(a, x, k, 0, n);
-    for (; n < a->n1; n += QN_R) bf16_1x1(a, x, k, 0, n);
+    for (; a->n1 - n > 3 * QN_R; n += 4 * QN_R) bf16_1x4(a, 0, n);
+    for (; n < a->n1; n += QN_R) bf16_1x1(a, 0, n);
 }
 
 void qn_matmul_bf16__avx512bf16(const struct qn_matmul *a) {
     check_matmul(a);
-    const int k = padded_k(a->k);
-    uint16_t *const x = a->scratch;
     for (int m0 = 0; m0 < a->m; m0 += QN_BF16_M) {
         const int rows = a->m - m0 < QN_BF16_M ? a->m - m0 : QN_BF16_M;
-        round_activations(a, m0, rows, k, x);
         for (int n = a->n0; n < a->n1; n += 2 * QN_R)
             for (int m = 0, t = 0; m < rows; m += tiles[t].m) {
                 while (tiles[t].m > rows - m) t++;
@@ -106,7 +86,7 @@ void qn_matmul_bf16__avx512bf16(const struct qn_matmul *a) {
                 bf16_fn *const kernel = next               ? tiles[t].two_next
                                         : a->n1 - n > QN_R ? tiles[t].two
                                                            : tiles[t].one;
-                kernel(a, x + (size_t)m * (size_t)k, k, m0 + m, n);
+                kernel(a, m0 + m, n);
             }
     }
 }

@@ -27,7 +27,7 @@ enum {
     QN_GROUP_ROWS = 128,
     QN_PASS_M = 528,
 
-    /* Rows of activations in pairs at a time, 2 bytes for each k of a row; and rounded to bf16. */
+    /* Rows of activations in pairs at a time, 2 bytes for each k of a row; and as bf16. */
     QN_PAIR_ROWS = 96,
     QN_BF16_M = 96,
 

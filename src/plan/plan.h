@@ -22,7 +22,7 @@ enum qn_buffer_id {
     QN_BUFFER_ACT_F32,    /* [M] rows ready for float weights */
     QN_BUFFER_ACT_Q8,     /* [M] rows ready for quantized weights */
     QN_BUFFER_ACT_BF16X2, /* [M] rows ready for 16-bit weights and bf16 tiles */
-    QN_BUFFER_ACT_BF16,   /* [M] rows ready for quantized weights and bf16 tiles */
+    QN_BUFFER_ACT_BF16,   /* [M] rows ready for weights that bf16 instructions multiply */
     QN_BUFFER_Q,          /* [M][H D] */
     QN_BUFFER_K,          /* [M][Hkv D] */
     QN_BUFFER_V,          /* [M][Hkv D] */

@@ -231,10 +231,9 @@ static bool reference_open(const struct qn_lab_job *job, struct reference *ref) 
  * kernels round both to bf16, 2^-8 each, where the reference takes these even numbers as int8, off
  * by 1/254 of the largest, sqrt(3) / 254 < 2^-7 of the norm. */
 static double relative_bound(const struct qn_lab_job *job) {
-    const bool rounds = job->kernel->isa == QN_ISA_AVX512BF16 && form_of(job) == QN_PACK_BF16;
-    const bool splits = act_of(job) == QN_ACT_BF16X2;
-    return (job->shape.k + 64) * 0x1p-24 + (rounds ? 0x1p-8 : 0) + (splits ? 0x1p-17 : 0) +
-           (act_of(job) == QN_ACT_BF16 ? 0x1p-6 + 0x1p-16 : 0);
+    const bool rounds = act_of(job) == QN_ACT_BF16, splits = act_of(job) == QN_ACT_BF16X2;
+    const double rounding = qn_pack_is_float(form_of(job)) ? 0x1p-8 : 0x1p-6 + 0x1p-16;
+    return (job->shape.k + 64) * 0x1p-24 + (rounds ? rounding : 0) + (splits ? 0x1p-17 : 0);
 }
 
 /* Columns [n, n + rows) of y. */
