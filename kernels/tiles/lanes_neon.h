@@ -20,11 +20,14 @@
 #endif
 
 enum { QN_R = 8 };
-/* Register tiles, as in lanes_avx2.h: 6 x 1 x 2 sums and as many accumulators, or 6 x 2 x 2 sums
- * of floats, of 32 registers. */
-#define QN_DIRECT_ROWS 4 /* up to so many rows of activations share an unpacked block */
-#define QN_PANEL_TILES 1
-#define QN_FLOAT_M     6
+/* Register tiles: QN_TILE_M rows of activations by QN_PANEL_TILES tiles of integer weights, which
+ * takes as many accumulators as sums; QN_TILE_M_HALVES rows where scaled dots of first halves, or
+ * sums of 16 bits, wait beside them; and QN_FLOAT_M rows by two tiles of floats. */
+#define QN_DIRECT_ROWS   4 /* up to so many rows of activations share an unpacked block */
+#define QN_FLOAT_M       6
+#define QN_PANEL_TILES   1
+#define QN_TILE_M        6
+#define QN_TILE_M_HALVES 4
 
 typedef struct {
     float32x4_t low, high;

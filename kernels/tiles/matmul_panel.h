@@ -2,7 +2,7 @@
  *
  * Products with many rows of activations (prefill). Two tiles of weights at a time are unpacked,
  * at most QN_PANEL_K of k at a time, to a panel of bytes and float scales that stays in the first
- * level cache while every row of activations passes by, QN_PANEL_M rows at a time, through a
+ * level cache while every row of activations passes by, QN_TILE_M rows at a time, through a
  * register-tiled kernel that all forms share. Sums between panels of the same outputs wait in
  * scratch; panel_order.h says which panel comes when.
  */
@@ -14,7 +14,7 @@
 
 /* Rows of activations of a register tile. */
 QN_INLINE int register_rows(const struct qn_form_traits t) {
-    return has_halves(t) && !halves_are_products(t) ? QN_PANEL_M_HALVES : QN_PANEL_M;
+    return has_halves(t) && !halves_are_products(t) ? QN_TILE_M_HALVES : QN_TILE_M;
 }
 
 /* Panels side by side, each as wide as a register tile: activations that have come to the first

@@ -7,10 +7,8 @@
 #define QN_KERNELS_TILES_PANEL_SIZE_H
 
 enum {
-    /* Rows of activations of an integer register tile, and where scaled dots of first halves, or
-     * sums of 16 bits, wait beside sums and dots. */
+    /* Rows of activations of an integer register tile at the most. */
     QN_PANEL_M = 6,
-    QN_PANEL_M_HALVES = 4,
 
     /* A panel stays in the first level cache: weight rows, k of an integer panel at the most (512
      * of K-quants; 32 rows with scales and mins are 25 KiB, of Q2_K 24), k of a float panel, and
