@@ -75,6 +75,7 @@ struct qn_act_block {
 struct qn_act_halves {
     int32_t start[2];    /* QN_ACT_ZERO_BITS - 128 * (sum of q) */
     int16_t neg_sums[2]; /* -(sum of q) */
+    int32_t unused;      /* 0: as large as a block, so that both are a constant apart */
 };
 
 /* A block whose largest magnitude is below this counts as zeros: from here on amax / 127 and
@@ -83,20 +84,23 @@ struct qn_act_halves {
 
 /* Where a block of a row is. */
 struct qn_act_at {
-    const int8_t *q;                    /* [32] */
-    const struct qn_act_block *block;   /* its factors */
-    const struct qn_act_halves *halves; /* those of its halves */
+    const int8_t *q;                  /* [32] */
+    const struct qn_act_block *block; /* its factors */
+    size_t to_halves;                 /* bytes from there to those of its halves */
 };
+static inline const struct qn_act_halves *qn_act_halves(struct qn_act_at x) {
+    return (const struct qn_act_halves *)((const char *)x.block + x.to_halves);
+}
+/* Blocks of a row of K. */
 static inline int qn_act_blocks(int k) {
     return (k + 255) / 256 * 8;
 }
 /* Block b of a row of K. */
 static inline struct qn_act_at qn_act_at(const void *row, int k, int b) {
     const int8_t *const q = (const int8_t *)row;
-    const struct qn_act_block *const blocks =
-        (const struct qn_act_block *)(q + qn_act_blocks(k) * 32);
-    return (struct qn_act_at){q + b * 32, blocks + b,
-                              (const struct qn_act_halves *)(blocks + qn_act_blocks(k)) + b};
+    const int n = qn_act_blocks(k);
+    const struct qn_act_block *const blocks = (const struct qn_act_block *)(q + n * 32);
+    return (struct qn_act_at){q + b * 32, blocks + b, (size_t)n * sizeof *blocks};
 }
 
 /* Bytes of a row of K activations of the kind, an odd multiple of 64. */

@@ -372,7 +372,7 @@ static void check_one(struct check *c, const struct check_kernel *kernel, qn_mat
 static const int some_n[] = {1, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 37, 64, 101};
 static const int some_k[] = {1,  3,   15,  16,  17,  33,  97,  32,  64,
                              96, 160, 256, 512, 576, 768, 896, 1280};
-static const int some_m[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 17, 64};
+static const int some_m[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 17, 33, 37, 38, 41, 64};
 enum {
     SOME_N = sizeof some_n / sizeof *some_n,
     SOME_K = sizeof some_k / sizeof *some_k,

@@ -32,10 +32,12 @@ static inline __m512 block_amax(const __m512 x[2 * BLOCKS]) {
     __m512 v[BLOCKS];
     for (int b = 0; b < BLOCKS; b++)
         v[b] = _mm512_max_ps(_mm512_abs_ps(x[2 * b]), _mm512_abs_ps(x[2 * b + 1]));
-    const __m512 low = max_quarters(v), high = max_quarters(v + 4);
-    const __m512 two =
-        _mm512_max_ps(_mm512_shuffle_f32x4(low, high, 0x44), _mm512_shuffle_f32x4(low, high, 0xee));
-    return _mm512_max_ps(two, _mm512_shuffle_f32x4(two, two, 0xb1));
+    const __m512i low = _mm512_castps_si512(max_quarters(v));
+    const __m512i high = _mm512_castps_si512(max_quarters(v + 4));
+    const __m512 two = _mm512_max_ps(_mm512_castsi512_ps(_mm512_shuffle_i32x4(low, high, 0x44)),
+                                     _mm512_castsi512_ps(_mm512_shuffle_i32x4(low, high, 0xee)));
+    const __m512i both = _mm512_castps_si512(two);
+    return _mm512_max_ps(two, _mm512_castsi512_ps(_mm512_shuffle_i32x4(both, both, 0xb1)));
 }
 
 /* The sums of 16 bytes each of q [4 vectors]: of the first halves of the blocks, then of the last.
@@ -71,6 +73,16 @@ static inline __m512i quantize_pair(const __m512 v[4], __m512 factors, int b) {
         _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
 }
 
+/* Eight structs of four numbers: first holds those of the first kind in lanes 0 to 7 and of the
+ * second in 8 to 15, last those of the third and fourth. */
+static inline void store_fours(__m512i first, __m512i last, void *out) {
+    const __m512i four =
+        _mm512_setr_epi32(0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27);
+    const __m512i next = _mm512_add_epi32(four, _mm512_set1_epi32(4));
+    _mm512_storeu_si512(out, _mm512_permutex2var_epi32(first, four, last));
+    _mm512_storeu_si512((char *)out + 64, _mm512_permutex2var_epi32(first, next, last));
+}
+
 /* As qn_act_block_set, of all blocks. amax: as from block_amax(), 0 for blocks of zeros; sums: as
  * from half_sums(). */
 static inline void set_blocks(__m512 amax, __m512i sums, struct qn_act_block *blocks,
@@ -80,32 +92,22 @@ static inline void set_blocks(__m512 amax, __m512i sums, struct qn_act_block *bl
         _mm512_castsi512_ps(_mm512_andnot_si512(_mm512_set1_epi32(3), _mm512_castps_si512(all)));
     const __m512i by_block = _mm512_setr_epi32(0, 1, 2, 3, 8, 9, 10, 11, 0, 1, 2, 3, 8, 9, 10, 11);
     const __m512 s = _mm512_permutexvar_ps(by_block, scale);
-    const __m512i swapped = _mm512_shuffle_i64x2(sums, sums, 0x4e);
+    const __m512i swapped = _mm512_shuffle_i32x4(sums, sums, 0x4e);
     const __m512i both = _mm512_add_epi32(sums, swapped);
     const __m512i zero_bits = _mm512_set1_epi32(QN_ACT_ZERO_BITS);
     const __m512 zero = _mm512_mul_ps(s, _mm512_set1_ps(-(float)QN_ACT_ZERO));
     const __m512 scale_sum = _mm512_mul_ps(s, _mm512_cvtepi32_ps(both));
     const __m512i start = _mm512_sub_epi32(zero_bits, _mm512_slli_epi32(both, 7));
-    /* Lanes 0 to 7 of each: scale and zero in one vector, scale_sum and start in another. */
-    const __m512i first = _mm512_castps_si512(_mm512_mask_blend_ps(0xff00, s, zero));
-    const __m512i last = _mm512_mask_blend_epi32(0xff00, _mm512_castps_si512(scale_sum), start);
-    const __m512i four =
-        _mm512_setr_epi32(0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27);
-    _mm512_storeu_si512(blocks, _mm512_permutex2var_epi32(first, four, last));
-    _mm512_storeu_si512(blocks + 4, _mm512_permutex2var_epi32(
-                                        first, _mm512_add_epi32(four, _mm512_set1_epi32(4)), last));
+    store_fours(_mm512_castps_si512(_mm512_mask_blend_ps(0xff00, s, zero)),
+                _mm512_mask_blend_epi32(0xff00, _mm512_castps_si512(scale_sum), start), blocks);
 
-    const __m512i starts = _mm512_sub_epi32(zero_bits, _mm512_slli_epi32(sums, 7));
     const __m512i negated = _mm512_sub_epi32(_mm512_setzero_si512(), sums);
     const __m512i neg_pairs = _mm512_mask_blend_epi16(
-        0xaaaaaaaa, negated, _mm512_slli_epi32(_mm512_shuffle_i64x2(negated, negated, 0x4e), 16));
-    const __m512i three = _mm512_setr_epi32(0, 8, 16, 1, 9, 17, 2, 10, 18, 3, 11, 19, 4, 12, 20, 5);
-    _mm512_storeu_si512(halves, _mm512_permutex2var_epi32(starts, three, neg_pairs));
-    const __m512i rest = _mm512_permutex2var_epi32(
-        starts, _mm512_setr_epi32(13, 21, 6, 14, 22, 7, 15, 23, 0, 0, 0, 0, 0, 0, 0, 0), neg_pairs);
-    _mm256_storeu_si256((__m256i *)((char *)halves + 64), _mm512_castsi512_si256(rest));
+        0xaaaaaaaa, negated, _mm512_slli_epi32(_mm512_shuffle_i32x4(negated, negated, 0x4e), 16));
+    store_fours(_mm512_sub_epi32(zero_bits, _mm512_slli_epi32(sums, 7)),
+                _mm512_maskz_mov_epi32(0xff, neg_pairs), halves);
 }
-_Static_assert(sizeof(struct qn_act_block) == 16 && sizeof(struct qn_act_halves) == 12,
+_Static_assert(sizeof(struct qn_act_block) == 16 && sizeof(struct qn_act_halves) == 16,
                "written by lanes");
 
 /* Blocks b to b + 7 of a row from `left` elements at x; zeros follow them. */

@@ -44,8 +44,9 @@ QN_INLINE void pair_block_load(const struct qn_form_traits t, struct qn_act_at x
         if (!t.mins)
             vst1q_s32(out->start[h], pair_of_ints(dot_start(t, x0, h), dot_start(t, x1, h)));
         else if (t.sub == 16)
-            vst1q_f32(out->sums[h], vcombine_f32(vdup_n_f32((float)x0.halves->neg_sums[h]),
-                                                 vdup_n_f32((float)x1.halves->neg_sums[h])));
+            vst1q_f32(out->sums[h],
+                      vcombine_f32(vdup_n_f32((float)qn_act_halves(x0)->neg_sums[h]),
+                                   vdup_n_f32((float)qn_act_halves(x1)->neg_sums[h])));
     }
 }
 

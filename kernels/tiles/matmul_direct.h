@@ -90,17 +90,23 @@ QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits
         finish_tile(a, i % mr, n + i / mr * QN_R, y[i / mr][i % mr]);
 }
 
-/* The product with mr = a->m rows, at most QN_DIRECT_ROWS. A single row is bound by memory, which
- * gives more to several streams. */
-QN_INLINE void direct_rows(const enum qn_pack form, const struct qn_form_traits t,
-                           const struct qn_matmul *a, const int mr) {
+/* The product with a single row, which is bound by memory, and this gives more to several
+ * streams. */
+QN_INLINE void direct_row(const enum qn_pack form, const struct qn_form_traits t,
+                          const struct qn_matmul *a) {
     const int streams = streams_of(form, qn_pack_form_tile_size(form, QN_R, a->k));
     int n = a->n0;
-    if (mr == 1 && streams == 4)
-        for (; a->n1 - n > 3 * QN_R; n += 4 * QN_R) direct_tiles(form, t, a, n, mr, 4);
-    if (mr == 1 && streams > 1)
-        for (; a->n1 - n > QN_R; n += 2 * QN_R) direct_tiles(form, t, a, n, mr, 2);
-    for (; n < a->n1; n += QN_R) direct_tiles(form, t, a, n, mr, 1);
+    if (streams == 4)
+        for (; a->n1 - n > 3 * QN_R; n += 4 * QN_R) direct_tiles(form, t, a, n, 1, 4);
+    if (streams > 1)
+        for (; a->n1 - n > QN_R; n += 2 * QN_R) direct_tiles(form, t, a, n, 1, 2);
+    for (; n < a->n1; n += QN_R) direct_tiles(form, t, a, n, 1, 1);
+}
+
+/* mr = a->m rows, at most QN_DIRECT_ROWS, by the tile from output n on. */
+QN_INLINE void direct_strip(const enum qn_pack form, const struct qn_form_traits t,
+                            const struct qn_matmul *a, int n, const int mr) {
+    direct_tiles(form, t, a, n, mr, 1);
 }
 
 #endif

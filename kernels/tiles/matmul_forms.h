@@ -185,10 +185,10 @@ QN_INLINE lanes_f factors_add_min(lanes_f neg_min, act_factors act, lanes_f y) {
 QN_INLINE struct qn_act_at act_of_row(struct qn_act_at x, size_t x_ld, int m) {
     return (struct qn_act_at){x.q + (size_t)m * x_ld,
                               (const void *)((const char *)x.block + (size_t)m * x_ld),
-                              (const void *)((const char *)x.halves + (size_t)m * x_ld)};
+                              x.to_halves};
 }
 QN_INLINE struct qn_act_at act_further(struct qn_act_at x, int n) {
-    return (struct qn_act_at){x.q + n * 32, x.block + n, x.halves + n};
+    return (struct qn_act_at){x.q + n * 32, x.block + n, x.to_halves};
 }
 
 /* What sums of products are multiplied with on their way into a dot, so that the start of an
@@ -206,7 +206,7 @@ QN_INLINE lanes_f dot_scale(const struct qn_form_traits t, lanes_f scale) {
  * that the dot comes out as if signed, as the bits of a float around QN_ACT_ZERO. */
 QN_INLINE int32_t dot_start(const struct qn_form_traits t, struct qn_act_at x, int h) {
     if (t.shift < 0) return QN_ACT_ZERO_BITS;
-    const int32_t start = t.sub == 32 ? x.block->start : x.halves->start[h];
+    const int32_t start = t.sub == 32 ? x.block->start : qn_act_halves(x)->start[h];
     if (t.shift == 7 || !QN_HAVE_DOT) return start;
     return ((start - QN_ACT_ZERO_BITS) >> (7 - t.shift)) + QN_ACT_ZERO_BITS;
 }

@@ -52,7 +52,7 @@ QN_INLINE lanes_f unit_dmin(const uint8_t *unit) {
 /* Minus the sums of q of both halves, as pairs. */
 QN_INLINE lanes_i neg_sums(struct qn_act_at x) {
     int32_t both;
-    __builtin_memcpy(&both, x.halves->neg_sums, sizeof both);
+    __builtin_memcpy(&both, qn_act_halves(x)->neg_sums, sizeof both);
     return i_set1(both);
 }
 

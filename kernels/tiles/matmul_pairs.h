@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Products with some rows of activations (sequences that decode together): as matmul_direct.h, but
- * two tiles of weights at a time, group by group. A broadcast group of activations then serves two
- * dots, and there are twice as many chains of dots as rows, which hides their latency.
+ * Products with some rows of activations (sequences that decode together, short prompts): as
+ * matmul_direct.h, but two tiles of weights at a time, group by group. A broadcast group of
+ * activations then serves two dots, and there are twice as many chains of dots as rows, which hides
+ * their latency.
  */
 #ifndef QN_KERNELS_TILES_MATMUL_PAIRS_H
 #define QN_KERNELS_TILES_MATMUL_PAIRS_H
@@ -161,18 +162,18 @@ QN_INLINE void pair_tiles(const enum qn_pack form, const struct qn_form_traits t
         finish_tile(a, m, n + i * QN_R, y[m][i]);
 }
 
-/* The product with mr = a->m rows, 2 to QN_DIRECT_ROWS. Of forms with halves, pairs of more rows
- * would take more sums and dots than there are registers. */
+/* A strip of mr = a->m rows, 2 or more, by the two tiles from output n on, or the last one. Of
+ * forms with halves, pairs of more rows would take more sums and dots than there are registers. */
 enum { HALVES_ROWS = 4 };
-QN_INLINE void pair_rows(const enum qn_pack form, const struct qn_form_traits t,
-                         const struct qn_matmul *a, const int mr) {
-    if (has_halves(t) && mr > HALVES_ROWS) {
-        direct_rows(form, t, a, mr);
+QN_INLINE void pair_strip(const enum qn_pack form, const struct qn_form_traits t,
+                          const struct qn_matmul *a, int n, const int mr) {
+    const bool two = a->n1 - n > QN_R;
+    if (two && !(has_halves(t) && mr > HALVES_ROWS)) {
+        pair_tiles(form, t, a, n, mr);
         return;
     }
-    struct qn_matmul rest = *a;
-    for (; a->n1 - rest.n0 > QN_R; rest.n0 += QN_PAIR * QN_R) pair_tiles(form, t, a, rest.n0, mr);
-    if (rest.n0 < a->n1) direct_rows(form, t, &rest, mr);
+    direct_tiles(form, t, a, n, mr, 1);
+    if (two) direct_tiles(form, t, a, n + QN_R, mr, 1);
 }
 
 #endif

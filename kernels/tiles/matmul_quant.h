@@ -76,50 +76,79 @@ QN_PANEL_KERNELS(panel_8, QN_TRAITS_8)
 #define QN_PANEL_8     panel_8
 #endif
 
-/* The direct kernels of 1 to QN_DIRECT_ROWS rows. Several are bound by arithmetic, which is faster
- * by pairs of tiles, group by group, where there are registers for twice as many accumulators as
- * rows. */
+/* Strips of 2 to QN_DIRECT_ROWS rows, whose weights are unpacked in registers. They are bound by
+ * arithmetic, which is faster by pairs of tiles, group by group, where there are registers for
+ * twice as many accumulators as rows. */
 #if QN_DIRECT_ROWS == 8 && QN_HAVE_DPBUSD
 #include "kernels/tiles/matmul_pairs.h"
-#define QN_DIRECT_MANY pair_rows
+#define QN_STRIP pair_strip
+enum { QN_STRIP_N = QN_PAIR * QN_R };
 #else
-#define QN_DIRECT_MANY direct_rows
+#define QN_STRIP direct_strip
+enum { QN_STRIP_N = QN_R };
 #endif
-#define QN_DIRECT_CASE(form, traits, product, rows)                                                \
+#define QN_STRIP_CASE(form, traits, rows)                                                          \
     case rows:                                                                                     \
-        product(form, traits, a, rows);                                                            \
+        QN_STRIP(form, traits, a, n, rows);                                                        \
         break;
-#define QN_DIRECT_CASES_4(form, traits)                                                            \
-    QN_DIRECT_CASE(form, traits, direct_rows, 1)                                                   \
-    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 2)                                                \
-    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 3)                                                \
-    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 4)
+#define QN_STRIP_CASES_4(form, traits)                                                             \
+    QN_STRIP_CASE(form, traits, 2)                                                                 \
+    QN_STRIP_CASE(form, traits, 3)                                                                 \
+    QN_STRIP_CASE(form, traits, 4)
 #if QN_DIRECT_ROWS == 8
-#define QN_DIRECT_CASES(form, traits)                                                              \
-    QN_DIRECT_CASES_4(form, traits)                                                                \
-    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 5)                                                \
-    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 6)                                                \
-    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 7)                                                \
-    QN_DIRECT_CASE(form, traits, QN_DIRECT_MANY, 8)
+#define QN_STRIP_CASES(form, traits)                                                               \
+    QN_STRIP_CASES_4(form, traits)                                                                 \
+    QN_STRIP_CASE(form, traits, 5)                                                                 \
+    QN_STRIP_CASE(form, traits, 6)                                                                 \
+    QN_STRIP_CASE(form, traits, 7)                                                                 \
+    QN_STRIP_CASE(form, traits, 8)
 #else
-#define QN_DIRECT_CASES QN_DIRECT_CASES_4
+#define QN_STRIP_CASES QN_STRIP_CASES_4
 #endif
 
-/* From more rows on, unpacking a panel for all pays. */
+/* All rows by all outputs, QN_STRIP_N of these at a time, in even strips of at most `rows`: weights
+ * come from memory for the first strip and from the cache for the others. */
+typedef void qn_strip_fn(const struct qn_matmul *a, int n);
+QN_INLINE void strips(const struct qn_matmul *a, const int rows, qn_strip_fn *strip) {
+    const int n_strips = (a->m + rows - 1) / rows;
+    for (int n = a->n0; n < a->n1; n += QN_STRIP_N)
+        for (int i = 0; i < n_strips; i++) {
+            const int m = a->m * i / n_strips;
+            const struct qn_matmul part = some_rows(a, m, a->m * (i + 1) / n_strips - m);
+            strip(&part, n);
+        }
+}
+
+/* Rows of a strip: of Q2_K and Q3_K, whose arithmetic is most of the work even from memory, as many
+ * as a pair of tiles has registers for. */
+QN_INLINE int strip_rows(const struct qn_form_traits t) {
+    return t.bits < 4 && QN_DIRECT_ROWS > 4 ? 4 : QN_DIRECT_ROWS;
+}
+
+/* Up to so many rows, strips take less time than a panel that is unpacked for all of them, most of
+ * all where weights come from memory, which a panel waits for (bench/NOTES.md). On a processor with
+ * fewer units for vectors than the one this was measured on, fifth bits would cost more. */
+QN_INLINE int strips_at_most(const struct qn_form_traits t) {
+    if (QN_R == 8) return QN_HAVE_DOT && !QN_HAVE_DPBUSD ? 4 : 8; /* NEON, not measured: 4 */
+    return has_halves(t) ? 12 : QN_HAVE_DPBUSD && t.bits != 5 ? 32 : 16;
+}
+
 #define QN_MATMUL(name, form, traits, kernels)                                                     \
-    static void direct_##name(const struct qn_matmul *a) {                                         \
-        switch (a->m) { QN_DIRECT_CASES(form, traits) }                                            \
+    static void strip_##name(const struct qn_matmul *a, int n) {                                   \
+        switch (a->m) { QN_STRIP_CASES(form, traits) }                                             \
     }                                                                                              \
     void QN_KERNEL_NAME(matvec, name)(const struct qn_matmul *a) {                                 \
         check_matmul(a);                                                                           \
-        direct_##name(a);                                                                          \
+        direct_row(form, traits, a);                                                               \
     }                                                                                              \
     void QN_KERNEL_NAME(matmul, name)(const struct qn_matmul *a) {                                 \
         check_matmul(a);                                                                           \
-        if (a->m > QN_DIRECT_ROWS)                                                                 \
+        if (a->m > strips_at_most(traits))                                                         \
             panel_matmul(form, traits, a, register_rows(traits), kernels);                         \
+        else if (a->m > 1)                                                                         \
+            strips(a, strip_rows(traits), strip_##name);                                           \
         else                                                                                       \
-            direct_##name(a);                                                                      \
+            direct_row(form, traits, a);                                                           \
     }
 
 QN_MATMUL(q8_0, QN_PACK_Q8_0, QN_TRAITS_8, QN_PANEL_8)

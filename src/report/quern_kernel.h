@@ -61,6 +61,7 @@ struct quern_block {
 struct quern_halves {
     int32_t start[2];
     int16_t neg_sums[2]; /* -(sum of q) */
+    int32_t unused;
 };
 
 /* y[m][n] = sum over k of w[n][k] x[m][k] (+ bias[n]) (+ the y[m][n] that was there), for m < M and
