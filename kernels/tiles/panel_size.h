@@ -20,7 +20,7 @@ enum {
 
     /* Weight rows whose sums are kept between panels; pieces of a product that are handed out to
      * threads have as many. And rows of activations that pass by every panel before others do, in
-     * whole register tiles of every height. What these have of one panel's k (480 KiB, 528 of
+     * whole register tiles of every height. What these have of one panel's k (495 KiB, 528 of
      * floats) and the sums (264 KiB) stay in a second level cache of 1 MiB. */
     QN_GROUP_ROWS = 128,
     QN_PASS_M = 528,
