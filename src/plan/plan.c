@@ -444,8 +444,10 @@ static void find_conflicts(const struct qn_plan *plan, uint32_t *conflicts) {
 
 /* ---- memory ----------------------------------------------------------------------------- */
 
+/* An odd number of cache lines: a piece of a product writes, and then reads, some columns of many
+ * rows, and with an even number they would share few sets of a cache. */
 static size_t float_row(int n) {
-    return ((size_t)n * sizeof(float) + 63) / 64 * 64;
+    return (((size_t)n * sizeof(float) + 63) / 64 | 1) * 64;
 }
 
 /* The longest row that any product reads. */
