@@ -132,10 +132,7 @@ QN_INLINE void tile_matmul(const enum qn_pack form, const struct qn_form_traits 
 
 /* Rows that do not fill a tile go to the kernel that this one replaces. */
 static void matmul_rest(const struct qn_matmul *a, int m, qn_matmul_fn *vnni) {
-    struct qn_matmul rest = *a;
-    rest.x = (const char *)a->x + (size_t)m * a->x_ld;
-    rest.y = a->y + (size_t)m * a->y_ld;
-    rest.m = a->m - m;
+    const struct qn_matmul rest = some_rows(a, m, a->m);
     if (rest.m > 0) vnni(&rest);
 }
 

@@ -16,7 +16,7 @@ void qn_prepare_bf16x2__amxbf16(const float *x, int k, void *dst) {
     const int padded = (k + 31) / 32 * 32;
     for (int i = 0; i < padded; i += 16) {
         uint16_t *const high_part = (uint16_t *)dst + i / 32 * 64 + i % 32;
-        const __m512 value = load_16(x + i, k - i);
+        const __m512 value = vec_load_part(x + i, k > i ? k - i : 0);
         const __m256i high = round_16(value);
         const __m256i low = round_16(_mm512_sub_ps(value, widen_16(high)));
         _mm256_store_si256((__m256i *)high_part, high);

@@ -8,6 +8,7 @@
 
 #include "kernels/act_block.h"
 #include "kernels/inventory.h"
+#include "kernels/vec/vec_avx512.h"
 
 void qn_prepare_f32__avx512(const float *x, int k, void *dst) {
     assert(k > 0 && (uintptr_t)dst % 64 == 0);
@@ -113,11 +114,8 @@ _Static_assert(sizeof(struct qn_act_block) == 16 && sizeof(struct qn_act_halves)
 /* Blocks b to b + 7 of a row from `left` elements at x; zeros follow them. */
 static inline void quantize_blocks(const float *x, int left, struct qn_act_row row, int b) {
     __m512 v[2 * BLOCKS];
-    for (int i = 0; i < 2 * BLOCKS; i++) {
-        const int n = left - 16 * i;
-        const uint32_t mask = n >= 16 ? 0xffff : n > 0 ? (1u << n) - 1 : 0;
-        v[i] = _mm512_maskz_loadu_ps((__mmask16)mask, x + 16 * i);
-    }
+    for (int i = 0; i < 2 * BLOCKS; i++)
+        v[i] = vec_load_part(x + 16 * i, left > 16 * i ? left - 16 * i : 0);
     const __m512 largest = block_amax(v);
     const __mmask16 counts =
         _mm512_cmp_ps_mask(largest, _mm512_set1_ps(QN_ACT_AMAX_MIN), _CMP_NLT_UQ);

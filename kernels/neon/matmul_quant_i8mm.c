@@ -239,10 +239,7 @@ QN_INLINE void pair_rows(const enum qn_pack form, const struct qn_form_traits t,
 
 /* Fewer than PAIR_ROWS_MIN rows from m on. */
 static void left_rows(const struct qn_matmul *a, int m, qn_matmul_fn *dotprod) {
-    struct qn_matmul left = *a;
-    left.x = (const char *)a->x + (size_t)m * a->x_ld;
-    left.y = a->y + (size_t)m * a->y_ld;
-    left.m = a->m - m;
+    const struct qn_matmul left = some_rows(a, m, a->m);
     dotprod(&left);
 }
 

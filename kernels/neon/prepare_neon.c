@@ -49,7 +49,7 @@ static inline void quantize_block(const float *x, struct qn_act_row row, int b) 
 
 void qn_prepare_q8__neon(const float *x, int k, void *dst) {
     assert(k > 0 && (uintptr_t)dst % 64 == 0);
-    const int padded = (k + 255) / 256 * 256;
+    const int padded = qn_act_blocks(k) * 32;
     const struct qn_act_row row = qn_act_row_of(dst, k);
     int i = 0;
     for (; i + 32 <= k; i += 32) quantize_block(x + i, row, i / 32);

@@ -60,7 +60,7 @@ static void quantize_block(const float x[32], struct qn_act_row row, int b) {
 
 void qn_prepare_q8__ref(const float *x, int k, void *dst) {
     assert(k > 0 && (uintptr_t)dst % 64 == 0);
-    const int padded = (k + 255) / 256 * 256;
+    const int padded = qn_act_blocks(k) * 32;
     const struct qn_act_row row = qn_act_row_of(dst, k);
     for (int i = 0; i < padded; i += 32) {
         float block[32] = {0};

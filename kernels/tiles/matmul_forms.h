@@ -311,6 +311,15 @@ static inline void check_matmul(const struct qn_matmul *a) {
     (void)a;
 }
 
+/* The product of rows [m, m + most) at the most. */
+QN_INLINE struct qn_matmul some_rows(const struct qn_matmul *a, int m, int most) {
+    struct qn_matmul part = *a;
+    part.x = (const char *)a->x + (size_t)m * a->x_ld;
+    part.y = a->y + (size_t)m * a->y_ld;
+    part.m = a->m - m < most ? a->m - m : most;
+    return part;
+}
+
 /* Outputs [n, n + R) of row m. */
 QN_INLINE float *result_tile(const struct qn_matmul *a, int m, int n) {
     return a->y + (size_t)m * a->y_ld + n;

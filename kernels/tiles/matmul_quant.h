@@ -87,9 +87,16 @@ enum { QN_STRIP_N = QN_PAIR * QN_R };
 #define QN_STRIP direct_strip
 enum { QN_STRIP_N = QN_R };
 #endif
+
+/* Rows of a strip: of Q2_K and Q3_K, whose arithmetic is most of the work even from memory, as many
+ * as a pair of tiles has registers for. */
+QN_INLINE int strip_rows(const struct qn_form_traits t) {
+    return t.bits < 4 && QN_DIRECT_ROWS > 4 ? 4 : QN_DIRECT_ROWS;
+}
+
 #define QN_STRIP_CASE(form, traits, rows)                                                          \
     case rows:                                                                                     \
-        QN_STRIP(form, traits, a, n, rows);                                                        \
+        if (rows <= strip_rows(traits)) QN_STRIP(form, traits, a, n, rows);                        \
         break;
 #define QN_STRIP_CASES_4(form, traits)                                                             \
     QN_STRIP_CASE(form, traits, 2)                                                                 \
@@ -117,12 +124,6 @@ QN_INLINE void strips(const struct qn_matmul *a, const int rows, qn_strip_fn *st
             const struct qn_matmul part = some_rows(a, m, a->m * (i + 1) / n_strips - m);
             strip(&part, n);
         }
-}
-
-/* Rows of a strip: of Q2_K and Q3_K, whose arithmetic is most of the work even from memory, as many
- * as a pair of tiles has registers for. */
-QN_INLINE int strip_rows(const struct qn_form_traits t) {
-    return t.bits < 4 && QN_DIRECT_ROWS > 4 ? 4 : QN_DIRECT_ROWS;
 }
 
 /* Up to so many rows, strips take less time than a panel that is unpacked for all of them, most of

@@ -76,15 +76,6 @@ QN_INLINE int rows_a_pass(const struct qn_matmul *a, const int rows) {
     return ((a->m + n_passes - 1) / n_passes + rows - 1) / rows * rows;
 }
 
-/* The product of rows [m, m + most) at the most. */
-QN_INLINE struct qn_matmul some_rows(const struct qn_matmul *a, int m, int most) {
-    struct qn_matmul part = *a;
-    part.x = (const char *)a->x + (size_t)m * a->x_ld;
-    part.y = a->y + (size_t)m * a->y_ld;
-    part.m = a->m - m < most ? a->m - m : most;
-    return part;
-}
-
 /* Fetches the packed weights of the panel at p into the second level cache while the one before is
  * multiplied, in pass i of n. Few rows take not much longer to multiply by a panel than memory
  * takes to bring the next; of many only the last passes fetch, or activations would push it out
