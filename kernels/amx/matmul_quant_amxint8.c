@@ -16,6 +16,9 @@
 #define QN_PANEL_SIGNED 1
 #include "kernels/tiles/matmul_panel.h"
 
+/* Or panels would be made for pairs of 16 bits. */
+_Static_assert(QN_HAVE_DOT, "compiled as the VNNI kernels are");
+
 enum {
     TILE_M = 16,    /* rows of activations of a tile register */
     TILE_DOTS = 256 /* int32 numbers of one */
