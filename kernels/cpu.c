@@ -126,9 +126,10 @@ uint32_t qn_cpu_bundles(void) {
     uint32_t bundles = qn_cpu_bundles_x86(&words);
     if (bundles >> QN_ISA_AMXINT8 & 1 && !may_use_tiles())
         bundles &= ~(1u << QN_ISA_AMXINT8 | 1u << QN_ISA_AMXBF16 | 1u << QN_ISA_AMXFAST);
-#ifdef QN_AVX512_EMULATED /* a test build, where these are compiled to AVX2 */
+#ifdef QN_EMULATED /* a test build, where these are compiled to AVX2 */
     if (has(bundles, 1u << QN_ISA_AVX2))
-        return bundles | 1u << QN_ISA_AVX512 | 1u << QN_ISA_AVX512VNNI | 1u << QN_ISA_AVX512BF16;
+        bundles |= 1u << QN_ISA_AVX512 | 1u << QN_ISA_AVX512VNNI | 1u << QN_ISA_AVX512BF16 |
+                   1u << QN_ISA_AMXINT8 | 1u << QN_ISA_AMXBF16 | 1u << QN_ISA_AMXFAST;
 #endif
     return bundles;
 }

@@ -39,11 +39,14 @@ static size_t gemm_scratch_size(int m, int k) {
 
 size_t qn_matmul_scratch_size(int m, int k) {
     const size_t sums = (size_t)(m < QN_PASS_M ? m : QN_PASS_M) * QN_GROUP_ROWS * sizeof(float);
+    const size_t padded = round_up((size_t)k, 256),
+                 part = padded < QN_PANEL_K ? padded : QN_PANEL_K;
+    const size_t tiles = part * QN_GROUP_ROWS * QN_TILE_BYTES_K;
     const size_t paired = round_up((size_t)(m < QN_PAIR_ROWS ? m : QN_PAIR_ROWS), 2);
-    const size_t pairs = paired * round_up((size_t)k, 256) * 2;
+    const size_t pairs = paired * padded * 2;
     const size_t widened = round_up((size_t)k, 32) * 2 * sizeof(float);
-    const size_t most =
-        larger(QN_PANEL_BYTES + larger(sums, pairs), larger(widened, gemm_scratch_size(m, k)));
+    const size_t most = larger(larger(QN_PANEL_BYTES + larger(sums, pairs), sums + tiles),
+                               larger(widened, gemm_scratch_size(m, k)));
     return round_up(most, 64);
 }
 

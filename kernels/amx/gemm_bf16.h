@@ -36,9 +36,6 @@ enum {
 #define WEIGHTS_0     6
 #define WEIGHTS_1     7
 
-/* Stores before are seen by tile loads behind, which gcc's intrinsics do not say. */
-#define TILE_FENCE() __asm__ volatile("" : : : "memory")
-
 /* Parts of the activations and of the weights. */
 struct gemm_parts {
     int x, w;

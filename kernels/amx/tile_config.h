@@ -13,4 +13,7 @@ struct tile_config {
     uint8_t rows[16];
 };
 
+/* Ordinary stores before are seen by tile loads behind, which gcc's intrinsics do not say. */
+#define TILE_FENCE() __asm__ volatile("" : : : "memory")
+
 #endif

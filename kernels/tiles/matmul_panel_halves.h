@@ -173,14 +173,18 @@ QN_INLINE lanes_i i_mul8(lanes_i a, lanes_i b) {
     return i_or(even, i_shift16(i_mul16(i_shift16(a, 8), b), -8));
 }
 
-/* Quants of a block times their scales: of 2 bits 0 to 45; of 3 bits, which are -4 to 3, with the
- * other sign, -128 to 124. scale: of the halves. */
+/* Quants times the scale of their half, pairs of 16 bits: of 2 bits 0 to 45; of 3 bits, which are
+ * -4 to 3, with the other sign, -128 to 124. */
+QN_INLINE lanes_i halves_product(const struct qn_form_traits t, lanes_i w, lanes_i scale) {
+    return i_mul8(t.mins ? w : i_sub8(i_set1_8(1 << t.shift), w), scale);
+}
+
+/* Quants of a block times their scales, as the dots take them. scale: of the halves. */
 QN_INLINE void halves_multiply(const struct qn_form_traits t, const lanes_i scale[2],
                                lanes_i w[8]) {
     QN_UNROLL for (int g = 0; g < 8; g++) {
-        const lanes_i times = i_pair(scale[g / 4], scale[g / 4]);
-        w[g] = t.mins ? i_mul8(w[g], times)
-                      : lift_bytes(i_mul8(i_sub8(i_set1_8(1 << t.shift), w[g]), times));
+        const lanes_i product = halves_product(t, w[g], i_pair(scale[g / 4], scale[g / 4]));
+        w[g] = t.mins ? product : lift_bytes(product);
     }
 }
 

@@ -25,6 +25,9 @@ enum {
     QN_GROUP_ROWS = 128,
     QN_PASS_M = 528,
 
+    /* Bytes that each k of a weight row takes as tiles of bytes, at the most (tile_weights.h). */
+    QN_TILE_BYTES_K = 3,
+
     /* Rows of activations in pairs at a time, 2 bytes for each k of a row; and as bf16. */
     QN_PAIR_ROWS = 96,
     QN_BF16_M = 96,

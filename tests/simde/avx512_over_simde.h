@@ -85,6 +85,13 @@ static inline __m512 qn_dpbf16_ps(__m512 sum, __m512i a, __m512i b) {
 #undef _mm512_dpbf16_ps
 #define _mm512_dpbf16_ps(sum, a, b) qn_dpbf16_ps(sum, (__m512i)(a), (__m512i)(b))
 
+static inline __m512i qn_srai_epi32(__m512i x, int n) {
+    return qn_join_si(_mm256_srai_epi32(qn_half_si(x, 0), n),
+                      _mm256_srai_epi32(qn_half_si(x, 1), n));
+}
+#undef _mm512_srai_epi32
+#define _mm512_srai_epi32(x, n) qn_srai_epi32(x, n)
+
 /* ---- conversions ---- */
 
 static inline __m512 qn_cvtepi32_ps(__m512i x) {
@@ -125,19 +132,27 @@ static inline __m512 qn_cvtph_ps(__m256i x) {
 #undef _mm512_cvtph_ps
 #define _mm512_cvtph_ps(x) qn_cvtph_ps(x)
 
-/* Numbers only: to the nearest bfloat, ties to even. */
+/* Numbers only: to the nearest bfloat, ties to even; subnormal ones to zero. */
 static inline __m256i qn_cvtneps_pbh(__m512 x) {
     uint32_t bits[16];
     uint16_t bfloats[16];
     memcpy(bits, &x, sizeof bits);
-    for (int i = 0; i < 16; i++)
+    for (int i = 0; i < 16; i++) {
+        if ((bits[i] & 0x7f800000) == 0) bits[i] &= 0x80000000;
         bfloats[i] = (uint16_t)((bits[i] + 0x7fff + (bits[i] >> 16 & 1)) >> 16);
+    }
     __m256i result;
     memcpy(&result, bfloats, sizeof result);
     return result;
 }
 #undef _mm512_cvtneps_pbh
 #define _mm512_cvtneps_pbh(x) qn_cvtneps_pbh(x)
+
+static inline __m512i qn_cvtne2ps_pbh(__m512 high, __m512 low) {
+    return qn_join_si(qn_cvtneps_pbh(low), qn_cvtneps_pbh(high));
+}
+#undef _mm512_cvtne2ps_pbh
+#define _mm512_cvtne2ps_pbh(high, low) qn_cvtne2ps_pbh(high, low)
 
 /* The rounding must be a constant, so it stays in the macro. */
 #undef _mm512_cvtps_ph
@@ -206,8 +221,11 @@ static inline __m512 qn_tanh(__m512 x) {
 #define Sleef_tanhf16_u10avx512f(x) qn_tanh(x)
 
 /* What the compiler would define for the bundle; only now, because SIMDe would believe it. */
-#ifdef QN_HAVE_AVX512VNNI
+#if defined QN_HAVE_AVX512VNNI || defined QN_HAVE_AMXINT8
 #define __AVX512VNNI__ 1
+#endif
+#if defined QN_HAVE_AMXBF16 || defined QN_HAVE_AMXFAST
+#define __AVX512BF16__ 1
 #endif
 #ifdef QN_HAVE_AVX512BF16
 #define __AVX512VNNI__ 1
