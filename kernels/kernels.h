@@ -267,8 +267,7 @@ struct qn_kernels {
     enum qn_isa isa;  /* the highest bundle used */
     uint32_t bundles; /* 1 << enum qn_isa of every bundle used */
     int tile_rows;    /* R: rows of a weight tile, 16 or 8 */
-    bool reads_ahead; /* float weights of a single row come faster where nothing asks for them ahead
-                         (qn_cpu_reads_ahead) */
+    bool reads_ahead; /* how weights of a single row are asked for ahead (qn_cpu_reads_ahead) */
     qn_prepare_fn *prepare[QN_ACT_COUNT];
     qn_matmul_fn *matmul[QN_PACK_COUNT]; /* any M >= 1 */
     qn_matmul_fn *matvec[QN_PACK_COUNT]; /* M = 1 */
@@ -295,7 +294,8 @@ uint32_t qn_cpu_bundles(void);
 uint32_t qn_cpu_default_bundles(void);
 
 /* Whether the processor itself reads plain streams ahead better than prefetch instructions do:
- * AMD's (F16 on a Zen 4: 28 GB/s a core without, 21 with them), not Intel's (16 and 19). */
+ * AMD's (F16 on a Zen 4: 28 GB/s a core without, 21 with them), not Intel's (16 and 19). The two also
+ * like quantized weights asked for at other distances (tiles/matmul_forms.h). */
 bool qn_cpu_reads_ahead(void);
 
 const char *qn_isa_name(enum qn_isa isa);

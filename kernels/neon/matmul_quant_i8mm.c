@@ -79,7 +79,7 @@ QN_INLINE void direct(const enum qn_pack form, const struct qn_form_traits t,
         QN_UNROLL for (int m = 0; m < mp; m++) QN_UNROLL for (int i = 0; i < PAIRS_N; i++) y[m][i] =
             vdupq_n_f32(0);
         for (int b = 0; b < job->n_blocks; b += unit_blocks, unit += unit_size) {
-            prefetch_part(unit, unit_size, 0, 1, reading_of(form, 2, 1).l2, 2);
+            prefetch_part(unit, unit_size, 0, 1, reading_of(form, 2, 1, false).l2, 2);
             direct_unit(form, t, unit, job->x + b, (size_t)job->n_blocks, y, mp);
         }
         for (int m = 0; m < mp; m++) pair_finish(a, job->m + 2 * m, job->rows - 2 * m, n, y[m]);
