@@ -294,8 +294,8 @@ uint32_t qn_cpu_bundles(void);
 uint32_t qn_cpu_default_bundles(void);
 
 /* Whether the processor itself reads plain streams ahead better than prefetch instructions do:
- * AMD's (F16 on a Zen 4: 28 GB/s a core without, 21 with them), not Intel's (16 and 19). The two also
- * like quantized weights asked for at other distances (tiles/matmul_forms.h). */
+ * AMD's (F16 on a Zen 4: 28 GB/s a core without, 21 with them), not Intel's (16 and 19). The two
+ * also like quantized weights asked for at other distances (tiles/matmul_forms.h). */
 bool qn_cpu_reads_ahead(void);
 
 const char *qn_isa_name(enum qn_isa isa);
