@@ -58,7 +58,7 @@ QN_INLINE void panel_tile(const struct qn_form_traits t, const struct qn_panel *
     const size_t block_size = panel_block_size(t, nt);
     lanes_f y[TILE_M][QN_PANEL_TILES];
     QN_UNROLL for (int m = 0; m < TILE_M; m++) QN_UNROLL for (int n = 0; n < nt; n++) y[m][n] =
-        p->first ? f_zero() : f_load(p->sums + (m * QN_PANEL_TILES + n) * QN_R);
+        p->first ? f_zero() : f_load(panel_sums(p, m, n));
     TILE_FENCE();
     start_panel_dots(p, p->blocks, p->x.q, nt);
     for (int n = 0; n < nt; n++) store_panel_dots(dots[0] + n * TILE_DOTS, n);
@@ -77,7 +77,7 @@ QN_INLINE void panel_tile(const struct qn_form_traits t, const struct qn_panel *
         if (p->last)
             finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);
         else
-            f_store(p->sums + (m * QN_PANEL_TILES + n) * QN_R, y[m][n]);
+            f_store(panel_sums(p, m, n), y[m][n]);
     }
 }
 

@@ -31,8 +31,8 @@ struct row_factors {
     int32_t *neg_sums; /* of forms with a min for each half: pairs of 16 bits */
 };
 
-/* Where 16 rows of activations meet the weights of a group of outputs, over one part of k. */
-struct meeting {
+/* 16 rows of activations by the weights of a group of outputs, over one part of k. */
+struct tile_pass {
     const struct qn_matmul *matmul;
     int m, n;         /* row and output of the result's corner */
     int b0, n_blocks; /* of k */
@@ -43,7 +43,7 @@ struct meeting {
     struct row_factors factors;
 };
 
-QN_INLINE struct qn_act_at row_at(const struct meeting *p, int m) {
+QN_INLINE struct qn_act_at row_at(const struct tile_pass *p, int m) {
     return qn_act_at((const char *)p->matmul->x + (size_t)m * p->matmul->x_ld, p->matmul->k, p->b0);
 }
 
@@ -58,7 +58,8 @@ _Static_assert(sizeof(struct qn_act_block) == 16 && offsetof(struct qn_act_block
                    offsetof(struct qn_act_halves, neg_sums) == 8,
                "members 0 and 2");
 
-QN_INLINE void gather_rows(const struct qn_form_traits t, const struct meeting *p) {
+/* The factors of the pass's rows. */
+QN_INLINE void gather_rows(const struct qn_form_traits t, const struct tile_pass *p) {
     for (int m = 0; m < TILE_M; m++) {
         const struct qn_act_at x = row_at(p, p->m + m);
         const char *const halves = (const char *)qn_act_halves(x);
@@ -133,7 +134,7 @@ QN_INLINE void step_on(const struct qn_form_traits t, struct steps *s) {
     s->q = s->q + 32 == s->q_end ? s->q_first : s->q + 32;
 }
 
-QN_INLINE struct steps steps_start(const struct qn_form_traits t, const struct meeting *p,
+QN_INLINE struct steps steps_start(const struct qn_form_traits t, const struct tile_pass *p,
                                    char *dots) {
     const struct qn_act_at x = row_at(p, p->m);
     struct steps s = {.dots = dots,
@@ -200,7 +201,8 @@ QN_INLINE void add_blocks(const struct qn_form_traits t, struct steps *s, int n,
 
 /* ---- tiles and groups --------------------------------------------------------------------- */
 
-QN_INLINE void finish_rows(const struct meeting *p, int n, float *sums, bool last,
+/* Sums of 16 rows to where they wait, or with the last part of k to the result. */
+QN_INLINE void finish_rows(const struct tile_pass *p, int n, float *sums, bool last,
                            const lanes_f y[TILE_M]) {
     QN_UNROLL for (int m = 0; m < TILE_M; m++) {
         if (last)
@@ -211,7 +213,7 @@ QN_INLINE void finish_rows(const struct meeting *p, int n, float *sums, bool las
 }
 
 /* Stores that wait for their lines would fill the store queue, which the tile unit needs. */
-QN_INLINE void fetch_result(const struct meeting *p, int n) {
+QN_INLINE void fetch_result(const struct tile_pass *p, int n) {
     QN_UNROLL for (int m = 0; m < TILE_M; m++)
         __builtin_prefetch(result_tile(p->matmul, p->m + m, p->n + n * QN_R), 1, 3);
 }
@@ -236,7 +238,7 @@ QN_INLINE void add_mins(const struct qn_form_traits t, const uint8_t *w, struct 
 }
 
 /* One tile of weights whose sums begin anew each unit. */
-QN_INLINE void meet_units(const struct qn_form_traits t, const struct meeting *p, struct steps *s,
+QN_INLINE void pass_units(const struct qn_form_traits t, const struct tile_pass *p, struct steps *s,
                           int n, const uint8_t *w, float *sums) {
     const size_t unit_size = QN_UNIT_BLOCKS * tile_block_size(t);
     struct row_factors f = p->factors;
@@ -254,7 +256,7 @@ QN_INLINE void meet_units(const struct qn_form_traits t, const struct meeting *p
     }
 }
 
-QN_INLINE void meet(const struct qn_form_traits t, const struct meeting *p) {
+QN_INLINE void pass_rows(const struct qn_form_traits t, const struct tile_pass *p) {
     _Alignas(64) char dots[RING * 2 * DOTS_SIZE];
     TILE_FENCE();
     struct steps s = steps_start(t, p, dots);
@@ -266,7 +268,7 @@ QN_INLINE void meet(const struct qn_form_traits t, const struct meeting *p) {
         s.next_q = (const char *)next.q;
         s.next_block = (const char *)next.block;
         if (has_halves(t)) {
-            meet_units(t, p, &s, n, w, sums);
+            pass_units(t, p, &s, n, w, sums);
             continue;
         }
         lanes_f y[TILE_M];
@@ -277,9 +279,9 @@ QN_INLINE void meet(const struct qn_form_traits t, const struct meeting *p) {
 }
 
 /* The weights at one place, unpacked, with all rows. next: the place that follows. */
-QN_INLINE void meet_all(const enum qn_pack form, const struct qn_form_traits t,
-                        const struct qn_panel_grid *g, const struct qn_panel_place *at,
-                        const struct qn_panel_place *next) {
+QN_INLINE void pass_group(const enum qn_pack form, const struct qn_form_traits t,
+                          const struct qn_panel_grid *g, const struct qn_panel_place *at,
+                          const struct qn_panel_place *next) {
     _Alignas(64) float scale[TILE_M * FACTORS], sum[TILE_M * FACTORS];
     const struct qn_matmul *const a = g->matmul;
     const size_t tile_size = (size_t)(at->k / 32) * tile_block_size(t);
@@ -289,20 +291,20 @@ QN_INLINE void meet_all(const enum qn_pack form, const struct qn_form_traits t,
     for (int i = 0; i < at->n_tiles; i++)
         tile_unpack(form, t, panel_weights(g, at) + (size_t)i * g->tile_size, at->k / 32,
                     w + (size_t)i * tile_size);
-    struct meeting p = {.matmul = a,
-                        .n = at->n,
-                        .b0 = at->k0 / 32,
-                        .n_blocks = at->k / 32,
-                        .n_tiles = at->n_tiles,
-                        .w = w,
-                        .first = at->k0 == 0,
-                        .last = at->k0 + at->k == g->k,
-                        .factors = {scale, sum, (int32_t *)sum}};
+    struct tile_pass p = {.matmul = a,
+                          .n = at->n,
+                          .b0 = at->k0 / 32,
+                          .n_blocks = at->k / 32,
+                          .n_tiles = at->n_tiles,
+                          .w = w,
+                          .first = at->k0 == 0,
+                          .last = at->k0 + at->k == g->k,
+                          .factors = {scale, sum, (int32_t *)sum}};
     for (p.m = 0; p.m < a->m; p.m += TILE_M) {
         fetch_panel_part(g, next, (size_t)(p.m / TILE_M), (size_t)(a->m / TILE_M));
         p.sums = sums + (size_t)p.m * (size_t)at->n_tiles * QN_R;
         gather_rows(t, &p);
-        meet(t, &p);
+        pass_rows(t, &p);
     }
 }
 
@@ -318,7 +320,7 @@ QN_INLINE void tile_steps(const enum qn_pack form, const struct qn_form_traits t
         struct qn_panel_place at = first_panel(&grid);
         while (at.n < a->n1) {
             const struct qn_panel_place next = panel_after(&grid, &at);
-            meet_all(form, t, &grid, &at, &next);
+            pass_group(form, t, &grid, &at, &next);
             at = next;
         }
     }
