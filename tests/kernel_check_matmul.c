@@ -510,12 +510,14 @@ void check_agreement(struct check *c) {
                                                    .n = shapes[i % 4].n,
                                                    .k = shapes[i % 4].k});
         }
-        /* More rows than pass at once, by more outputs than a group has (panel_size.h), of more
-         * bytes than the second level cache is taken to hold (amx/matmul_quant_amxint8.c). */
-        check_agreement_of(c, (struct problem){.type = (enum qn_type)type,
-                                               .seed = 3100,
-                                               .m = c->quick ? 50 : QN_PASS_M + 5,
-                                               .n = QN_GROUP_ROWS + 17,
-                                               .k = 1536});
+        /* More rows than pass at once, by more outputs than a group has (panel_size.h), of fewer
+         * and of more bytes than the second level cache is taken to hold
+         * (amx/matmul_quant_amxint8.c). */
+        for (int k = 768; k <= 1536; k += 768)
+            check_agreement_of(c, (struct problem){.type = (enum qn_type)type,
+                                                   .seed = 3100,
+                                                   .m = c->quick ? 50 : QN_PASS_M + 5,
+                                                   .n = QN_GROUP_ROWS + 17,
+                                                   .k = k});
     }
 }

@@ -9,6 +9,9 @@
 #include "kernels/amx/tile_config.h"
 #include "kernels/tiles/lanes_avx512.h"
 
+/* Unpacked weights are signed bytes (matmul_panel_tile.h). */
+#define QN_PANEL_SIGNED 1
+
 enum {
     TILE_M = 16,     /* rows of activations of a tile register */
     TILE_DOTS = 256, /* int32 numbers of one */

@@ -8,8 +8,6 @@
 #define QN_KERNELS_AMX_TILE_PANEL_H
 
 #include "kernels/amx/int8_tiles.h"
-
-#define QN_PANEL_SIGNED 1
 #include "kernels/tiles/matmul_panel.h"
 
 /* Integer dots of one block into the tile registers. */

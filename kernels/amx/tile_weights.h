@@ -15,14 +15,11 @@ QN_INLINE int tile_parts(const struct qn_form_traits t) {
     return has_halves(t) && !halves_are_products(t) ? 2 : 1;
 }
 
-/* Vectors behind them. With a scale for each block: scale, and the negated min where there are
- * mins. With one for each half: the mins of both as pairs of 16 bits, where there are mins; then d,
- * and dmin, of the block's unit. */
-QN_INLINE int tile_factors(const struct qn_form_traits t) {
-    return (t.mins ? 2 : 1) + (has_halves(t) && t.mins ? 1 : 0);
-}
+/* A block of a panel of one tile; or, with a scale for each half, behind the tiles the mins of both
+ * halves as pairs of 16 bits, where there are mins; then d, and dmin, of the block's unit. */
 QN_INLINE size_t tile_block_size(const struct qn_form_traits t) {
-    return (size_t)tile_parts(t) * TILE_Q + (size_t)tile_factors(t) * QN_VEC;
+    if (!has_halves(t)) return panel_block_size(t, 1);
+    return (size_t)tile_parts(t) * TILE_Q + (t.mins ? 3 : 1) * (size_t)QN_VEC;
 }
 
 /* Products of the quants w, less 32, with a half's scale, pairs of 16 bits; high and low bytes.
@@ -68,24 +65,13 @@ QN_INLINE void tile_unpack_halves(const enum qn_pack form, const struct qn_form_
 /* n_blocks blocks of 16 rows. unit: of the tile, at the first k. */
 QN_INLINE void tile_unpack(const enum qn_pack form, const struct qn_form_traits t,
                            const uint8_t *unit, int n_blocks, uint8_t *out) {
-    const int unit_blocks = qn_pack_unit_k(form) / 32;
-    for (int b0 = 0; b0 < n_blocks; b0 += unit_blocks, unit += qn_pack_unit_bytes(form) * QN_R) {
-        _Alignas(64) float scale[8 * QN_R], neg_min[8 * QN_R];
-        if (!has_halves(t)) unit_scales(form, unit, scale, neg_min, QN_R);
-        for (int b = 0; b < unit_blocks; b++, out += tile_block_size(t)) {
-            if (has_halves(t)) {
-                tile_unpack_halves(form, t, unit, b, out);
-                continue;
-            }
-            lanes_i w[8];
-            unpack_block(form, unit, b, w);
-            QN_UNROLL for (int g = 0; g < 8; g++) {
-                if (t.shift >= 0) w[g] = i_sub8(w[g], i_set1_8((int8_t)(1 << t.shift)));
-                i_store(out + g * QN_VEC, w[g]);
-            }
-            f_store((float *)(out + TILE_Q), f_load(scale + b * QN_R));
-            if (t.mins) f_store((float *)(out + TILE_Q + QN_VEC), f_load(neg_min + b * QN_R));
-        }
+    if (!has_halves(t)) {
+        panel_unpack(form, t, unit, n_blocks, 0, 1, out);
+        return;
+    }
+    for (int b = 0; b < n_blocks; b++, out += tile_block_size(t)) {
+        tile_unpack_halves(form, t, unit, b % QN_UNIT_BLOCKS, out);
+        if (b % QN_UNIT_BLOCKS == QN_UNIT_BLOCKS - 1) unit += qn_pack_unit_bytes(form) * QN_R;
     }
 }
 

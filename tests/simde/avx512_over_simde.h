@@ -224,9 +224,6 @@ static inline __m512 qn_tanh(__m512 x) {
 #if defined QN_HAVE_AVX512VNNI || defined QN_HAVE_AMXINT8
 #define __AVX512VNNI__ 1
 #endif
-#if defined QN_HAVE_AMXBF16 || defined QN_HAVE_AMXFAST
-#define __AVX512BF16__ 1
-#endif
 #ifdef QN_HAVE_AVX512BF16
 #define __AVX512VNNI__ 1
 #define __AVX512BF16__ 1
