@@ -46,60 +46,36 @@ QN_INLINE int even_panels(int k, const int unit_k) {
 
 /* ---- quants ----------------------------------------------------------------------------- */
 
-QN_INLINE void unpack_nibbles(const uint8_t *p, lanes_i w[8]) {
-    const lanes_i low = i_set1_8(15);
-    QN_UNROLL for (int j = 0; j < 4; j++) {
-        const lanes_i v = i_load(p + j * QN_VEC);
-        w[j] = i_and(v, low);
-        w[j + 4] = i_high_nibbles(v);
-    }
-}
-
-/* Bits 2g and 2g + 1 of each byte become w[g], then w[g + 4]. */
-QN_INLINE void unpack_pairs(const uint8_t *p, lanes_i w[8]) {
-    const lanes_i low = i_set1_8(3);
-    QN_UNROLL for (int g = 0; g < 8; g++) w[g] =
-        i_and(i_shift16(i_load(p + g / 4 * QN_VEC), g % 4 * 2), low);
-}
-
-/* Bit g of each byte becomes bit `to` of w[g]. */
-QN_INLINE void add_bits(const uint8_t *p, const int to, lanes_i w[8]) {
-    const lanes_i bits = i_load(p), mask = i_set1_8(1 << to);
-    QN_UNROLL for (int g = 0; g < 8; g++) w[g] = i_insert(w[g], i_shift16(bits, g - to), mask);
-}
-
-/* Bits 2g and 2g + 1 of each byte become bits 4 and 5 of w[g], then of w[g + 4]. */
-QN_INLINE void add_pairs(const uint8_t *p, lanes_i w[8]) {
-    const lanes_i bits45 = i_set1_8(48);
-    QN_UNROLL for (int g = 0; g < 8; g++) {
-        const lanes_i pairs = i_load(p + g / 4 * QN_VEC);
-        w[g] = i_insert(w[g], i_shift16(pairs, g % 4 * 2 - 4), bits45);
-    }
-}
-
 /* Signed bytes as the dots take them. */
 QN_INLINE lanes_i lift_bytes(lanes_i w) {
     return QN_HAVE_DPBUSD ? i_xor(w, i_set1_8(128)) : w;
 }
 
-/* Block b of a unit: w[g] is group g, [R][4] bytes, unsigned except for signed 8 bits. */
-QN_INLINE void unpack_block(const enum qn_pack form, const uint8_t *unit, int b, lanes_i w[8]) {
+/* Group g of block b of a unit: [R][4] bytes, unsigned except for signed 8 bits. */
+QN_INLINE lanes_i unpack_group(const enum qn_pack form, const uint8_t *unit, int b, const int g) {
     const uint8_t *const high = unit + qn_pack_unit_k(form) / 2 * QN_R;
-    if (form == QN_PACK_Q8_0) {
-        QN_UNROLL for (int g = 0; g < 8; g++) w[g] =
-            lift_bytes(i_load(unit + (b * 8 + g) * QN_VEC));
-    } else if (form == QN_PACK_Q2_K || form == QN_PACK_Q3_K) {
-        unpack_pairs(unit + b * 2 * QN_VEC, w);
-        if (form == QN_PACK_Q3_K) add_bits(unit + 64 * QN_R + b * QN_VEC, 2, w);
-    } else {
-        unpack_nibbles(unit + b * 4 * QN_VEC, w);
-        if (form == QN_PACK_Q5_0 || form == QN_PACK_Q5_1 || form == QN_PACK_Q5_K)
-            add_bits(high + b * QN_VEC, 4, w);
-        if (form == QN_PACK_Q6_K) add_pairs(high + b * 2 * QN_VEC, w);
-        if (form == QN_PACK_IQ4_NL || form == QN_PACK_IQ4_XS)
-            QN_UNROLL for (int g = 0; g < 8; g++) w[g] =
-                lift_bytes(i_lookup(qn_pack_iq4_values, w[g]));
+    if (form == QN_PACK_Q8_0) return lift_bytes(i_load(unit + (b * 8 + g) * QN_VEC));
+    if (form == QN_PACK_Q2_K || form == QN_PACK_Q3_K) {
+        const lanes_i pairs = i_load(unit + (b * 2 + g / 4) * QN_VEC);
+        const lanes_i low = i_and(i_shift16(pairs, g % 4 * 2), i_set1_8(3));
+        if (form == QN_PACK_Q2_K) return low;
+        return i_insert(low, i_shift16(i_load(unit + 64 * QN_R + b * QN_VEC), g - 2), i_set1_8(4));
     }
+    const lanes_i nibbles = i_load(unit + (b * 4 + g % 4) * QN_VEC);
+    const lanes_i low = g < 4 ? i_and(nibbles, i_set1_8(15)) : i_high_nibbles(nibbles);
+    if (form == QN_PACK_Q5_0 || form == QN_PACK_Q5_1 || form == QN_PACK_Q5_K)
+        return i_insert(low, i_shift16(i_load(high + b * QN_VEC), g - 4), i_set1_8(16));
+    if (form == QN_PACK_Q6_K) {
+        const lanes_i pairs = i_load(high + (b * 2 + g / 4) * QN_VEC);
+        return i_insert(low, i_shift16(pairs, g % 4 * 2 - 4), i_set1_8(48));
+    }
+    if (form == QN_PACK_IQ4_NL || form == QN_PACK_IQ4_XS)
+        return lift_bytes(i_lookup(qn_pack_iq4_values, low));
+    return low;
+}
+
+QN_INLINE void unpack_block(const enum qn_pack form, const uint8_t *unit, int b, lanes_i w[8]) {
+    QN_UNROLL for (int g = 0; g < 8; g++) w[g] = unpack_group(form, unit, b, g);
 }
 
 /* ---- scales ----------------------------------------------------------------------------- */

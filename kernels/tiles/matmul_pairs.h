@@ -20,29 +20,6 @@ struct qn_pair {
     size_t x_ld;
 };
 
-/* Group g of block b of a unit, as unpack_block gives it. */
-QN_INLINE lanes_i unpack_group(const enum qn_pack form, const uint8_t *unit, int b, const int g) {
-    const uint8_t *const high = unit + qn_pack_unit_k(form) / 2 * QN_R;
-    if (form == QN_PACK_Q8_0) return lift_bytes(i_load(unit + (b * 8 + g) * QN_VEC));
-    if (form == QN_PACK_Q2_K || form == QN_PACK_Q3_K) {
-        const lanes_i pairs = i_load(unit + (b * 2 + g / 4) * QN_VEC);
-        const lanes_i low = i_and(i_shift16(pairs, g % 4 * 2), i_set1_8(3));
-        if (form == QN_PACK_Q2_K) return low;
-        return i_insert(low, i_shift16(i_load(unit + 64 * QN_R + b * QN_VEC), g - 2), i_set1_8(4));
-    }
-    const lanes_i nibbles = i_load(unit + (b * 4 + g % 4) * QN_VEC);
-    const lanes_i low = g < 4 ? i_and(nibbles, i_set1_8(15)) : i_high_nibbles(nibbles);
-    if (form == QN_PACK_Q5_0 || form == QN_PACK_Q5_1 || form == QN_PACK_Q5_K)
-        return i_insert(low, i_shift16(i_load(high + b * QN_VEC), g - 4), i_set1_8(16));
-    if (form == QN_PACK_Q6_K) {
-        const lanes_i pairs = i_load(high + (b * 2 + g / 4) * QN_VEC);
-        return i_insert(low, i_shift16(pairs, g % 4 * 2 - 4), i_set1_8(48));
-    }
-    if (form == QN_PACK_IQ4_NL || form == QN_PACK_IQ4_XS)
-        return lift_bytes(i_lookup(qn_pack_iq4_values, low));
-    return low;
-}
-
 /* Dots of groups [g0, g1) of block b onto acc[mr][2]. */
 QN_INLINE void pair_dots(const enum qn_pack form, const struct qn_pair *p, int b, const int g0,
                          const int g1, lanes_i (*acc)[QN_PAIR], const int mr) {

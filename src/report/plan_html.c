@@ -56,7 +56,8 @@ static const char *const buffer_colours[QN_BUFFER_COUNT] = {
     [QN_BUFFER_ROUTES] = "#c48a63",   [QN_BUFFER_SLOTS] = "#6b4a8a",
     [QN_BUFFER_COS] = "#98a2b3",      [QN_BUFFER_ACT_BF16X2] = "#d9b45b",
     [QN_BUFFER_ACT_BF16] = "#e3c987", [QN_BUFFER_SIN] = "#667085",
-    [QN_BUFFER_LOGITS] = "#c8553d",   [QN_BUFFER_PARTS] = "#86b09a"};
+    [QN_BUFFER_LOGITS] = "#c8553d",   [QN_BUFFER_PARTS] = "#86b09a",
+    [QN_BUFFER_MAXIMA] = "#e39b8a"};
 
 static const char *const module_colours[QN_MODULE_COUNT] = {[QN_MODULE_EMBED] = "#7a8594",
                                                             [QN_MODULE_NORM] = "#e0a526",
