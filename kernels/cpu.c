@@ -139,7 +139,7 @@ uint32_t qn_cpu_default_bundles(void) {
     return qn_cpu_bundles() & ~qn_cpu_optional_x86(&words);
 }
 
-bool qn_cpu_reads_ahead(void) {
+bool qn_cpu_is_amd(void) {
     return read_words().amd;
 }
 
@@ -163,7 +163,7 @@ uint32_t qn_cpu_default_bundles(void) {
     return qn_cpu_bundles();
 }
 
-bool qn_cpu_reads_ahead(void) {
+bool qn_cpu_is_amd(void) {
     return false;
 }
 

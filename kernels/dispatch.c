@@ -88,5 +88,5 @@ void qn_kernels_select(uint32_t bundles, struct qn_kernels *out) {
 #include "kernels/inventory.def"
 #undef QN_KERNEL
     out->tile_rows = tile_rows(out->bundles);
-    out->reads_ahead = qn_cpu_reads_ahead();
+    out->amd = qn_cpu_is_amd();
 }

@@ -126,7 +126,7 @@ struct qn_matmul {
     int m, k;          /* k: a multiple of the stored type's block */
     int n0, n1;        /* n0 a multiple of the tile rows; n1 too, or N itself */
     bool accumulate;   /* add to y instead of replacing it */
-    bool reads_ahead;  /* as in struct qn_kernels; the bits are the same */
+    bool amd;          /* as in struct qn_kernels; the bits are the same */
 };
 typedef void qn_matmul_fn(const struct qn_matmul *a);
 typedef qn_matmul_fn qn_matvec_fn;
@@ -267,7 +267,7 @@ struct qn_kernels {
     enum qn_isa isa;  /* the highest bundle used */
     uint32_t bundles; /* 1 << enum qn_isa of every bundle used */
     int tile_rows;    /* R: rows of a weight tile, 16 or 8 */
-    bool reads_ahead; /* how weights of a single row are asked for ahead (qn_cpu_reads_ahead) */
+    bool amd;         /* which of two ways of equal bits suits the processor (qn_cpu_is_amd) */
     qn_prepare_fn *prepare[QN_ACT_COUNT];
     qn_matmul_fn *matmul[QN_PACK_COUNT]; /* any M >= 1 */
     qn_matmul_fn *matvec[QN_PACK_COUNT]; /* M = 1 */
@@ -293,10 +293,12 @@ uint32_t qn_cpu_bundles(void);
  * as llama.cpp's). On Intel's it has half the rate (92 against 145 on a Granite Rapids). */
 uint32_t qn_cpu_default_bundles(void);
 
-/* Whether the processor itself reads plain streams ahead better than prefetch instructions do:
- * AMD's (F16 on a Zen 4: 28 GB/s a core without, 21 with them), not Intel's (16 and 19). The two
- * also like quantized weights asked for at other distances (tiles/matmul_forms.h). */
-bool qn_cpu_reads_ahead(void);
+/* Whether the processor is AMD's, for kernels that are faster in another way on it than on Intel's.
+ * It reads plain streams ahead better than prefetch instructions do (F16 on a Zen 4: 28 GB/s a core
+ * without, 21 with them; Intel's 16 and 19), likes quantized weights asked for at other distances
+ * (tiles/matmul_forms.h), and converts halves beside its FMAs and not in their place
+ * (tiles/matmul_float.h). */
+bool qn_cpu_is_amd(void);
 
 const char *qn_isa_name(enum qn_isa isa);
 /* Name -> ISA; false when there is none of that name. */

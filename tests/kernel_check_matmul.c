@@ -305,7 +305,7 @@ static void check_epilogue(struct check *c, qn_matmul_fn *run, const struct prob
                            struct qn_matmul a, const float *bias, const float *plain) {
     a.bias = bias;
     a.accumulate = p->seed & 1;
-    a.reads_ahead = p->seed >> 1 & 1; /* changes no bits */
+    a.amd = p->seed >> 1 & 1; /* changes no bits */
     float *const expected = allocate((size_t)p->n, sizeof *expected);
     for (int m = 0; m < p->m; m++)
         memcpy(a.y + (size_t)m * a.y_ld, p->old + (size_t)m * (size_t)p->n,

@@ -16,7 +16,7 @@ QN_INLINE void bf16_tiles(const struct qn_matmul *a, int m, int n, const int mr,
     const int8_t *x = (const int8_t *)a->x + (size_t)m * a->x_ld;
     const size_t tile_size = qn_pack_form_tile_size(QN_PACK_BF16, QN_R, a->k);
     const uint8_t *w = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
-    const bool ask = mr == 1 && !a->reads_ahead;
+    const bool ask = mr == 1 && !a->amd;
     lanes_f y[TILE_M][4];
     QN_UNROLL for (int i = 0; i < mr; i++) QN_UNROLL for (int t = 0; t < nt; t++) y[i][t] =
         f_zero();

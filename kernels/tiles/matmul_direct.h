@@ -56,7 +56,7 @@ QN_INLINE void direct_tiles(const enum qn_pack form, const struct qn_form_traits
     const bool next = a->n1 - n > nt * QN_R;
     const uint8_t *unit = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     struct qn_act_at x = qn_act_at(a->x, a->k, 0);
-    const struct qn_reading reading = reading_of(form, mr, nt, a->reads_ahead);
+    const struct qn_reading reading = reading_of(form, mr, nt, a->amd);
     lanes_f y[QN_STREAMS_MAX][QN_DIRECT_ROWS];
     QN_UNROLL for (int i = 0; i < nt * mr; i++) y[i / mr][i % mr] = f_zero();
     for (int left = units - 1; left >= 0; left--, unit += unit_size) {

@@ -4,6 +4,8 @@
  * k from zero. The including file includes the lanes, defines QN_KERNEL_NAME(operation, form), and
  * gets all of them.
  */
+#include <limits.h>
+
 #include "kernels/tiles/matmul_forms.h"
 #include "kernels/tiles/panel_order.h"
 
@@ -13,20 +15,12 @@ QN_INLINE void float_add(const lanes_f *w, float x, lanes_f *y, const int nt) {
     QN_UNROLL for (int n = 0; n < nt; n++) y[n] = f_fma(w[n], all, y[n]);
 }
 
-/* Weights of one tile at two k of a unit, i even. */
-QN_INLINE void float_unpack_pair(const enum qn_pack form, const uint8_t *unit, int i,
-                                 lanes_f w[2]) {
-    if (form == QN_PACK_F32) {
-        w[0] = f_load((const float *)unit + i * QN_R);
-        w[1] = f_load((const float *)unit + (i + 1) * QN_R);
-    } else if (form == QN_PACK_F16) {
-        w[0] = f_load_half(unit + i * QN_R * 2);
-        w[1] = f_load_half(unit + (i + 1) * QN_R * 2);
-    } else {
-        const lanes_i pair = i_load(unit + i * QN_R * 2);
-        w[0] = f_from_bits(i_shl32(pair, 16));
-        w[1] = f_from_bits(i_and(pair, i_set1((int)0xffff0000)));
-    }
+/* Weights of one tile at k i of a unit. */
+QN_INLINE lanes_f float_unpack(const enum qn_pack form, const uint8_t *unit, int i) {
+    if (form == QN_PACK_F32) return f_load((const float *)unit + i * QN_R);
+    if (form == QN_PACK_F16) return f_load_half(unit + i * QN_R * 2);
+    const lanes_i pair = i_load(unit + i / 2 * QN_R * 4);
+    return f_from_bits(i % 2 == 0 ? i_shl32(pair, 16) : i_and(pair, i_set1((int)0xffff0000)));
 }
 
 /* Asks for the lines that lie ahead of two k of a unit, i even. */
@@ -38,46 +32,109 @@ QN_INLINE void float_prefetch(const uint8_t *unit, const int unit_size, const in
     }
 }
 
-/* nt tiles from output n on, streamed side by side: as many chains of sums hide the FMA's
- * latency. */
-QN_INLINE void float_matvec_tiles(const enum qn_pack form, const struct qn_matmul *a, int n,
-                                  const int nt, const bool ask) {
+/* The product of mr = a->m rows and nt tiles from output n on, streamed side by side: as many
+ * chains of sums hide the FMA's latency. */
+QN_INLINE void float_tiles(const enum qn_pack form, const struct qn_matmul *a, int n, const int mr,
+                           const int nt, const bool ask) {
     const int unit_size = qn_pack_unit_bytes(form) * QN_R;
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
     const uint8_t *unit = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
-    lanes_f y[4];
-    QN_UNROLL for (int t = 0; t < nt; t++) y[t] = f_zero();
+    const float *x[QN_FLOAT_M];
+    lanes_f y[QN_FLOAT_M][4];
+    QN_UNROLL for (int m = 0; m < mr; m++) {
+        x[m] = (const float *)((const char *)a->x + (size_t)m * a->x_ld);
+        QN_UNROLL for (int t = 0; t < nt; t++) y[m][t] = f_zero();
+    }
     for (int k = 0; k < a->k; k += 16, unit += unit_size) {
-        QN_UNROLL for (int i = 0; i < 16; i += 2) {
-            const float *const x = (const float *)a->x + k + i;
-            lanes_f even[4], odd[4];
-            QN_UNROLL for (int t = 0; ask && t < nt; t++)
-                float_prefetch(unit + (size_t)t * tile_size, unit_size, i);
-            QN_UNROLL for (int t = 0; t < nt; t++) {
-                lanes_f w[2];
-                float_unpack_pair(form, unit + (size_t)t * tile_size, i, w);
-                even[t] = w[0];
-                odd[t] = w[1];
-            }
-            float_add(even, x[0], y, nt);
-            float_add(odd, x[1], y, nt);
+        QN_UNROLL for (int i = 0; i < 16; i++) {
+            if (ask && i % 2 == 0)
+                QN_UNROLL for (int t = 0; t < nt; t++)
+                    float_prefetch(unit + (size_t)t * tile_size, unit_size, i);
+            lanes_f w[4];
+            QN_UNROLL for (int t = 0; t < nt; t++) w[t] =
+                float_unpack(form, unit + (size_t)t * tile_size, i);
+            QN_UNROLL for (int m = 0; m < mr; m++) float_add(w, x[m][k + i], y[m], nt);
         }
     }
-    QN_UNROLL for (int t = 0; t < nt; t++) finish_tile(a, 0, n + t * QN_R, y[t]);
+    QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int t = 0; t < nt; t++)
+        finish_tile(a, m, n + t * QN_R, y[m][t]);
 }
 
-QN_INLINE void float_matvec_all(const enum qn_pack form, const struct qn_matmul *a,
-                                const bool ask) {
-    int n = a->n0;
-    for (; a->n1 - n > 3 * QN_R; n += 4 * QN_R) float_matvec_tiles(form, a, n, 4, ask);
-    for (; n < a->n1; n += QN_R) float_matvec_tiles(form, a, n, 1, ask);
-}
-
-QN_INLINE void float_matvec(const enum qn_pack form, const struct qn_matmul *a) {
-    if (a->reads_ahead)
-        float_matvec_all(form, a, false);
+/* Weights are asked for ahead unless the processor does it better; it does while a weight of so
+ * many bytes is multiplied with as many rows at the most (bench/NOTES.md). */
+QN_INLINE void float_tiles_ahead(const enum qn_pack form, const struct qn_matmul *a, int n,
+                                 const int mr, const int nt) {
+    if (mr <= qn_pack_unit_bytes(form) / 16 && a->amd)
+        float_tiles(form, a, n, mr, nt, false);
     else
-        float_matvec_all(form, a, true);
+        float_tiles(form, a, n, mr, nt, true);
+}
+
+/* mr = a->m rows by the nt tiles from output n on, or by the fewer that are left. */
+QN_INLINE void float_strip(const enum qn_pack form, const struct qn_matmul *a, int n, const int mr,
+                           const int nt) {
+    if (a->n1 - n > (nt - 1) * QN_R)
+        float_tiles_ahead(form, a, n, mr, nt);
+    else
+        for (; n < a->n1; n += QN_R) float_tiles_ahead(form, a, n, mr, 1);
+}
+
+QN_INLINE void float_row(const enum qn_pack form, const struct qn_matmul *a) {
+    for (int n = a->n0; n < a->n1; n += 4 * QN_R) float_strip(form, a, n, 1, 4);
+}
+
+#define QN_FLOAT_STRIP(mr)                                                                         \
+    case mr:                                                                                       \
+        float_strip(form, a, n, mr, 2);                                                            \
+        break;
+QN_INLINE void float_some_rows(const enum qn_pack form, const struct qn_matmul *a, int n) {
+    switch (a->m) {
+        QN_FLOAT_STRIP(1)
+        QN_FLOAT_STRIP(2)
+        QN_FLOAT_STRIP(3)
+        QN_FLOAT_STRIP(4)
+        QN_FLOAT_STRIP(5)
+        QN_FLOAT_STRIP(6)
+#if QN_FLOAT_M == 12
+        QN_FLOAT_STRIP(7)
+        QN_FLOAT_STRIP(8)
+        QN_FLOAT_STRIP(9)
+        QN_FLOAT_STRIP(10)
+        QN_FLOAT_STRIP(11)
+        QN_FLOAT_STRIP(12)
+#endif
+    }
+}
+
+/* Rows of activations that pass by all weights before others do: what they have of K = 5632 is 528
+ * KiB at R = 8, 1056 at 16. */
+enum { FLOAT_PASS_M = 4 * QN_FLOAT_M };
+
+/* Up to so many rows, strips take less time than a panel, which waits for memory while it is
+ * converted and goes through the first level cache (bench/NOTES.md). They convert halves again for
+ * each strip: beside the FMAs on AMD's processors, in their place on Intel's, where it costs most
+ * at R = 8, with the fewest rows a strip. */
+QN_INLINE int float_strips_at_most(bool amd) {
+    if (!amd) return 2 * QN_FLOAT_M;
+    return QN_R == 8 ? INT_MAX : FLOAT_PASS_M;
+}
+
+/* Rows [m0, m1) by all outputs, two tiles of these at a time, in even strips of rows: weights come
+ * from memory for the first strip and from the cache for the others. */
+QN_INLINE void float_pass(const enum qn_pack form, const struct qn_matmul *a, int m0, int m1) {
+    const int n_rows = m1 - m0, n_strips = (n_rows + QN_FLOAT_M - 1) / QN_FLOAT_M;
+    for (int n = a->n0; n < a->n1; n += 2 * QN_R)
+        for (int i = 0; i < n_strips; i++) {
+            const int m = n_rows * i / n_strips, end = n_rows * (i + 1) / n_strips;
+            const struct qn_matmul part = some_rows(a, m0 + m, end - m);
+            float_some_rows(form, &part, n);
+        }
+}
+
+QN_INLINE void float_strips(const enum qn_pack form, const struct qn_matmul *a) {
+    const int n_passes = (a->m + FLOAT_PASS_M - 1) / FLOAT_PASS_M;
+    for (int i = 0; i < n_passes; i++)
+        float_pass(form, a, a->m * i / n_passes, a->m * (i + 1) / n_passes);
 }
 
 /* One panel of nt <= 2 tiles of float [k][R], `stride` floats from tile to tile. */
@@ -166,10 +223,8 @@ QN_INLINE void float_panel_weights(const enum qn_pack form, const uint8_t *tile,
         const uint8_t *const src = tile + (size_t)t * tile_size;
         float *const dst = panel + (size_t)t * p->stride;
         for (int k = 0; k < p->k; k += 2) {
-            lanes_f w[2];
-            float_unpack_pair(form, src, k, w);
-            f_store(dst + k * QN_R, w[0]);
-            f_store(dst + (k + 1) * QN_R, w[1]);
+            f_store(dst + k * QN_R, float_unpack(form, src, k));
+            f_store(dst + (k + 1) * QN_R, float_unpack(form, src, k + 1));
         }
     }
 }
@@ -220,12 +275,14 @@ QN_INLINE void float_matmul(const enum qn_pack form, const struct qn_matmul *a) 
 #define QN_FLOAT_MATMUL(name, form)                                                                \
     void QN_KERNEL_NAME(matvec, name)(const struct qn_matmul *a) {                                 \
         check_matmul(a);                                                                           \
-        float_matvec(form, a);                                                                     \
+        float_row(form, a);                                                                        \
     }                                                                                              \
     void QN_KERNEL_NAME(matmul, name)(const struct qn_matmul *a) {                                 \
         check_matmul(a);                                                                           \
         if (a->m == 1)                                                                             \
-            float_matvec(form, a);                                                                 \
+            float_row(form, a);                                                                    \
+        else if (a->m <= float_strips_at_most(a->amd))                                             \
+            float_strips(form, a);                                                                 \
         else                                                                                       \
             float_matmul(form, a);                                                                 \
     }

@@ -244,16 +244,16 @@ QN_INLINE int streams_of(const enum qn_pack form, size_t tile_size) {
     return qn_pack_unit_k(form) == 256 ? 2 : 4;
 }
 
-/* As measured (bench/NOTES.md) on a Zen 4 (R = 16, reads_ahead), a Granite Rapids (R = 16) and a
+/* As measured (bench/NOTES.md) on a Zen 4 (R = 16, amd), a Granite Rapids (R = 16) and a
  * Zen 3 (R = 8, where requests hold up what the processor fetches by itself). Several rows have
  * time to read from L2 themselves, and L1's few requests are needed for that. On a Zen, units whose
  * scales are all read first, though they lie last (Q4_K, Q5_K, IQ4_XS; at R = 8 all K-quants), are
  * asked for nearly a unit ahead or more. */
 QN_INLINE struct qn_reading reading_of(const enum qn_pack form, const int rows, const int streams,
-                                       bool reads_ahead) {
+                                       bool amd) {
     const size_t unit_size = (size_t)qn_pack_unit_bytes(form) * QN_R;
     if (rows > 1) return (struct qn_reading){0, 8192};
-    if (QN_R == 16 && !reads_ahead) return (struct qn_reading){1536, 4096};
+    if (QN_R == 16 && !amd) return (struct qn_reading){1536, 4096};
     if (qn_pack_unit_k(form) == 256 && QN_R == 8) return (struct qn_reading){unit_size + 256, 0};
     if (form == QN_PACK_Q2_K || form == QN_PACK_Q3_K || form == QN_PACK_Q6_K)
         return (struct qn_reading){1792, 7168};

@@ -130,8 +130,8 @@ QN_INLINE void pair_tiles(const enum qn_pack form, const struct qn_form_traits t
         f_zero();
     for (int left = units - 1; left >= 0; left--, p.x = act_further(p.x, blocks)) {
         const size_t ahead =
-            ahead_in_stream(reading_of(form, mr, QN_PAIR, a->reads_ahead).l2, tile_size,
-                            left * unit_size, tile_size, a->n1 - n > QN_PAIR * QN_R);
+            ahead_in_stream(reading_of(form, mr, QN_PAIR, a->amd).l2, tile_size, left * unit_size,
+                            tile_size, a->n1 - n > QN_PAIR * QN_R);
         (has_halves(t) ? pair_unit_halves : pair_unit)(form, t, p, ahead, y, mr);
         QN_UNROLL for (int i = 0; i < QN_PAIR; i++) p.unit[i] += unit_size;
     }

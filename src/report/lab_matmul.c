@@ -141,7 +141,7 @@ static struct qn_matmul whole_of(const struct qn_lab_job *job, const char *copy,
         .k = job->shape.k,
         .n0 = 0,
         .n1 = job->shape.n,
-        .reads_ahead = job->kernel->table.reads_ahead,
+        .amd = job->kernel->table.amd,
     };
 }
 

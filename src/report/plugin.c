@@ -24,7 +24,7 @@ SAME_FIELD(scratch);
 SAME_FIELD(k);
 SAME_FIELD(n1);
 SAME_FIELD(accumulate);
-SAME_FIELD(reads_ahead);
+SAME_FIELD(amd);
 
 /* A call through the public type; only the pointer's type differs. */
 typedef void public_matmul(const struct quern_matmul *a);

@@ -75,9 +75,9 @@ struct quern_matmul {
     const float *bias; /* [N] or NULL */
     void *scratch;     /* for the engine's own kernels; its size is not promised */
     int m, k;
-    int n0, n1;       /* n0 a multiple of tile_rows; n1 too, or N itself */
-    bool accumulate;  /* add to y instead of replacing it */
-    bool reads_ahead; /* prefetching floats of a single row would slow this processor down */
+    int n0, n1;      /* n0 a multiple of tile_rows; n1 too, or N itself */
+    bool accumulate; /* add to y instead of replacing it */
+    bool amd;        /* AMD's: prefetching floats of a single row would slow it down */
 };
 
 /* The operation that the kernel stands for, and its function. matvec is called with m = 1. */

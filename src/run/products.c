@@ -74,7 +74,7 @@ static void multiply(const struct qn_executor *e, const struct qn_step *step,
         .n0 = n0,
         .n1 = n1,
         .accumulate = step->after == QN_AFTER_ADD,
-        .reads_ahead = model->kernels.reads_ahead,
+        .amd = model->kernels.amd,
     };
     /* The rows of several tokens may be of a form that only matmuls take. */
     const bool single = n_rows == 1 && act == qn_pack_act(pack, model->kernels.bundles);
