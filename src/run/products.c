@@ -8,10 +8,12 @@
 #include "run/work.h"
 
 /* From DYNAMIC_ROWS on, a product is bound by arithmetic and its pieces are handed out as threads
- * become free; below, each thread keeps a fixed contiguous run of tiles, one stream from memory.
- * Pieces have PIECE_ROWS, the last ones LAST_ROWS, the weight rows that kernels pass over together
- * (panel_size.h): with 9 equal pieces, one of two threads would have 5 of them. */
-enum { DYNAMIC_ROWS = 16, PIECE_ROWS = 128, LAST_ROWS = 32 };
+ * become free; below, each thread keeps a fixed contiguous run of tiles, one stream from memory:
+ * kernels take so few rows in strips that ask for weights ahead, and every piece would begin with
+ * some that nobody asked for. Pieces have PIECE_ROWS, the last ones LAST_ROWS, the weight rows that
+ * kernels pass over together (panel_size.h): with 9 equal pieces, one of two threads would have 5
+ * of them. */
+enum { DYNAMIC_ROWS = 33, PIECE_ROWS = 128, LAST_ROWS = 32 };
 
 static int min_int(int a, int b) {
     return a < b ? a : b;
