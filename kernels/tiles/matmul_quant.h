@@ -127,11 +127,13 @@ QN_INLINE void strips(const struct qn_matmul *a, const int rows, qn_strip_fn *st
 }
 
 /* Up to so many rows, strips take less time than a panel that is unpacked for all of them, most of
- * all where weights come from memory, which a panel waits for (bench/NOTES.md). On a processor with
- * fewer units for vectors than the one this was measured on, fifth bits would cost more. */
-QN_INLINE int strips_at_most(const struct qn_form_traits t) {
+ * all where weights come from memory, which a panel waits for (bench/NOTES.md). AMD's processors
+ * unpack beside the dots, Intel's with the same units; fifth bits take the most of it. */
+QN_INLINE int strips_at_most(const struct qn_form_traits t, bool amd) {
     if (QN_R == 8) return QN_HAVE_DOT && !QN_HAVE_DPBUSD ? 4 : 8; /* NEON, not measured: 4 */
-    return has_halves(t) ? 12 : QN_HAVE_DPBUSD && t.bits != 5 ? 32 : 16;
+    if (has_halves(t)) return 12;
+    if (!QN_HAVE_DPBUSD || t.bits == 5) return 16;
+    return amd ? 48 : 32;
 }
 
 #define QN_MATMUL(name, form, traits, kernels)                                                     \
@@ -144,7 +146,7 @@ QN_INLINE int strips_at_most(const struct qn_form_traits t) {
     }                                                                                              \
     void QN_KERNEL_NAME(matmul, name)(const struct qn_matmul *a) {                                 \
         check_matmul(a);                                                                           \
-        if (a->m > strips_at_most(traits))                                                         \
+        if (a->m > strips_at_most(traits, a->amd))                                                 \
             panel_matmul(form, traits, a, register_rows(traits), kernels);                         \
         else if (a->m > 1)                                                                         \
             strips(a, strip_rows(traits), strip_##name);                                           \

@@ -13,7 +13,7 @@
  * some that nobody asked for. Pieces have PIECE_ROWS, the last ones LAST_ROWS, the weight rows that
  * kernels pass over together (panel_size.h): with 9 equal pieces, one of two threads would have 5
  * of them. */
-enum { DYNAMIC_ROWS = 33, PIECE_ROWS = 128, LAST_ROWS = 32 };
+enum { DYNAMIC_ROWS = 49, PIECE_ROWS = 128, LAST_ROWS = 32 };
 
 static int min_int(int a, int b) {
     return a < b ? a : b;
