@@ -119,22 +119,13 @@ QN_INLINE int float_strips_at_most(bool amd) {
     return QN_R == 8 ? INT_MAX : FLOAT_PASS_M;
 }
 
-/* Rows [m0, m1) by all outputs, two tiles of these at a time, in even strips of rows: weights come
- * from memory for the first strip and from the cache for the others. */
-QN_INLINE void float_pass(const enum qn_pack form, const struct qn_matmul *a, int m0, int m1) {
-    const int n_rows = m1 - m0, n_strips = (n_rows + QN_FLOAT_M - 1) / QN_FLOAT_M;
-    for (int n = a->n0; n < a->n1; n += 2 * QN_R)
-        for (int i = 0; i < n_strips; i++) {
-            const int m = n_rows * i / n_strips, end = n_rows * (i + 1) / n_strips;
-            const struct qn_matmul part = some_rows(a, m0 + m, end - m);
-            float_some_rows(form, &part, n);
-        }
-}
-
-QN_INLINE void float_strips(const enum qn_pack form, const struct qn_matmul *a) {
+QN_INLINE void float_strips(const struct qn_matmul *a, qn_strip_fn *strip) {
     const int n_passes = (a->m + FLOAT_PASS_M - 1) / FLOAT_PASS_M;
-    for (int i = 0; i < n_passes; i++)
-        float_pass(form, a, a->m * i / n_passes, a->m * (i + 1) / n_passes);
+    for (int i = 0; i < n_passes; i++) {
+        const int m = a->m * i / n_passes;
+        const struct qn_matmul part = some_rows(a, m, a->m * (i + 1) / n_passes - m);
+        strips(&part, QN_FLOAT_M, 2 * QN_R, strip);
+    }
 }
 
 /* One panel of nt <= 2 tiles of float [k][R], `stride` floats from tile to tile. */
@@ -273,6 +264,9 @@ QN_INLINE void float_matmul(const enum qn_pack form, const struct qn_matmul *a) 
 }
 
 #define QN_FLOAT_MATMUL(name, form)                                                                \
+    static void float_strip_##name(const struct qn_matmul *a, int n) {                             \
+        float_some_rows(form, a, n);                                                               \
+    }                                                                                              \
     void QN_KERNEL_NAME(matvec, name)(const struct qn_matmul *a) {                                 \
         check_matmul(a);                                                                           \
         float_row(form, a);                                                                        \
@@ -282,7 +276,7 @@ QN_INLINE void float_matmul(const enum qn_pack form, const struct qn_matmul *a) 
         if (a->m == 1)                                                                             \
             float_row(form, a);                                                                    \
         else if (a->m <= float_strips_at_most(a->amd))                                             \
-            float_strips(form, a);                                                                 \
+            float_strips(a, float_strip_##name);                                                   \
         else                                                                                       \
             float_matmul(form, a);                                                                 \
     }

@@ -299,6 +299,21 @@ QN_INLINE struct qn_matmul some_rows(const struct qn_matmul *a, int m, int most)
     return part;
 }
 
+/* All rows by all outputs, `step` of these at a time, in even strips of at most `rows`: weights
+ * come from memory for the first strip and from the cache for the others. strip: all rows of a by
+ * the step from output n on. */
+typedef void qn_strip_fn(const struct qn_matmul *a, int n);
+QN_INLINE void strips(const struct qn_matmul *a, const int rows, const int step,
+                      qn_strip_fn *strip) {
+    const int n_strips = (a->m + rows - 1) / rows;
+    for (int n = a->n0; n < a->n1; n += step)
+        for (int i = 0; i < n_strips; i++) {
+            const int m = a->m * i / n_strips;
+            const struct qn_matmul part = some_rows(a, m, a->m * (i + 1) / n_strips - m);
+            strip(&part, n);
+        }
+}
+
 /* Outputs [n, n + R) of row m. */
 QN_INLINE float *result_tile(const struct qn_matmul *a, int m, int n) {
     return a->y + (size_t)m * a->y_ld + n;

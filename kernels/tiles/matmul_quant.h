@@ -113,19 +113,6 @@ QN_INLINE int strip_rows(const struct qn_form_traits t) {
 #define QN_STRIP_CASES QN_STRIP_CASES_4
 #endif
 
-/* All rows by all outputs, QN_STRIP_N of these at a time, in even strips of at most `rows`: weights
- * come from memory for the first strip and from the cache for the others. */
-typedef void qn_strip_fn(const struct qn_matmul *a, int n);
-QN_INLINE void strips(const struct qn_matmul *a, const int rows, qn_strip_fn *strip) {
-    const int n_strips = (a->m + rows - 1) / rows;
-    for (int n = a->n0; n < a->n1; n += QN_STRIP_N)
-        for (int i = 0; i < n_strips; i++) {
-            const int m = a->m * i / n_strips;
-            const struct qn_matmul part = some_rows(a, m, a->m * (i + 1) / n_strips - m);
-            strip(&part, n);
-        }
-}
-
 /* Up to so many rows, strips take less time than a panel that is unpacked for all of them, most of
  * all where weights come from memory, which a panel waits for (bench/NOTES.md). AMD's processors
  * unpack beside the dots, Intel's with the same units; fifth bits take the most of it. */
@@ -149,7 +136,7 @@ QN_INLINE int strips_at_most(const struct qn_form_traits t, bool amd) {
         if (a->m > strips_at_most(traits, a->amd))                                                 \
             panel_matmul(form, traits, a, register_rows(traits), kernels);                         \
         else if (a->m > 1)                                                                         \
-            strips(a, strip_rows(traits), strip_##name);                                           \
+            strips(a, strip_rows(traits), QN_STRIP_N, strip_##name);                               \
         else                                                                                       \
             direct_row(form, traits, a);                                                           \
     }
