@@ -103,7 +103,7 @@ static inline struct qn_act_at qn_act_at(const void *row, int k, int b) {
     return (struct qn_act_at){q + b * 32, blocks + b, (size_t)n * sizeof *blocks};
 }
 
-/* Bytes of a row of K activations of the kind, an odd multiple of 64. */
+/* Bytes of a row of K activations of the kind, an odd multiple of 64 (of each of two, in Q8X2). */
 size_t qn_act_row_size(enum qn_act act, int k);
 
 /* ---- operations ------------------------------------------------------------------------- */

@@ -42,9 +42,9 @@ enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles) {
     return !floats && found ? QN_PEAK_BF16 : QN_PEAK_F32;
 }
 
-int qn_peak_steps(enum qn_pack form, uint32_t bundles) {
-    if (qn_pack_act(form, bundles) != QN_ACT_BF16X2) return 1;
-    return form == QN_PACK_F16 ? 4 : 2;
+int qn_peak_steps(enum qn_pack form, enum qn_act act) {
+    if (act == QN_ACT_BF16X2 && form == QN_PACK_F16) return 4;
+    return act == QN_ACT_BF16X2 || act == QN_ACT_Q8X2 ? 2 : 1;
 }
 
 void qn_peak_add_chain(long n) {

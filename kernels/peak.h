@@ -35,9 +35,9 @@ const char *qn_peak_name(enum qn_peak peak);
  * dots where the bundles have them. */
 enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles);
 
-/* Operations of that kind for one of a product: bf16 tiles take the two parts of an activation one
- * after the other, and with each the two parts of a half. */
-int qn_peak_steps(enum qn_pack form, uint32_t bundles);
+/* Operations of that kind for one of a product with such rows: the two parts of an activation are
+ * taken one after the other, and by bf16 tiles with each the two parts of a half. */
+int qn_peak_steps(enum qn_pack form, enum qn_act act);
 
 /* So many additions, each of the result of the one before: a cycle each on every processor that the
  * kernels are for. */

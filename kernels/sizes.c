@@ -20,6 +20,7 @@ static size_t odd_lines(size_t size) {
 
 size_t qn_act_row_size(enum qn_act act, int k) {
     if (act == QN_ACT_F32) return odd_lines((size_t)k * sizeof(float));
+    if (act == QN_ACT_Q8X2) return 2 * qn_act_row_size(QN_ACT_Q8, k);
     if (act == QN_ACT_BF16X2) return odd_lines(round_up((size_t)k, 32) * 4);
     if (act == QN_ACT_BF16) return odd_lines(round_up(round_up((size_t)k, 32) * 2, 128));
     const size_t n_blocks = (size_t)qn_act_blocks(k);

@@ -28,6 +28,7 @@ size_t qn_type_row_size(enum qn_type type, size_t k) {
 const char *qn_act_name(enum qn_act act) {
     static const char *const names[QN_ACT_COUNT] = {[QN_ACT_F32] = "f32",
                                                     [QN_ACT_Q8] = "q8",
+                                                    [QN_ACT_Q8X2] = "q8x2",
                                                     [QN_ACT_BF16X2] = "bf16x2",
                                                     [QN_ACT_BF16] = "bf16"};
     return names[act];

@@ -54,6 +54,9 @@ enum qn_pack {
 enum qn_act {
     QN_ACT_F32, /* float [K padded to 16] */
     QN_ACT_Q8,  /* int8 blocks of 32 with scale and sums, struct qn_act_block */
+    /* Two rows of Q8, one behind the other, whose sum is x: x rounded, and what that left, rounded
+     * likewise. A product with it is the sum of the products with the two. */
+    QN_ACT_Q8X2,
     /* Sums of two bf16: for each 32 k (K padded to 32) high [32], low [32], then a line of zeros,
      * so that rows lie an odd number of lines apart and 16 of them in as many sets of a cache. high
      * is x rounded to the nearest bf16, low is x - high likewise; subnormal numbers count as zero.
@@ -63,7 +66,7 @@ enum qn_act {
     QN_ACT_COUNT
 };
 
-const char *qn_act_name(enum qn_act act); /* "f32", "q8", "bf16x2", "bf16" */
+const char *qn_act_name(enum qn_act act); /* "f32", "q8", "q8x2", "bf16x2", "bf16" */
 
 struct qn_type_info {
     const char *name;  /* "Q4_K" */

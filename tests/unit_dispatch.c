@@ -222,7 +222,8 @@ Test(select, every_subset_gives_a_whole_table) {
 Test(sizes, activation_rows_are_odd_numbers_of_lines) {
     for (int act = 0; act < QN_ACT_COUNT; act++)
         for (int k = 1; k <= 8192; k++) {
-            const size_t size = qn_act_row_size((enum qn_act)act, k);
+            const size_t parts = act == QN_ACT_Q8X2 ? 2 : 1; /* the second is a row of its own */
+            const size_t size = qn_act_row_size((enum qn_act)act, k) / parts;
             cr_assert_eq(size % 128, 64, "%zu bytes for %d of kind %d", size, k, act);
         }
 }

@@ -116,7 +116,8 @@ static bool lies_apart(const struct qn_buffer *a, const struct qn_buffer *b) {
  * on the same bytes was; nor is what a step without a barrier uses while another thread has gone
  * on. Prepared rows of a single token are each thread's own. */
 static void check_steps(const struct qn_plan *plan, const char *name, int m) {
-    const uint32_t acts = 1u << QN_BUFFER_ACT_F32 | 1u << QN_BUFFER_ACT_Q8;
+    const uint32_t acts =
+        1u << QN_BUFFER_ACT_F32 | 1u << QN_BUFFER_ACT_Q8 | 1u << QN_BUFFER_ACT_Q8X2;
     const uint32_t shared = m == 1 ? ~acts : ~0u;
     uint32_t valid = 0, together = 0;
     for (int s = 0; s < plan->n_steps; s++) {

@@ -9,13 +9,6 @@
 #include "kernels/act_block.h"
 #include "kernels/inventory.h"
 
-void qn_prepare_f32__avx2(const float *x, int k, void *dst) {
-    assert(k > 0 && (uintptr_t)dst % 64 == 0);
-    const size_t size = (size_t)k * sizeof *x;
-    memcpy(dst, x, size);
-    qn_act_row_end(QN_ACT_F32, k, size, dst);
-}
-
 static inline float reduce_max(__m256 v) {
     __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     m = _mm_max_ps(m, _mm_movehl_ps(m, m));
@@ -39,8 +32,10 @@ static inline void half_sums(__m256i q, int *lo, int *hi) {
     *hi = _mm_cvtsi128_si32(_mm256_extracti128_si256(one, 1));
 }
 
-/* Block b of a row, 32 elements. */
-static inline void quantize_block(const float *x, struct qn_act_row row, int b) {
+enum { UNIT = 32 };
+
+/* Block b of a row. */
+static inline void quantize_unit(const float *x, struct qn_act_row row, int b) {
     int8_t *const q = row.q + b * 32;
     const __m256 v[4] = {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _mm256_loadu_ps(x + 16),
                          _mm256_loadu_ps(x + 24)};
@@ -64,16 +59,5 @@ static inline void quantize_block(const float *x, struct qn_act_row row, int b) 
     qn_act_block_set(row, b, amax, sum_lo, sum_hi);
 }
 
-void qn_prepare_q8__avx2(const float *x, int k, void *dst) {
-    assert(k > 0 && (uintptr_t)dst % 64 == 0);
-    const int padded = qn_act_blocks(k) * 32;
-    const struct qn_act_row row = qn_act_row_of(dst, k);
-    int i = 0;
-    for (; i + 32 <= k; i += 32) quantize_block(x + i, row, i / 32);
-    for (; i < padded; i += 32) {
-        float rest[32] = {0};
-        if (i < k) memcpy(rest, x + i, (size_t)(k - i) * sizeof *x);
-        quantize_block(rest, row, i / 32);
-    }
-    qn_act_q8_end(k, dst);
-}
+#define QN_PREPARE_NAME(function) function##__avx2
+#include "kernels/tmpl/prepare.inc"

@@ -8,14 +8,6 @@
 
 #include "kernels/act_block.h"
 #include "kernels/inventory.h"
-#include "kernels/vec/vec_avx512.h"
-
-void qn_prepare_f32__avx512(const float *x, int k, void *dst) {
-    assert(k > 0 && (uintptr_t)dst % 64 == 0);
-    const size_t size = (size_t)k * sizeof *x;
-    memcpy(dst, x, size);
-    qn_act_row_end(QN_ACT_F32, k, size, dst);
-}
 
 /* ---- eight blocks at a time: one number of each is a lane ---- */
 
@@ -111,11 +103,10 @@ static inline void set_blocks(__m512 amax, __m512i sums, struct qn_act_block *bl
 _Static_assert(sizeof(struct qn_act_block) == 16 && sizeof(struct qn_act_halves) == 16,
                "written by lanes");
 
-/* Blocks b to b + 7 of a row from `left` elements at x; zeros follow them. */
-static inline void quantize_blocks(const float *x, int left, struct qn_act_row row, int b) {
+/* Blocks b to b + 7 of a row. */
+static inline void quantize_unit(const float *x, struct qn_act_row row, int b) {
     __m512 v[2 * BLOCKS];
-    for (int i = 0; i < 2 * BLOCKS; i++)
-        v[i] = vec_load_part(x + 16 * i, left > 16 * i ? left - 16 * i : 0);
+    for (int i = 0; i < 2 * BLOCKS; i++) v[i] = _mm512_loadu_ps(x + 16 * i);
     const __m512 largest = block_amax(v);
     const __mmask16 counts =
         _mm512_cmp_ps_mask(largest, _mm512_set1_ps(QN_ACT_AMAX_MIN), _CMP_NLT_UQ);
@@ -129,11 +120,5 @@ static inline void quantize_blocks(const float *x, int left, struct qn_act_row r
     set_blocks(amax, half_sums(q), row.blocks + b, row.halves + b);
 }
 
-void qn_prepare_q8__avx512(const float *x, int k, void *dst) {
-    assert(k > 0 && (uintptr_t)dst % 64 == 0);
-    const struct qn_act_row row = qn_act_row_of(dst, k);
-    int i = 0;
-    for (; i + UNIT <= k; i += UNIT) quantize_blocks(x + i, UNIT, row, i / 32);
-    if (i < k) quantize_blocks(x + i, k - i, row, i / 32);
-    qn_act_q8_end(k, dst);
-}
+#define QN_PREPARE_NAME(function) function##__avx512
+#include "kernels/tmpl/prepare.inc"

@@ -9,13 +9,6 @@
 #include "kernels/act_block.h"
 #include "kernels/inventory.h"
 
-void qn_prepare_f32__neon(const float *x, int k, void *dst) {
-    assert(k > 0 && (uintptr_t)dst % 64 == 0);
-    const size_t size = (size_t)k * sizeof *x;
-    memcpy(dst, x, size);
-    qn_act_row_end(QN_ACT_F32, k, size, dst);
-}
-
 static inline float block_amax(const float32x4_t v[8]) {
     float32x4_t max = vabsq_f32(v[0]);
     for (int j = 1; j < 8; j++) max = vmaxq_f32(max, vabsq_f32(v[j]));
@@ -29,8 +22,10 @@ static inline int8x16_t quantize(const float32x4_t v[4], float32x4_t factor) {
     return vcombine_s8(vqmovn_s16(vcombine_s16(q[0], q[1])), vqmovn_s16(vcombine_s16(q[2], q[3])));
 }
 
-/* Block b of a row, 32 elements. */
-static inline void quantize_block(const float *x, struct qn_act_row row, int b) {
+enum { UNIT = 32 };
+
+/* Block b of a row. */
+static inline void quantize_unit(const float *x, struct qn_act_row row, int b) {
     int8_t *const q = row.q + b * 32;
     float32x4_t v[8];
     for (int j = 0; j < 8; j++) v[j] = vld1q_f32(x + 4 * j);
@@ -47,16 +42,5 @@ static inline void quantize_block(const float *x, struct qn_act_row row, int b) 
     qn_act_block_set(row, b, amax, vaddlvq_s8(low), vaddlvq_s8(high));
 }
 
-void qn_prepare_q8__neon(const float *x, int k, void *dst) {
-    assert(k > 0 && (uintptr_t)dst % 64 == 0);
-    const int padded = qn_act_blocks(k) * 32;
-    const struct qn_act_row row = qn_act_row_of(dst, k);
-    int i = 0;
-    for (; i + 32 <= k; i += 32) quantize_block(x + i, row, i / 32);
-    for (; i < padded; i += 32) {
-        float rest[32] = {0};
-        if (i < k) memcpy(rest, x + i, (size_t)(k - i) * sizeof *x);
-        quantize_block(rest, row, i / 32);
-    }
-    qn_act_q8_end(k, dst);
-}
+#define QN_PREPARE_NAME(function) function##__neon
+#include "kernels/tmpl/prepare.inc"

@@ -70,3 +70,16 @@ void qn_prepare_q8__ref(const float *x, int k, void *dst) {
     }
     qn_act_q8_end(k, dst);
 }
+
+void qn_prepare_q8x2__ref(const float *x, int k, void *dst) {
+    void *const second = (char *)dst + qn_act_row_size(QN_ACT_Q8, k);
+    const struct qn_act_row row = qn_act_row_of(dst, k), rest = qn_act_row_of(second, k);
+    qn_prepare_q8__ref(x, k, dst);
+    for (int b = 0; b < qn_act_blocks(k); b++) {
+        float left[32] = {0};
+        for (int i = b * 32; i < (b + 1) * 32 && i < k; i++)
+            left[i % 32] = x[i] - row.blocks[b].scale * (float)row.q[i];
+        quantize_block(left, rest, b);
+    }
+    qn_act_q8_end(k, second);
+}

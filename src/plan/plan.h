@@ -15,12 +15,13 @@
  * the ACTs, GATE and UP have a row for each slot, a token's choice of an expert: S = M times
  * the experts that a token uses. PARTS has a row for each KV head, and is there only where a single
  * token may see several spans and threads without KV heads of their own then divide heads by them.
- * All float but ACT_Q8 and ROUTES. */
+ * All float but the ACTs and ROUTES. */
 enum qn_buffer_id {
     QN_BUFFER_X,          /* [M][E] residual stream */
     QN_BUFFER_EMBD,       /* [M][Et] token embeddings before, or outputs after, their projection */
     QN_BUFFER_ACT_F32,    /* [M] rows ready for float weights */
     QN_BUFFER_ACT_Q8,     /* [M] rows ready for quantized weights */
+    QN_BUFFER_ACT_Q8X2,   /* [outputs] rows ready for a quantized head */
     QN_BUFFER_ACT_BF16X2, /* [M] rows ready for 16-bit weights and bf16 tiles */
     QN_BUFFER_ACT_BF16,   /* [M] rows ready for weights that bf16 instructions multiply */
     QN_BUFFER_Q,          /* [M][H D] */
@@ -135,6 +136,7 @@ struct qn_layout {
     size_t buffer_offset, buffer_size;
     size_t scratch_offset, scratch_size; /* scratch_size: of one thread */
     size_t norm, matmul;                 /* offsets within a thread's scratch */
+    size_t sums;                         /* likewise: float [2 outputs][qn_plan_sums_columns] */
     size_t act[QN_ACT_COUNT];            /* likewise: prepared rows of each form */
     size_t route, slots;                 /* likewise: a row of ROUTES; see qn_slots_at */
     size_t queries;                      /* likewise: a row of Q where heads share a norm, the
@@ -160,6 +162,12 @@ enum qn_status qn_plan_new(const struct qn_spec *spec, const struct qn_limits *l
                            struct qn_plan *plan, struct qn_error *err);
 void qn_plan_free(struct qn_plan *plan); /* idempotent */
 
+/* The form in which a product of a MATMUL reads its rows: of a single one, or of many. */
+enum qn_act qn_product_act(const struct qn_plan *plan, const struct qn_step *step,
+                           const struct qn_product *product, bool many);
+/* Of how many logits at a time, a multiple of QN_LOGITS_BLOCK, the products with the two parts of n
+ * rows of Q8X2 are kept before they are summed. */
+int qn_plan_sums_columns(int n);
 /* Buffers that a step reads or writes, as bits. */
 uint32_t qn_step_reads(const struct qn_step *step);
 uint32_t qn_step_writes(const struct qn_step *step);

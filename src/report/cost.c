@@ -17,7 +17,7 @@ static struct qn_cost cost_of_product(const struct qn_plan *plan, const struct q
     for (int i = 0; i < step->n_products; i++) {
         const struct qn_weight *const w =
             qn_spec_weight(spec, step->products[i].weight, step->layer);
-        const enum qn_act act = qn_pack_act(qn_type_infos[w->type].pack, plan->limits.bundles);
+        const enum qn_act act = qn_product_act(plan, step, &step->products[i], rows > 1);
         row += (double)w->n * sizeof(float);
         if (i == 0) row += (double)qn_act_row_size(act, w->k);
     }
@@ -49,6 +49,7 @@ static struct qn_cost cost_of_prepare(const struct qn_plan *plan, const struct q
     for (int act = 0; act < QN_ACT_COUNT; act++)
         if (step->acts[rows > 1] >> act & 1) bytes += (double)qn_act_row_size((enum qn_act)act, k);
     if (step->acts[rows > 1] >> QN_ACT_Q8 & 1) flops += 3.0 * k;
+    if (step->acts[rows > 1] >> QN_ACT_Q8X2 & 1) flops += 8.0 * k; /* both, and what is left */
     return (struct qn_cost){rows * bytes, rows * flops};
 }
 

@@ -38,7 +38,8 @@ static double peak_of(const struct qn_plan *plan, const struct qn_roof *roof,
     const struct qn_weight *const w =
         qn_spec_weight(plan->spec, step->products[0].weight, step->layer);
     const enum qn_pack pack = qn_type_infos[w->type].pack;
-    return peaks[qn_peak_of_form(pack, bundles)].best / qn_peak_steps(pack, bundles);
+    const enum qn_act act = qn_product_act(plan, step, &step->products[0], true);
+    return peaks[qn_peak_of_form(pack, bundles)].best / qn_peak_steps(pack, act);
 }
 
 /* Rows of the stream were written a moment ago; weights and the cache come from further away. */

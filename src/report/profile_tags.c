@@ -40,8 +40,8 @@ static void add_kernel(struct qn_tag *tag, const struct qn_kernels *kernels, con
 
 /* ---- tags ------------------------------------------------------------------------------- */
 
-static void tag_product(const struct qn_model *model, const struct qn_step *step,
-                        struct qn_tag *tag) {
+static void tag_product(const struct qn_model *model, const struct qn_plan *plan,
+                        const struct qn_step *step, struct qn_tag *tag) {
     const struct qn_weight *const first =
         qn_spec_weight(&model->spec, step->products[0].weight, step->layer);
     int n = 0;
@@ -53,9 +53,11 @@ static void tag_product(const struct qn_model *model, const struct qn_step *step
         alike = alike && w->n == first->n;
         n += w->n;
         add_word(tag->type, sizeof tag->type, qn_type_infos[w->type].name);
-        add_kernel(tag, &model->kernels, "matmul", "matvec", (int)pack);
+        const enum qn_act act = qn_product_act(plan, step, &step->products[i], true);
+        add_kernel(tag, &model->kernels, "matmul", act == QN_ACT_Q8X2 ? "matmul" : "matvec",
+                   (int)pack);
         tag->peak = qn_peak_of_form(pack, model->kernels.bundles);
-        tag->peak_steps = qn_peak_steps(pack, model->kernels.bundles);
+        tag->peak_steps = qn_peak_steps(pack, act);
     }
     if (step->n_products > 1 && alike)
         snprintf(tag->shape, sizeof tag->shape, "%dx%dx%d", step->n_products, first->n, first->k);
@@ -102,7 +104,7 @@ static void tag_step(const struct qn_session *session, int s, struct qn_tag *tag
     else if (step->op == QN_OP_ATTENTION)
         tag_attention(model, plan, tag);
     else if (step->n_products > 0 && step->op == QN_OP_MATMUL)
-        tag_product(model, step, tag);
+        tag_product(model, plan, step, tag);
     else
         snprintf(tag->shape, sizeof tag->shape, "%d", model->spec.hparams.n_embd);
     if (step->op == QN_OP_EMBED)

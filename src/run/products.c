@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/products.h"
 
+#include <assert.h>
+#include <string.h>
+
 #include "run/division.h"
 #include "run/experts.h"
 #include "run/heads.h"
@@ -55,13 +58,57 @@ static void finish_logits(const struct qn_executor *e, const struct qn_step *ste
     }
 }
 
+/* x: rows in the form of the weight's matvec, or of its matmul; mostly these are the same. */
+static void run_kernel(const struct qn_kernels *kernels, enum qn_pack pack, enum qn_act act,
+                       const struct qn_matmul *a) {
+    const bool by_matvec = act == qn_pack_act(pack, kernels->bundles);
+    const bool by_matmul = act == qn_pack_act_many(pack, kernels->bundles);
+    if (!by_matvec || (by_matmul && a->m > 1)) {
+        kernels->matmul[pack](a);
+        return;
+    }
+    struct qn_matmul row = *a;
+    row.m = 1;
+    for (int m = 0; m < a->m; m++) {
+        kernels->matvec[pack](&row);
+        row.x = (const char *)row.x + row.x_ld;
+        row.y += row.y_ld;
+    }
+}
+
+/* a: of m rows of Q8X2. The products with both parts of a row, summed, so many columns at a time
+ * that they stay near. */
+static void run_pairs(const struct qn_executor *e, const struct qn_weight *w,
+                      const struct qn_matmul *a, int thread) {
+    const struct qn_model *const model = e->model;
+    const enum qn_pack pack = qn_type_infos[w->type].pack;
+    const int columns = qn_plan_sums_columns(a->m), tile_rows = model->spec.tile_rows;
+    assert(a->x_ld == qn_act_row_size(QN_ACT_Q8X2, a->k));
+    struct qn_matmul parts = *a;
+    parts.m = 2 * a->m;
+    parts.x_ld = a->x_ld / 2;
+    parts.y = qn_scratch(e, thread, e->plan->layout.sums); /* [2 m][columns] */
+    parts.y_ld = (size_t)columns;
+    parts.n0 = 0;
+    for (int n0 = a->n0; n0 < a->n1; n0 += columns) {
+        parts.w = (const char *)a->w + (size_t)(n0 / tile_rows) * w->tile_size;
+        parts.n1 = min_int(columns, a->n1 - n0);
+        run_kernel(&model->kernels, pack, QN_ACT_Q8, &parts);
+        for (int m = 0; m < a->m; m++) {
+            const float *const sums = parts.y + (size_t)m * 2 * parts.y_ld;
+            float *const y = a->y + (size_t)m * a->y_ld + n0;
+            memcpy(y, sums, (size_t)parts.n1 * sizeof *y);
+            model->kernels.add[0](sums + columns, parts.n1, y);
+        }
+    }
+}
+
 /* The product of one part of the weight, the model's or an expert's, with rows x. */
 static void multiply(const struct qn_executor *e, const struct qn_step *step,
                      const struct qn_product *product, int part, const void *x, int y_row,
                      int n_rows, enum qn_act act, int n0, int n1, int thread) {
     const struct qn_model *const model = e->model;
     const struct qn_weight *const w = qn_spec_weight(&model->spec, product->weight, step->layer);
-    const enum qn_pack pack = qn_type_infos[w->type].pack;
     const struct qn_matmul a = {
         .w = model->arena.data + w->offset + (size_t)part * w->part_size,
         .x = x,
@@ -78,17 +125,10 @@ static void multiply(const struct qn_executor *e, const struct qn_step *step,
         .accumulate = step->after == QN_AFTER_ADD,
         .amd = model->kernels.amd,
     };
-    /* The rows of several tokens may be of a form that only matmuls take. */
-    const bool single = n_rows == 1 && act == qn_pack_act(pack, model->kernels.bundles);
-    (single ? model->kernels.matvec : model->kernels.matmul)[pack](&a);
-}
-
-/* n: tokens or outputs. */
-static enum qn_act act_of(const struct qn_executor *e, const struct qn_step *step,
-                          const struct qn_product *product, int n) {
-    const struct qn_weight *const w = qn_spec_weight(&e->model->spec, product->weight, step->layer);
-    return (n == 1 ? qn_pack_act : qn_pack_act_many)(qn_type_infos[w->type].pack,
-                                                     e->model->kernels.bundles);
+    if (act == QN_ACT_Q8X2)
+        run_pairs(e, w, &a, thread);
+    else
+        run_kernel(&model->kernels, qn_type_infos[w->type].pack, act, &a);
 }
 
 /* Each expert that is used multiplies its slots, which are consecutive rows; those of a single
@@ -96,7 +136,7 @@ static enum qn_act act_of(const struct qn_executor *e, const struct qn_step *ste
 static void run_experts(const struct qn_executor *e, const struct qn_step *step,
                         const struct qn_product *product, int n0, int n1, int thread, int n) {
     const struct qn_slots slots = qn_experts_slots(e, thread);
-    const enum qn_act act = act_of(e, step, product, n);
+    const enum qn_act act = qn_product_act(e->plan, step, product, n > 1);
     const bool shared_row = n == 1 && (step - 1)->in == QN_BUFFER_X;
     for (int x = 0; x < e->model->spec.hparams.n_experts; x++) {
         const int first = slots.starts[x], n_rows = slots.starts[x + 1] - first;
@@ -108,7 +148,7 @@ static void run_experts(const struct qn_executor *e, const struct qn_step *step,
 
 static void run_product(const struct qn_executor *e, const struct qn_step *step,
                         const struct qn_product *product, int n0, int n1, int thread, int n) {
-    const enum qn_act act = act_of(e, step, product, n);
+    const enum qn_act act = qn_product_act(e->plan, step, product, n > 1);
     const int row = product->out == QN_BUFFER_LOGITS ? e->ubatch->first_logits : 0;
     if (step->rows == QN_ROWS_SLOTS)
         run_experts(e, step, product, n0, n1, thread, n);

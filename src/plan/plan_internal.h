@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The parts that a plan is made of, in this order.
+ */
+#ifndef QN_PLAN_PLAN_INTERNAL_H
+#define QN_PLAN_PLAN_INTERNAL_H
+
+#include "plan/plan.h"
+
+/* A layer's nine steps, whole-row norms of Q and K, a sum or norm behind each module, and four to
+ * choose experts. */
+enum { QN_STEPS_PER_LAYER = 16, QN_STEPS_OUTSIDE = 7 };
+
+/* Fills plan->steps [QN_STEPS_OUTSIDE + layers * QN_STEPS_PER_LAYER] from the specification. */
+void qn_plan_add_steps(struct qn_plan *plan);
+
+/* Fills the buffers and the layout from the steps. Errors: QN_NO_MEMORY (too large to address). */
+enum qn_status qn_plan_lay_out(struct qn_plan *plan, struct qn_error *err);
+
+/* Whether the model has weights of this role in the layer; none has any of QN_ROLE_COUNT. */
+bool qn_plan_has(const struct qn_plan *plan, enum qn_role role, int layer);
+
+#endif
