@@ -117,7 +117,8 @@ typedef void qn_prepare_fn(const float *x, int k, void *dst);
  * The bias and then the old y are added after the sum. matvec is the same for M = 1. */
 struct qn_matmul {
     const void *w;     /* packed tiles of [N][K] (pack.h), 64-byte aligned */
-    const void *x;     /* [M] activation rows of kind qn_pack_act(form, bundles), 64-byte aligned */
+    const void *x;     /* [M] activation rows of kind qn_pack_act(form, bundles), of a matmul
+                          qn_pack_act_many(), 64-byte aligned */
     size_t x_ld;       /* bytes from row to row of x, a multiple of 64 */
     float *y;          /* [M][y_ld]; does not overlap x, w, bias */
     size_t y_ld;       /* floats from row to row of y */

@@ -147,6 +147,13 @@ Test(config, what_is_wrong_is_named) {
          BASE ", 'original_max_position_embeddings': 64, 'rope_scaling': "
               "{'type': 'longrope', 'long_factor': [1, 2], 'short_factor': [1, 2]}",
          "long_factor", "expected 8"},
+        {"mixtral",
+         BASE ", 'num_local_experts': 4, 'num_experts_per_tok': 2, 'do_layer_norm_before': false",
+         "norms behind", "experts"},
+        {"mixtral",
+         BASE ", 'num_local_experts': 4, 'num_experts_per_tok': 2, 'use_parallel_residual': true",
+         "side by side", "experts"},
+        {"gemma2", BASE ", 'use_parallel_residual': true", "side by side", "norms behind"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct qn_hparams h;

@@ -19,13 +19,14 @@ struct fixture {
     int n_steps;
 };
 
-static struct fixture open_fixture(const char *file, int n_threads) {
+static struct fixture open_sequences(const char *file, int n_threads, int n_sequences) {
     struct fixture f = {NULL};
     struct quern_error err = {QUERN_OK, ""};
     char path[512];
     snprintf(path, sizeof path, "%s/models/%s", TEST_DATA, file);
     const struct quern_model_options model_options = {.n_threads = n_threads};
-    const struct quern_session_options session_options = {.n_ctx = 64, .n_ubatch = 32};
+    const struct quern_session_options session_options = {
+        .n_ctx = 64, .n_ubatch = 32, .n_sequences = n_sequences};
     cr_assert_eq(quern_model_open(path, &model_options, &f.model, &err), QUERN_OK, "%s",
                  err.message);
     cr_assert_eq(quern_session_new(f.model, &session_options, &f.session, &err), QUERN_OK, "%s",
@@ -33,6 +34,10 @@ static struct fixture open_fixture(const char *file, int n_threads) {
     struct quern_step step;
     while (quern_session_step(f.session, f.n_steps, &step)) f.n_steps++;
     return f;
+}
+
+static struct fixture open_fixture(const char *file, int n_threads) {
+    return open_sequences(file, n_threads, 1);
 }
 
 static void close_fixture(struct fixture *f) {
@@ -159,6 +164,31 @@ Test(record, counts_visible_positions) {
     cr_assert_eq(p.visible[1], near);
     cr_assert_eq(p.read[0], 32);
     cr_assert_eq(p.read[1], (uint64_t)window);
+    close_fixture(&f);
+}
+
+/* Tokens of sequences may come in any order; each sequence reads its cache once a pass. */
+Test(record, counts_a_sequence_once) {
+    struct fixture f = open_sequences("llama-f32.gguf", 1, 2);
+    struct quern_error err;
+    const int32_t tokens[4] = {5, 6, 7, 8};
+    const struct {
+        int32_t sequences[4];
+        bool decode;
+        uint64_t read;
+    } cases[] = {{{0, 0, 1, 1}, false, 4}, {{0, 1, 0, 1}, false, 8}, {{0, 1}, true, 10}};
+    record(&f, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct quern_batch batch = {
+            .n = i < 2 ? 4 : 2, .tokens = tokens, .sequences = cases[i].sequences};
+        struct qn_pass p;
+        uint64_t first, lost = 0;
+        cr_assert_eq(quern_session_eval(f.session, &batch, &err), QUERN_OK);
+        cr_assert_eq(
+            qn_record_passes(qn_session_of(f.session)->executor.recorder, &p, 1, &first, &lost), 1);
+        cr_assert_eq(p.decode, cases[i].decode, "case %zu", i);
+        cr_assert_eq(p.read[0], cases[i].read, "case %zu: %llu", i, (unsigned long long)p.read[0]);
+    }
     close_fixture(&f);
 }
 

@@ -49,6 +49,33 @@ static enum qn_status check_experts(struct qn_hparams *h, struct qn_error *err) 
     return QN_OK;
 }
 
+static bool has_rule(const struct qn_family *family, enum qn_role role) {
+    for (int i = 0; i < family->n_rules; i++)
+        if (family->rules[i].role == role) return true;
+    return false;
+}
+
+/* How a layer is put together: no family has two of these, and no steps are planned for both. */
+static enum qn_status check_structure(const struct qn_family *family, const struct qn_hparams *h,
+                                      struct qn_error *err) {
+    const struct {
+        bool is;
+        const char *what;
+    } kinds[] = {{h->parallel, "attention and MLP side by side"},
+                 {h->post_norm || has_rule(family, QN_ROLE_ATTN_POST_NORM), "norms behind modules"},
+                 {h->n_experts > 0, "a mixture of experts"}};
+    const char *first = NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (!kinds[i].is) continue;
+        if (first)
+            return qn_fail(err, QN_UNSUPPORTED,
+                           "the model has %s and %s; expected at most one of them", first,
+                           kinds[i].what);
+        first = kinds[i].what;
+    }
+    return QN_OK;
+}
+
 void qn_hparams_start(const struct qn_family *family, struct qn_hparams *h) {
     *h = family->defaults;
     if (h->n_rope_sets == 0) h->n_rope_sets = 1;
@@ -66,6 +93,7 @@ enum qn_status qn_hparams_check(const struct qn_family *family, struct qn_hparam
     QN_TRY(check_heads(h, err));
     QN_TRY(check_rotation(h, err));
     QN_TRY(check_experts(h, err));
+    QN_TRY(check_structure(family, h, err));
     if (h->n_ff == 0) h->n_ff = family->ff_multiple * h->n_embd;
     if (h->n_ff == 0) h->n_ff = h->n_expert_ff;
     if (h->n_ff == 0) return qn_fail(err, QN_BAD_FILE, "the inner width of the MLP is not given");

@@ -120,7 +120,7 @@ static void find_conflicts(const struct qn_plan *plan, uint32_t *conflicts) {
 /* An odd number of cache lines: a piece of a product writes, and then reads, some columns of many
  * rows, and with an even number they would share few sets of a cache. */
 static size_t float_row(int n) {
-    return (((size_t)n * sizeof(float) + 63) / 64 | 1) * 64;
+    return qn_act_row_size(QN_ACT_F32, n);
 }
 
 /* The longest row that any product reads. */
@@ -249,9 +249,8 @@ static void size_buffers(struct qn_plan *plan) {
         [QN_BUFFER_COS] = {"cos", rot, m, 0},
         [QN_BUFFER_SIN] = {"sin", rot, m, 0},
         [QN_BUFFER_LOGITS] = {"logits", float_row(h->n_vocab), plan->limits.n_logits, 0},
-        [QN_BUFFER_MAXIMA] = {"maxima",
-                              float_row((h->n_vocab + QN_LOGITS_BLOCK - 1) / QN_LOGITS_BLOCK),
-                              plan->limits.n_logits, 0},
+        [QN_BUFFER_MAXIMA] = {"maxima", float_row(qn_n_maxima(h->n_vocab)), plan->limits.n_logits,
+                              0},
     };
     memcpy(plan->buffers, buffers, sizeof buffers);
     drop_unused(plan);
@@ -305,7 +304,8 @@ static void size_scratch(struct qn_plan *plan) {
     l->stream = l->matmul;
     l->matmul += plan->own_stream ? float_row(h->n_embd) : 0;
     l->sums = l->matmul;
-    const int n_pairs = is_prepared_singly(plan, QN_ACT_Q8X2) ? most_outputs(plan) : 0;
+    const int of_many = plan->buffers[QN_BUFFER_ACT_Q8X2].n_rows;
+    const int n_pairs = of_many > 0 ? of_many : is_prepared_singly(plan, QN_ACT_Q8X2);
     l->matmul += most_sums(n_pairs) * sizeof(float);
     const int m = plan->limits.n_ubatch > 2 * n_pairs ? plan->limits.n_ubatch : 2 * n_pairs;
     /* A page apart, so that no two threads' scratch shares a line or a prefetched neighbour. */

@@ -86,8 +86,8 @@ enum qn_status qn_plan_new(const struct qn_spec *spec, const struct qn_limits *l
                            struct qn_plan *plan, struct qn_error *err) {
     *plan = (struct qn_plan){.spec = spec, .limits = *limits};
     QN_TRY(check_limits(spec, limits, err));
-    const size_t n = QN_STEPS_OUTSIDE + (size_t)spec->hparams.n_layers * QN_STEPS_PER_LAYER;
-    plan->steps = calloc(n, sizeof *plan->steps);
+    qn_plan_add_steps(plan);
+    plan->steps = calloc((size_t)plan->n_steps, sizeof *plan->steps);
     if (!plan->steps) return qn_fail(err, QN_NO_MEMORY, "no memory for the plan");
     qn_plan_add_steps(plan);
     const enum qn_status status = qn_plan_lay_out(plan, err);

@@ -44,6 +44,9 @@ enum qn_buffer_id {
 
 /* A multiple of every tile's rows, so that no block is cut between threads. */
 enum { QN_LOGITS_BLOCK = 64 };
+static inline int qn_n_maxima(int n_logits) {
+    return (n_logits + QN_LOGITS_BLOCK - 1) / QN_LOGITS_BLOCK;
+}
 
 /* Where rows of a form are prepared. */
 enum qn_buffer_id qn_act_buffer(enum qn_act act);

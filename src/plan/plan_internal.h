@@ -7,11 +7,7 @@
 
 #include "plan/plan.h"
 
-/* A layer's nine steps, whole-row norms of Q and K, a sum or norm behind each module, and four to
- * choose experts. */
-enum { QN_STEPS_PER_LAYER = 16, QN_STEPS_OUTSIDE = 7 };
-
-/* Fills plan->steps [QN_STEPS_OUTSIDE + layers * QN_STEPS_PER_LAYER] from the specification. */
+/* Fills plan->steps and n_steps from the specification; n_steps alone where steps is NULL. */
 void qn_plan_add_steps(struct qn_plan *plan);
 
 /* Fills the buffers and the layout from the steps. Errors: QN_NO_MEMORY (too large to address). */

@@ -8,8 +8,8 @@ bool qn_plan_has(const struct qn_plan *plan, enum qn_role role, int layer) {
     return role != QN_ROLE_COUNT && qn_spec_weight(plan->spec, role, layer)->n_parts > 0;
 }
 
-/* Appends a step, filling what its products' weights tell. */
-static struct qn_step *add_step(struct qn_plan *plan, struct qn_step step) {
+/* Appends a step, or only counts it, filling what its products' weights tell. */
+static void add_step(struct qn_plan *plan, struct qn_step step) {
     const struct qn_spec *const spec = plan->spec;
     for (int i = 0; i < step.n_products; i++) {
         struct qn_product *const product = &step.products[i];
@@ -19,9 +19,8 @@ static struct qn_step *add_step(struct qn_plan *plan, struct qn_step step) {
         step.flops += 2 * (uint64_t)w->n * (uint64_t)w->k * (uint64_t)used;
         if (!qn_plan_has(plan, product->bias, step.layer)) product->bias = QN_ROLE_COUNT;
     }
-    struct qn_step *const place = &plan->steps[plan->n_steps++];
-    *place = step;
-    return place;
+    if (plan->steps) plan->steps[plan->n_steps] = step;
+    plan->n_steps++;
 }
 
 /* What its weight's kernels read; of a quantized head, what rounding leaves too. */
@@ -256,6 +255,7 @@ static void add_head(struct qn_plan *plan) {
 }
 
 void qn_plan_add_steps(struct qn_plan *plan) {
+    plan->n_steps = 0;
     plan->own_stream = !plan->limits.tapped && (plan->spec->hparams.post_norm ||
                                                 qn_plan_has(plan, QN_ROLE_ATTN_POST_NORM, 0));
     add_embedding(plan);

@@ -215,7 +215,7 @@ static struct qn_pass describe(const struct qn_executor *e, const struct qn_ubat
                            .position = u->positions[u->m - 1],
                            .decode = true};
     for (int m = 0; m < u->m; m++) {
-        const bool ends = m + 1 == u->m || u->sequences[m + 1] != u->sequences[m];
+        const bool ends = qn_ubatch_ends(u, m);
         const int window = e->model->spec.hparams.window;
         const uint64_t all = (uint64_t)u->positions[m] + 1;
         const uint64_t near = window && all > (uint64_t)window ? (uint64_t)window : all;

@@ -28,6 +28,13 @@ struct qn_ubatch {
     const int32_t *tiles; /* [n_tiles + 1] first token of each tile, then m */
 };
 
+/* Whether no token behind m is of the same sequence. */
+static inline bool qn_ubatch_ends(const struct qn_ubatch *u, int m) {
+    for (int i = m + 1; i < u->m; i++)
+        if (u->sequences[i] == u->sequences[m]) return false;
+    return true;
+}
+
 enum { QN_TILE_TOKENS = 16 };
 
 struct qn_executor {

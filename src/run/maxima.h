@@ -8,10 +8,6 @@
 
 #include "plan/plan.h"
 
-static inline int qn_n_maxima(int n_logits) {
-    return (n_logits + QN_LOGITS_BLOCK - 1) / QN_LOGITS_BLOCK;
-}
-
 /* logits [n] -> maxima [qn_n_maxima(n)]: -infinity where nothing in the block is larger; no
  * comparison with a NaN is true. */
 void qn_maxima_find(const float *logits, int n, float *maxima);

@@ -10,12 +10,12 @@
 #include "run/maxima.h"
 #include "run/work.h"
 
-/* From DYNAMIC_ROWS on, a product is bound by arithmetic and its pieces are handed out as threads
- * become free; below, each thread keeps a fixed contiguous run of tiles, one stream from memory:
- * kernels take so few rows in strips that ask for weights ahead, and every piece would begin with
- * some that nobody asked for. Pieces have PIECE_ROWS, the last ones LAST_ROWS, the weight rows that
- * kernels pass over together (panel_size.h): with 9 equal pieces, one of two threads would have 5
- * of them. */
+/* From DYNAMIC_ROWS on that kernels read, a product is bound by arithmetic and its pieces are
+ * handed out as threads become free; below, each thread keeps a fixed contiguous run of tiles, one
+ * stream from memory: kernels take so few rows in strips that ask for weights ahead, and every
+ * piece would begin with some that nobody asked for. Pieces have PIECE_ROWS, the last ones
+ * LAST_ROWS, the weight rows that kernels pass over together (panel_size.h): with 9 equal pieces,
+ * one of two threads would have 5 of them. */
 enum { DYNAMIC_ROWS = 49, PIECE_ROWS = 128, LAST_ROWS = 32 };
 
 static int min_int(int a, int b) {
@@ -318,5 +318,7 @@ int qn_products_run(const struct qn_executor *executor, const struct qn_step *st
                     int n_rows) {
     if (step->meet == QN_MEET_HEADS && qn_has_own_heads(executor, step))
         return run_own_heads(executor, step, thread);
-    return (n_rows >= DYNAMIC_ROWS ? run_handed_out : run_fixed)(executor, step, thread, n_rows);
+    const enum qn_act act = qn_product_act(executor->plan, step, &step->products[0], n_rows > 1);
+    const int n_read = act == QN_ACT_Q8X2 ? 2 * n_rows : n_rows;
+    return (n_read >= DYNAMIC_ROWS ? run_handed_out : run_fixed)(executor, step, thread, n_rows);
 }

@@ -208,8 +208,7 @@ static uint64_t count_bytes(const struct qn_session *session, const struct qn_ub
     uint64_t bytes = session->model->spec.decode_size;
     for (int i = 0; i < u->n_tiles; i++) {
         const int last = u->tiles[i + 1] - 1;
-        const bool ends = last + 1 == u->m || u->sequences[last + 1] != u->sequences[last];
-        if (ends) bytes += visible_bytes(session, u->positions[last]);
+        if (qn_ubatch_ends(u, last)) bytes += visible_bytes(session, u->positions[last]);
     }
     return bytes;
 }
