@@ -198,7 +198,8 @@ struct quern_batch {
     const bool *logits;       /* [n]; NULL: the last token only */
 };
 
-/* Evaluates the batch, in ubatches. On failure of the checks nothing has changed; after
+/* Evaluates the batch, in ubatches, on the pool's threads and the caller's, whose stack needs 512
+ * KiB. On failure of the checks nothing has changed; after
  * QUERN_CANCELLED the sequences hold the tokens of the ubatches that were done. */
 QUERN_API enum quern_status quern_session_eval(struct quern_session *session,
                                                const struct quern_batch *batch,

@@ -244,6 +244,25 @@ Test(pool, workers_leave_signals_to_the_caller) {
     cr_assert_not(handled_elsewhere);
 }
 
+/* As much stack as it leaves room for, whatever threads have by default. */
+static void use_stack(void *context, int thread) {
+    volatile char deep[(1 << 20) - (128 << 10)];
+    for (size_t i = 0; i < sizeof deep; i += 4096) deep[i] = (char)thread;
+    ((char *)context)[thread] = deep[0];
+}
+
+Test(pool, workers_have_stack_for_the_kernels) {
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 128 << 10);
+    cr_assert_eq(pthread_setattr_default_np(&small), 0);
+    struct qn_pool *pool = take_pool(3, true);
+    char used[3] = {0};
+    qn_pool_run(pool, use_stack, used);
+    cr_assert(used[1] == 1 && used[2] == 2);
+    qn_pool_free(pool);
+}
+
 /* Any allocation may fail, and nothing is left behind. */
 Test(pool, survives_failed_allocations) {
     struct qn_topology topology;

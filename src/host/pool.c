@@ -166,17 +166,41 @@ static void stop(struct qn_pool *pool, int n_started) {
     for (int i = 1; i < n_started; i++) pthread_join(pool->workers[i].thread, NULL);
 }
 
+/* Attention keeps a block of its span on the stack, 180 KiB, which is more than musl gives a thread
+ * by default or a low limit (ulimit -s) leaves it. */
+enum { LEAST_STACK = 1 << 20 };
+
+/* Returns an error number or 0; then the attributes are to be destroyed. */
+static int with_stack(pthread_attr_t *attributes) {
+    size_t size;
+    const int error = pthread_attr_init(attributes);
+    if (error == 0 && pthread_attr_getstacksize(attributes, &size) == 0 && size < LEAST_STACK)
+        pthread_attr_setstacksize(attributes, LEAST_STACK);
+    return error;
+}
+
+/* Creates workers from 1 on until one fails; *started: how many threads there are then. */
+static int create_workers(struct qn_pool *pool, int *started) {
+    pthread_attr_t attributes;
+    int error = with_stack(&attributes);
+    *started = 1;
+    if (error != 0) return error;
+    while (error == 0 && *started < pool->n_threads) {
+        struct worker *worker = &pool->workers[*started];
+        error = pthread_create(&worker->thread, &attributes, work, worker);
+        if (error == 0) ++*started;
+    }
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
 static enum qn_status start_workers(struct qn_pool *pool, struct qn_error *err) {
     /* Signals are the caller's business: a worker must not run its handlers. */
     sigset_t all, before;
+    int started;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int started = 1, error = 0;
-    while (error == 0 && started < pool->n_threads) {
-        struct worker *worker = &pool->workers[started];
-        error = pthread_create(&worker->thread, NULL, work, worker);
-        if (error == 0) started++;
-    }
+    const int error = create_workers(pool, &started);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error == 0) return QN_OK;
     stop(pool, started);
