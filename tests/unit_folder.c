@@ -229,6 +229,28 @@ Test(folder, passes_gguf_files_on) {
     temp_folder_remove(&folder);
 }
 
+/* Numbers of more than 64 bits, as transformers writes model_max_length, are reals; digits in
+ * strings and exponents stay what they are. */
+Test(folder, numbers_beyond_64_bits) {
+    const struct temp_folder folder = make_folder();
+    temp_folder_put_text(&folder, "config.json",
+                         "{\"model_max_length\":1000000000000000019884624838656,"
+                         "\"least\":-99999999999999999999, \"n\": 12,"
+                         "\"text\":\"1000000000000000019884624838656 \\\" 2\","
+                         "\"real\":0.1000000000000000019884624838656,\"e\":1e10}");
+    struct qn_checkpoint *const checkpoint = open_path(folder.path);
+    const json_t *const config = qn_checkpoint_config(checkpoint);
+    cr_assert_float_eq(json_real_value(json_object_get(config, "model_max_length")), 1e30, 1e26);
+    cr_assert_float_eq(json_real_value(json_object_get(config, "least")), -1e20, 1e16);
+    cr_assert_eq(json_integer_value(json_object_get(config, "n")), 12);
+    cr_assert_str_eq(json_string_value(json_object_get(config, "text")),
+                     "1000000000000000019884624838656 \" 2");
+    cr_assert_float_eq(json_real_value(json_object_get(config, "real")), 0.1, 1e-15);
+    cr_assert_float_eq(json_real_value(json_object_get(config, "e")), 1e10, 1);
+    qn_checkpoint_close(checkpoint);
+    temp_folder_remove(&folder);
+}
+
 /* ---- what is missing ---- */
 
 Test(folder_bad, says_what_was_looked_for) {

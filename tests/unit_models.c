@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gguf_writer.h"
 #include "models/hparams_read.h"
 
 /* A Llama of two layers, to which cases add members; the last of two alike counts. */
@@ -90,6 +91,13 @@ Test(config, windows_fall_on_the_right_layers) {
     h = accepted("qwen2",
                  BASE ", 'sliding_window': 8, 'use_sliding_window': true, 'max_window_layers': 1");
     cr_assert(qn_hparams_window(&h, 0) == 0 && qn_hparams_window(&h, 1) == 8);
+    h = accepted("qwen2", BASE ", 'sliding_window': 8, 'use_sliding_window': true");
+    cr_assert(qn_hparams_window(&h, 1) == 0, "from layer 28 on where the file does not say");
+    static const char *const on_request[] = {"qwen2", "qwen3", "qwen3_moe", "smollm3"};
+    for (int i = 0; i < 4; i++) {
+        h = accepted(on_request[i], BASE ", 'sliding_window': 8");
+        cr_assert(qn_hparams_window(&h, 1) == 0, "%s asks for its window", on_request[i]);
+    }
     h = accepted("gemma2", BASE ", 'sliding_window': 8");
     cr_assert(qn_hparams_window(&h, 0) == 8 && qn_hparams_window(&h, 1) == 0);
     h = accepted("gemma2", BASE ", 'sliding_window': 8, "
@@ -108,6 +116,71 @@ Test(config, scores_are_scaled_as_the_family_says) {
     const struct qn_hparams h = accepted("gemma2", BASE ", 'query_pre_attn_scalar': 64");
     cr_assert_float_eq(h.attn_scale, 0.125, 1e-7);
     cr_assert_float_eq(h.embd_scale, 8, 1e-6, "sqrt of the width");
+    cr_assert_float_eq(accepted("gemma2", BASE).attn_scale, 1.0 / 16, 1e-7);
+    cr_assert_float_eq(accepted("gemma3_text", BASE).attn_scale, 1.0 / 16, 1e-7);
+}
+
+Test(config, what_a_file_leaves_out_is_the_familys) {
+    cr_assert_eq(accepted("smollm3", BASE).rope[0].base, 2e6f);
+    const struct qn_hparams capped = accepted("gemma2", BASE);
+    cr_assert(capped.attn_softcap == 50 && capped.final_softcap == 30);
+    const struct qn_hparams h = accepted(
+        "gemma2", BASE ", 'attn_logit_softcapping': null, 'final_logit_softcapping': null");
+    cr_assert(h.attn_softcap == 0 && h.final_softcap == 0, "null is no cap");
+}
+
+/* Numbers of transformers 5.23 for these members. */
+Test(config, yarn_with_weights_and_a_ramp_between_pairs) {
+#define YARN                                                                                       \
+    BASE ", 'rope_scaling': {'rope_type': 'yarn', 'factor': 4.0, "                                 \
+         "'original_max_position_embeddings': 64"
+    double frequency[8];
+    struct qn_hparams h = accepted("llama", YARN "}");
+    cr_assert_float_eq(qn_hparams_rope(&h, 0, NULL, 256, frequency), 1.13862944, 1e-6);
+    cr_assert_float_eq(frequency[1], 0.237170815, 1e-7);
+    cr_assert_float_eq(frequency[2], 0.05, 1e-7);
+    h = accepted("llama", YARN ", 'mscale': 0.707, 'mscale_all_dim': 1.0}");
+    cr_assert_float_eq(qn_hparams_rope(&h, 0, NULL, 256, frequency), 0.964326915, 1e-6);
+    h = accepted("llama", YARN ", 'mscale': 0.0, 'mscale_all_dim': 1.0}");
+    cr_assert_float_eq(qn_hparams_rope(&h, 0, NULL, 256, frequency), 1.13862944, 1e-6);
+    h = accepted("llama", YARN ", 'truncate': false}");
+    qn_hparams_rope(&h, 0, NULL, 256, frequency);
+    cr_assert_float_eq(frequency[1], 0.198583528, 1e-7);
+    cr_assert_float_eq(frequency[2], 0.0255952496, 1e-7);
+#undef YARN
+}
+
+/* A GGUF of a Llama with these factors of linear scaling; 0: without the key. */
+static struct qn_hparams of_gguf(float old, float new) {
+    struct gguf_writer writer;
+    gguf_writer_init(&writer);
+    gguf_key_string(&writer, "general.architecture", "llama");
+    gguf_key_u32(&writer, "llama.block_count", 2);
+    gguf_key_u32(&writer, "llama.embedding_length", 64);
+    gguf_key_u32(&writer, "llama.feed_forward_length", 96);
+    gguf_key_u32(&writer, "llama.context_length", 256);
+    gguf_key_u32(&writer, "llama.attention.head_count", 4);
+    gguf_key_float(&writer, "llama.attention.layer_norm_rms_epsilon", 1e-6f);
+    if (old > 0) gguf_key_float(&writer, "llama.rope.scale_linear", old);
+    if (new > 0) gguf_key_float(&writer, "llama.rope.scaling.factor", new);
+    struct bytes file = gguf_writer_finish(&writer);
+    struct qn_gguf *gguf;
+    struct qn_hparams h;
+    struct qn_error err = {0};
+    cr_assert_eq(qn_gguf_open_memory(file.data, file.size, "memory", &gguf, &err), QN_OK, "%s",
+                 err.message);
+    cr_assert_eq(qn_hparams_from_gguf(gguf, qn_family_find("llama", 5), &h, &err), QN_OK, "%s",
+                 err.message);
+    qn_gguf_close(gguf);
+    bytes_free(&file);
+    return h;
+}
+
+Test(gguf, linear_scaling_under_both_names) {
+    cr_assert_eq(of_gguf(0, 0).rope[0].scaling, QN_ROPE_SCALING_NONE);
+    const struct qn_hparams old = of_gguf(8, 0), both = of_gguf(8, 4);
+    cr_assert(old.rope[0].scaling == QN_ROPE_SCALING_LINEAR && old.rope[0].factor == 8);
+    cr_assert(both.rope[0].scaling == QN_ROPE_SCALING_LINEAR && both.rope[0].factor == 4);
 }
 
 /* Llama 3's own numbers: short waves stay, long ones are divided by the factor. */

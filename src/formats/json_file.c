@@ -7,6 +7,46 @@
 
 #include "base/file_map.h"
 
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+/* A copy of a text in which whole numbers that 64 bits may not hold are reals, their last four
+ * digits an exponent; NULL without memory. transformers writes model_max_length, where a model has
+ * no limit, as 1 and 30 digits. */
+static char *with_large_as_reals(const char *text, size_t size) {
+    enum { MOST_DIGITS = 18 };
+    char *const copy = malloc(size);
+    if (!copy) return NULL;
+    memcpy(copy, text, size);
+    bool in_string = false;
+    for (size_t i = 0; i < size; i++) {
+        if (in_string && text[i] == '\\') {
+            i++;
+            continue;
+        }
+        if (text[i] == '"') in_string = !in_string;
+        if (in_string || !is_digit(text[i])) continue;
+        size_t end = i;
+        while (end < size && is_digit(text[end])) end++;
+        const bool whole = end == size || !strchr(".eE", text[end]);
+        const bool starts = i == 0 || !strchr(".eE+", text[i - 1]);
+        if (whole && starts && end - i > MOST_DIGITS) memcpy(copy + end - 4, "e004", 4);
+        i = end - 1;
+    }
+    return copy;
+}
+
+static json_t *load(const char *text, size_t size, json_error_t *problem) {
+    json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES, problem);
+    if (value || json_error_code(problem) != json_error_numeric_overflow) return value;
+    char *const copy = with_large_as_reals(text, size);
+    if (!copy) return NULL;
+    value = json_loadb(copy, size, JSON_REJECT_DUPLICATES, problem);
+    free(copy);
+    return value;
+}
+
 static enum qn_status parse(const char *path, size_t max_size, json_t **out, struct qn_error *err) {
     struct qn_file_map map;
     QN_TRY(qn_file_map_open(path, &map, err));
@@ -15,8 +55,7 @@ static enum qn_status parse(const char *path, size_t max_size, json_t **out, str
     if (map.size > max_size)
         status = qn_fail(err, QN_BAD_FILE, "%s: has %zu bytes; expected at most %zu", path,
                          map.size, max_size);
-    else if (!(*out =
-                   json_loadb((const char *)map.data, map.size, JSON_REJECT_DUPLICATES, &problem)))
+    else if (!(*out = load((const char *)map.data, map.size, &problem)))
         status = qn_fail(err, QN_BAD_FILE, "%s: line %d: %s", path, problem.line, problem.text);
     else if (!json_is_object(*out))
         status = qn_fail(err, QN_BAD_FILE, "%s: expected a JSON object at the top", path);

@@ -44,6 +44,12 @@ struct qn_family {
     /* GGUF files do not tell by what scores are scaled. It is the head size, but width / heads in
      * the model of this many layers; 0: in none. */
     int gguf_scale_layers;
+    /* What config.json need not say: query_pre_attn_scalar, what scores are divided by the root of
+     * (0: the head size); whether a window counts only where use_sliding_window asks for it, and
+     * then max_window_layers, the first layer that has it. */
+    float config_attn_scalar;
+    bool window_on_request;
+    int window_first_layer;
     int n_rules;
     const struct qn_rule *rules; /* [n_rules] */
 };

@@ -40,6 +40,7 @@ const struct qn_family qn_family_gemma2 = {
                  .window = 4096,
                  .window_pattern = 2},
     .gguf_pairs = QN_ROPE_HALVES,
+    .config_attn_scalar = 256,
     .norm_plus_one = true,
     .gguf_scale_layers = 46, /* 27B */
     .n_rules = sizeof rules / sizeof *rules,

@@ -48,6 +48,7 @@ const struct qn_family qn_family_gemma3 = {
                  .n_rope_sets = 2,
                  .rope = {{.base = 1e6f}, {.base = 1e4f}}},
     .gguf_pairs = QN_ROPE_HALVES,
+    .config_attn_scalar = 256,
     .norm_plus_one = true,
     .gguf_scale_layers = 62, /* 27B */
     .n_rules = sizeof rules / sizeof *rules,

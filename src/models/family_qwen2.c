@@ -34,6 +34,8 @@ const struct qn_family qn_family_qwen2 = {
                  .norm = QN_NORM_RMS,
                  .activation = QN_ACTIVATION_SILU},
     .gguf_pairs = QN_ROPE_HALVES,
+    .window_on_request = true,
+    .window_first_layer = 28,
     .n_rules = sizeof rules / sizeof *rules,
     .rules = rules,
 };

@@ -37,6 +37,8 @@ const struct qn_family qn_family_qwen3 = {
                  .activation = QN_ACTIVATION_SILU,
                  .qk_norm = QN_QK_NORM_HEAD},
     .gguf_pairs = QN_ROPE_HALVES,
+    .window_on_request = true,
+    .window_first_layer = 28,
     .n_rules = sizeof rules / sizeof *rules,
     .rules = rules,
 };

@@ -44,6 +44,7 @@ const struct qn_family qn_family_qwen3moe = {
                  .activation = QN_ACTIVATION_SILU,
                  .qk_norm = QN_QK_NORM_HEAD},
     .gguf_pairs = QN_ROPE_HALVES,
+    .window_on_request = true,
     .n_rules = sizeof rules / sizeof *rules,
     .rules = rules,
 };

@@ -37,8 +37,10 @@ const struct qn_family qn_family_smollm3 = {
                  .norm = QN_NORM_RMS,
                  .activation = QN_ACTIVATION_SILU,
                  .tied = true,
-                 .nope_interval = 4},
+                 .nope_interval = 4,
+                 .rope = {{.base = 2e6f}}},
     .gguf_pairs = QN_ROPE_ADJACENT, /* converted like Llama */
+    .window_on_request = true,
     .n_rules = sizeof rules / sizeof *rules,
     .rules = rules,
 };

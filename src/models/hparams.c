@@ -62,8 +62,10 @@ static double yarn_pair(const struct qn_rope_params *p, int n_rot, double rotati
 }
 
 static void scale_yarn(const struct qn_rope_params *p, int n_rot, double *frequency) {
-    const double low = fmax(floor(yarn_pair(p, n_rot, p->beta_fast)), 0);
-    double high = fmin(ceil(yarn_pair(p, n_rot, p->beta_slow)), n_rot - 1);
+    const double first = yarn_pair(p, n_rot, p->beta_fast);
+    const double last = yarn_pair(p, n_rot, p->beta_slow);
+    const double low = fmax(p->between_pairs ? first : floor(first), 0);
+    double high = fmin(p->between_pairs ? last : ceil(last), n_rot - 1);
     if (low == high) high += 0.001; /* a step rather than a division by zero */
     for (int i = 0; i < n_rot / 2; i++) {
         const double ramp = fmin(fmax((i - low) / (high - low), 0), 1);
@@ -83,10 +85,17 @@ static void scale_llama3(const struct qn_rope_params *p, int n_rot, double *freq
     }
 }
 
+/* YaRN's (arXiv 2309.00071, equation 22; weighted as DeepSeek does: mscale, mscale_all_dim). */
+static double yarn_factor(const struct qn_rope_params *p) {
+    const double own = 0.1 * log(p->factor);
+    return p->mscale > 0 && p->mscale_all > 0 ? (p->mscale * own + 1) / (p->mscale_all * own + 1)
+                                              : own + 1;
+}
+
 static float attn_factor(const struct qn_rope_params *p) {
     if (p->attn_factor > 0) return p->attn_factor;
     if (p->factor <= 1) return 1;
-    if (p->scaling == QN_ROPE_SCALING_YARN) return (float)(0.1 * log(p->factor) + 1);
+    if (p->scaling == QN_ROPE_SCALING_YARN) return (float)yarn_factor(p);
     if (p->scaling == QN_ROPE_SCALING_LONGROPE)
         return (float)sqrt(1 + log(p->factor) / log(p->ctx_orig));
     return 1;

@@ -64,6 +64,8 @@ struct qn_rope_params {
     float factor;               /* 1 without scaling */
     float attn_factor;          /* of cos and sin; 0: what the scaling's paper derives */
     float beta_fast, beta_slow; /* YaRN */
+    float mscale, mscale_all;   /* YaRN: attn_factor is their quotient, where both are above 0 */
+    bool between_pairs;         /* YaRN: its ramp does not start and end at whole pairs */
     float low_freq_factor, high_freq_factor; /* Llama 3 */
     int ctx_orig;                            /* context before scaling */
     /* LongRoPE's divisors, [n_rot / 2], for contexts beyond ctx_orig and up to it */

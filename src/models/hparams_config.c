@@ -120,6 +120,9 @@ static enum qn_status read_numbers(const json_t *config, struct qn_hparams *h,
         QN_TRY(qn_json_get_float(config, file, choose(config, rule->names), rule->min, rule->max,
                                  field, err));
     }
+    /* Where a family has a cap, null is none. */
+    if (json_is_null(json_object_get(config, "attn_logit_softcapping"))) h->attn_softcap = 0;
+    if (json_is_null(json_object_get(config, "final_logit_softcapping"))) h->final_softcap = 0;
     for (size_t i = 0; i < sizeof bool_rules / sizeof *bool_rules; i++)
         QN_TRY(qn_json_get_bool(config, file, bool_rules[i].name,
                                 (bool *)(void *)(base + bool_rules[i].offset), err));
@@ -180,9 +183,9 @@ static enum qn_status read_norm_place(const json_t *config, struct qn_hparams *h
     return QN_OK;
 }
 
-static enum qn_status read_attn_scale(const json_t *config, struct qn_hparams *h,
-                                      struct qn_error *err) {
-    float scalar = 0;
+static enum qn_status read_attn_scale(const json_t *config, const struct qn_family *family,
+                                      struct qn_hparams *h, struct qn_error *err) {
+    float scalar = family->config_attn_scalar;
     QN_TRY(qn_json_get_float(config, file, "query_pre_attn_scalar", 1e-3, 1e6, &scalar, err));
     if (scalar > 0) h->attn_scale = 1.0f / sqrtf(scalar);
     return QN_OK;
@@ -239,10 +242,15 @@ static enum qn_status read_rope(const json_t *scaling, struct qn_rope_params *ro
                  {"attention_factor", &rope->attn_factor, 1e-3, 1e3},
                  {"beta_fast", &rope->beta_fast, 1e-6, 1e6},
                  {"beta_slow", &rope->beta_slow, 1e-6, 1e6},
+                 {"mscale", &rope->mscale, 0, 1e3},
+                 {"mscale_all_dim", &rope->mscale_all, 0, 1e3},
                  {"low_freq_factor", &rope->low_freq_factor, 1e-6, 1e6},
                  {"high_freq_factor", &rope->high_freq_factor, 1e-6, 1e6},
                  {"partial_rotary_factor", &h->rotary_part, 1e-3, 1}};
+    bool whole_pairs = !rope->between_pairs;
     QN_TRY(read_scaling_kind(scaling, rope, err));
+    QN_TRY(qn_json_get_bool(scaling, file, "truncate", &whole_pairs, err));
+    rope->between_pairs = !whole_pairs;
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         QN_TRY(qn_json_get_float(scaling, file, rules[i].name, rules[i].min, rules[i].max,
                                  rules[i].field, err));
@@ -326,10 +334,10 @@ static enum qn_status read_layer_types(const json_t *config, struct qn_hparams *
 }
 
 /* Qwen: a window is set but counts only when asked for, and only from some layer on. */
-static enum qn_status read_window(const json_t *config, struct qn_hparams *h,
-                                  struct qn_error *err) {
-    bool used = true;
-    int first = 0;
+static enum qn_status read_window(const json_t *config, const struct qn_family *family,
+                                  struct qn_hparams *h, struct qn_error *err) {
+    bool used = !family->window_on_request;
+    int first = family->window_first_layer;
     QN_TRY(qn_json_get_bool(config, file, "use_sliding_window", &used, err));
     if (!used) h->window = 0;
     if (json_is_null(json_object_get(config, "sliding_window"))) h->window = 0;
@@ -362,11 +370,11 @@ enum qn_status qn_hparams_from_config(const json_t *config, const struct qn_fami
     QN_TRY(read_features(config, hparams, err));
     QN_TRY(read_activation(config, hparams, err));
     QN_TRY(read_norm_place(config, hparams, err));
-    QN_TRY(read_attn_scale(config, hparams, err));
+    QN_TRY(read_attn_scale(config, family, hparams, err));
     QN_TRY(read_rotation(config, hparams, &scaling, err));
     QN_TRY(qn_hparams_check(family, hparams, err));
     QN_TRY(read_longrope(config, scaling, hparams, err));
-    QN_TRY(read_window(config, hparams, err));
+    QN_TRY(read_window(config, family, hparams, err));
     QN_TRY(read_layer_types(config, hparams, err));
     return read_dense_layers(config, hparams, err);
 }

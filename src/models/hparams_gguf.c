@@ -45,6 +45,8 @@ static const struct float_rule {
 } float_rules[] = {
     {"rope.freq_base", FIELD(rope[QN_ROPE_GLOBAL].base), 1.0f, 1e12f},
     {"rope.freq_base_swa", FIELD(rope[QN_ROPE_LOCAL].base), 1.0f, 1e12f},
+    /* The second name is today's, and counts where a file has both. */
+    {"rope.scale_linear", FIELD(rope[QN_ROPE_GLOBAL].factor), 1e-3f, 1e6f},
     {"rope.scaling.factor", FIELD(rope[QN_ROPE_GLOBAL].factor), 1e-3f, 1e6f},
     {"rope.scaling.attn_factor", FIELD(rope[QN_ROPE_GLOBAL].attn_factor), 1e-3f, 1e3f},
     {"rope.scaling.yarn_beta_fast", FIELD(rope[QN_ROPE_GLOBAL].beta_fast), 1e-6f, 1e6f},
