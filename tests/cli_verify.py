@@ -315,9 +315,13 @@ def a_tensor_that_is_read_by_nothing_and_a_copy_are_named(program: Program):
         tensors["model.layers.1.mlp.up_proj.weight"] = tensors["model.layers.0.mlp.up_proj.weight"]
         tensors["model.layers.1.surprise.weight"] = safetensors_file.Tensor([2], array("f", [1, 2]))
 
-    status, found = compared(program, "qwen2", spoilt(program, spoil))
+    copy = spoilt(program, spoil)
+    status, found = compared(program, "qwen2", copy)
     assert status == 1
     assert "model.layers.1.surprise.weight" in check_of(found, "weights", "unread")["detail"]
+    running = ["run", "-n", "1", "--raw", "-q", copy, "a"]
+    assert b"1 of the model's tensors is read by nothing, one is model.layers.1.surprise" in \
+        program.succeeds(*running).stderr
     copies = check_of(found, "weights", "copies")
     assert "model.layers.1.mlp.up_proj.weight" in copies["detail"] and copies["verdict"] == "note"
 

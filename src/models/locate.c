@@ -176,6 +176,13 @@ const char *qn_locate_prefix(const struct qn_checkpoint *checkpoint,
     return NULL;
 }
 
+bool qn_locate_is_other(const char *name) {
+    static const char *const parts[] = {"vision", "visual", "image", "audio", "multi_modal"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strstr(name, parts[i])) return true;
+    return false;
+}
+
 bool qn_locate_is_buffer(const char *name) {
     static const char *const endings[] = {".attn.bias", ".attn.masked_bias", ".attention.bias",
                                           ".attention.masked_bias", ".rotary_emb.inv_freq"};

@@ -21,6 +21,9 @@ enum qn_status qn_locate(const struct qn_spec *spec, const char *prefix, const s
 const char *qn_locate_prefix(const struct qn_checkpoint *checkpoint,
                              const struct qn_family *family);
 
+/* A tensor for images or sound, which models of more than text have beside the language model. */
+bool qn_locate_is_other(const char *name);
+
 /* A tensor that holds no weight: a mask or a table that older files carry along. */
 bool qn_locate_is_buffer(const char *name);
 

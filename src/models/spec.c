@@ -162,7 +162,8 @@ static bool is_spare_head(const struct qn_spec *spec, const char *name) {
     return false;
 }
 
-/* Tensors that no rule names: the files hold more than this build understands. */
+/* Tensors that no rule names: the files hold more than this build understands, or, of images and
+ * sound, than a language model has. */
 static enum qn_status count_unused(struct qn_spec *spec, struct qn_error *err) {
     const struct qn_tensor **const used = malloc((spec->n_sources + 1) * sizeof *used);
     if (!used) return qn_fail(err, QN_NO_MEMORY, "no memory for the list of tensors");
@@ -173,8 +174,10 @@ static enum qn_status count_unused(struct qn_spec *spec, struct qn_error *err) {
         if (bsearch(&tensor, used, spec->n_sources, sizeof *used, compare_tensors) ||
             qn_locate_is_buffer(tensor->name) || is_spare_head(spec, tensor->name))
             continue;
+        const bool other = qn_locate_is_other(tensor->name);
         spec->n_unused++;
-        if (!spec->unused) spec->unused = tensor->name;
+        spec->n_other += other;
+        if (!other && !spec->unused) spec->unused = tensor->name;
     }
     free(used);
     return QN_OK;

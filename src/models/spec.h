@@ -44,7 +44,8 @@ struct qn_spec {
     uint64_t n_params;  /* elements of all weights */
     size_t decode_size; /* packed bytes that a decoded token reads */
     size_t n_unused;    /* tensors of the files that nothing reads, known buffers aside */
-    const char *unused; /* one of them, or NULL */
+    size_t n_other;     /* of these, for images or sound */
+    const char *unused; /* one that is not, or NULL */
 };
 
 /* quantize: the type that float matrices are packed as, NULL: as stored (models/quantize.h).

@@ -87,26 +87,12 @@ static void find_read(const struct weights *w) {
             w->read[i] = spec->sources[k].tensor == tensor_at(w, i);
 }
 
-/* Tensors that models of more than text have beside the language model, read by nothing. */
-static size_t count_other(const struct weights *w) {
-    static const char *const parts[] = {"vision", "visual", "image", "audio", "multi_modal"};
-    size_t n = 0;
-    for (size_t i = 0; w->v->model->spec.n_unused && i < w->n; i++) {
-        bool other = false;
-        for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
-            other = other || strstr(tensor_at(w, i)->name, parts[p]);
-        n += other && !w->read[i];
-    }
-    return n;
-}
-
 static void check_read(const struct weights *w) {
     const struct qn_spec *const spec = &w->v->model->spec;
     qn_verify_check(w->v, "present", QN_VERDICT_PASS,
                     "every tensor that %s needs is there, of the right shape and a known type",
                     spec->family->name);
-    const size_t n_other = count_other(w);
-    if (spec->n_unused > n_other)
+    if (spec->unused)
         qn_verify_check(w->v, "unread", QN_VERDICT_FAIL,
                         "%zu of %zu tensors are read by nothing, one is %s", spec->n_unused, w->n,
                         spec->unused);

@@ -119,6 +119,14 @@ static void tell_if_kept(const struct model_args *args, const struct qn_spec *sp
               args->quantize);
 }
 
+/* Weights that the family does not have may mean a model of another kind under its name. */
+static void tell_if_unused(const struct qn_spec *spec) {
+    const size_t n = spec->n_unused - spec->n_other;
+    if (n > 0)
+        out_error("%zu of the model's tensors %s read by nothing, one is %s", n,
+                  n == 1 ? "is" : "are", spec->unused);
+}
+
 int loader_try(const struct model_args *args, bool vocab_only, struct quern_model **out,
                struct quern_error *err) {
     *err = (struct quern_error){.message = ""};
@@ -161,5 +169,6 @@ int loader_open(const struct model_args *args, bool vocab_only, struct quern_mod
     struct quern_error err;
     const int status = loader_try(args, vocab_only, out, &err);
     if (status == EXIT_FAILED && *err.message) out_error("%s", err.message);
+    if (status == EXIT_DONE && !vocab_only) tell_if_unused(&qn_model_of(*out)->spec);
     return status;
 }
