@@ -129,8 +129,9 @@ struct quern_text_stream {
     int n_held;
     bool started;
 };
-/* Bytes to show for the next id, into out[capacity]; returns their count. 1024 bytes suffice for
- * any token of up to 300 bytes. id -1 ends the stream: what is left of an unfinished character. */
+/* Bytes to show for the next id, into out[capacity]; returns their count. Three for each byte of
+ * quern_token_bytes and 3 more suffice; with less, nothing is written and the id is not taken. id
+ * -1 ends the stream: what is left of an unfinished character. */
 QUERN_API size_t quern_text_next(struct quern_text_stream *stream, const struct quern_model *model,
                                  int32_t id, bool special, char *out, size_t capacity);
 

@@ -407,6 +407,29 @@ def decoding_gives_the_text_back(program: Program):
                 assert back == text.encode(), f"{name} {flags}: {text!r} became {back!r}"
 
 
+@case
+def tokens_of_any_length_are_written(program: Program):
+    """Each byte of a token may need three in the text, so no fixed buffer is long enough."""
+    folder = program.scratch / "long"
+    shutil.copytree(program.models.parent / "hf" / "mistral", folder)
+    answer = ["run", folder, "--ids", "1,100,101", "--temp", 0, "-n", 1, "-q"]
+    chosen = int(program.succeeds(*answer, "--print-ids").stdout)
+    path = folder / "tokenizer.json"
+    vocabulary = json.loads(path.read_text())
+    tokens = vocabulary["model"]["vocab"]
+    tokens[400 * "="] = tokens.pop(next(name for name, id in tokens.items() if id == chosen))
+    vocabulary["added_tokens"].append({"id": chosen, "content": 400 * "=", "special": False,
+                                       "single_word": False, "lstrip": False, "rstrip": False,
+                                       "normalized": False})
+    path.write_text(json.dumps(vocabulary))
+    text = b"a" + 400 * b"=" + b"b"
+    ids = program.succeeds("tokenize", folder, stdin=text).stdout
+    assert ids.split().count(b"%d" % chosen) == 1, ids
+    back = program.succeeds("tokenize", "--decode", folder, stdin=ids).stdout
+    assert back.replace(b" ", b"") == text, back
+    assert program.succeeds(*answer).stdout == 400 * b"=" + b"\n"
+
+
 # ---- logits --------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "interrupt.h"
 #include "output.h"
+#include "token_text.h"
 
 /* ---- making one ------------------------------------------------------------------------- */
 
@@ -58,28 +59,28 @@ void generator_free(struct generator *generator) {
 
 /* ---- showing tokens --------------------------------------------------------------------- */
 
-static void show_text(struct generator *g, struct quern_text_stream *stream, int32_t id) {
-    char text[1024];
-    const size_t n = quern_text_next(stream, g->model, id, false, text, sizeof text);
-    if (n == 0) return;
-    fwrite(text, 1, n, stdout);
-    g->line_open = text[n - 1] != '\n';
+static bool show_text(struct generator *g, struct token_text *text, int32_t id) {
+    if (!token_text_next(text, g->model, id, false)) return false;
+    if (text->n == 0) return true;
+    fwrite(text->data, 1, text->n, stdout);
+    g->line_open = text->data[text->n - 1] != '\n';
+    return true;
 }
 
-static bool show(struct generator *g, struct quern_text_stream *stream, int32_t id) {
+static bool show(struct generator *g, struct token_text *text, int32_t id) {
     if (g->args.print_ids) {
         printf(g->printed ? " %d" : "%d", id);
         g->line_open = true;
-    } else {
-        show_text(g, stream, id);
+    } else if (!show_text(g, text, id)) {
+        return false;
     }
     g->printed = true;
     return out_flush();
 }
 
 /* An answer ends its line, even an empty one: the reader of a pipe gets a line. */
-static bool show_end(struct generator *g, struct quern_text_stream *stream) {
-    if (!g->args.print_ids) show_text(g, stream, -1);
+static bool show_end(struct generator *g, struct token_text *text) {
+    if (!g->args.print_ids && !show_text(g, text, -1)) return false;
     if (g->line_open || !g->printed) putchar('\n');
     return out_flush();
 }
@@ -149,15 +150,15 @@ static void watch_token(struct generator *g, bool first, int32_t token) {
 }
 
 /* Tokens one by one; the last one shown may be left pending. */
-static enum answer decode(struct generator *g, struct quern_text_stream *stream) {
+static enum answer decode(struct generator *g, struct token_text *text) {
     for (int n = 0; g->args.n_predict < 0 || n < g->args.n_predict; n++) {
         if (interrupt_seen()) return ANSWER_STOPPED;
         const int32_t token = choose(g);
         if (g->n_ends == 0 && quern_token_is_end(g->model, token))
-            return !g->args.print_ids || show(g, stream, token) ? ANSWER_ENDED : ANSWER_FAILED;
+            return !g->args.print_ids || show(g, text, token) ? ANSWER_ENDED : ANSWER_FAILED;
         g->pending.data[0] = token;
         g->pending.n = 1;
-        if (!show(g, stream, token)) return ANSWER_FAILED;
+        if (!show(g, text, token)) return ANSWER_FAILED;
         if (g->args.explain_slow > 0) watch_token(g, n == 0, token);
         if (n + 1 == g->args.n_predict) break;
         if (quern_session_length(g->session, 0) >= g->n_ctx) return ANSWER_FULL;
@@ -177,15 +178,16 @@ enum answer generator_answer(struct generator *g) {
     if (status == QUERN_CANCELLED) return ANSWER_CANCELLED;
     if (status != QUERN_OK) return ANSWER_FAILED;
 
-    struct quern_text_stream stream = {.n_held = 0};
+    struct token_text text = {.n = 0};
     g->printed = g->line_open = false;
     const uint64_t bytes = bytes_read(g);
     const double started = qn_clock_seconds(CLOCK_MONOTONIC);
-    const enum answer answer = decode(g, &stream);
+    const enum answer answer = decode(g, &text);
     g->decode_seconds += qn_clock_seconds(CLOCK_MONOTONIC) - started;
     g->decode_bytes += bytes_read(g) - bytes;
-    if (answer == ANSWER_FAILED || !show_end(g, &stream)) return ANSWER_FAILED;
-    return answer;
+    const bool shown = answer != ANSWER_FAILED && show_end(g, &text);
+    free(text.data);
+    return shown ? answer : ANSWER_FAILED;
 }
 
 bool generator_retract(struct generator *g) {

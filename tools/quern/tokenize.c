@@ -9,6 +9,7 @@
 #include "input.h"
 #include "loader.h"
 #include "output.h"
+#include "token_text.h"
 
 struct tokenize_args {
     bool bos, parse_special, decode;
@@ -75,16 +76,16 @@ static bool decode(const struct quern_model *model, const struct tokenize_args *
     if (!input_parse_ids(text->data, text->size, "standard input", &ids)) return false;
     struct quern_model_info info;
     quern_model_info(model, &info);
-    const bool valid = input_check_ids(&ids, info.n_vocab);
-    struct quern_text_stream stream = {.n_held = 0};
-    char out[1024];
-    for (size_t i = args->bos ? n_added(model, &ids) : 0; valid && i <= ids.n; i++) {
+    bool done = input_check_ids(&ids, info.n_vocab);
+    struct token_text out = {.n = 0};
+    for (size_t i = args->bos ? n_added(model, &ids) : 0; done && i <= ids.n; i++) {
         const int32_t id = i < ids.n ? ids.data[i] : -1;
-        fwrite(out, 1, quern_text_next(&stream, model, id, args->parse_special, out, sizeof out),
-               stdout);
+        done = token_text_next(&out, model, id, args->parse_special);
+        if (done) fwrite(out.data, 1, out.n, stdout);
     }
+    free(out.data);
     free(ids.data);
-    return valid;
+    return done;
 }
 
 int command_tokenize(int argc, char **argv) {
