@@ -220,6 +220,21 @@ def a_kernel_that_crashes_ends_no_run(program: Program):
 
 
 @case
+def an_error_that_is_no_number_is_shown(program: Program):
+    arguments = ["--plugin", plugin("plugin_nan"), "--filter", "add", "--shape", "8x64", "-M", "2"]
+    rows = json.loads(program.run("kbench", "-o", "json", *QUICK, *arguments).stdout)
+    error = {row["function"]: row["error"] for row in rows}
+    assert error.pop("nan") is None and len(error) == 1, rows
+    names, *table = csv.reader(io.StringIO(
+        program.run("kbench", "-o", "csv", *QUICK, *arguments).stdout.decode()))
+    assert all(len(row) == len(names) for row in table), (names, table)
+    cells = {row[names.index("function")]: row[names.index("error")] for row in table}
+    assert cells.pop("nan") == "" and {name: float(c) for name, c in cells.items()} == error, cells
+    page = program.run("kbench", *QUICK, *arguments).stdout.decode()
+    assert "|WRONG| nan" in page.replace("-nan", "nan"), page
+
+
+@case
 def plugins_that_are_none_are_told(program: Program):
     program.fails(1, ["/no/such.so", "cannot be loaded"], "kbench", "--plugin", "/no/such.so")
     program.fails(1, ["README", "cannot be loaded"], "kbench", "--plugin", "README")

@@ -3,6 +3,7 @@
  * The kernel laboratory: it knows every operation, finds right kernels right and wrong ones wrong.
  */
 #include <criterion/criterion.h>
+#include <math.h>
 #include <string.h>
 
 #include "report/lab_internal.h"
@@ -166,6 +167,9 @@ Test(lab, errors_are_relative_and_bounds_absolute) {
     qn_lab_compare_one(&compare, 0.0 / 0.0, 1, 1e9);
     qn_lab_compare_end(&compare, &result);
     cr_assert_not(result.right, "a NaN is never right");
+    qn_lab_compare_one(&compare, 1, 1, 0);
+    qn_lab_compare_end(&compare, &result);
+    cr_assert(isnan(result.error), "a NaN is the worst: %g", result.error);
 }
 
 Test(lab, statistics_are_ordered) {

@@ -69,7 +69,8 @@ enum qn_status qn_lab_open(const struct qn_lab_op *op, struct qn_lab_job *job, s
 void qn_lab_compare_one(struct qn_lab_compare *c, double found, double expected, double bound) {
     const double difference = fabs(found - expected);
     if (!(difference <= bound)) c->right = false;
-    if (!(difference <= c->worst)) c->worst = difference;
+    /* A NaN is worse than anything, and stays. */
+    if (!isnan(c->worst) && !(difference <= c->worst)) c->worst = difference;
     c->squares += expected * expected;
     c->n++;
 }

@@ -5,6 +5,7 @@
 #include "kbench_output.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -119,7 +120,8 @@ static json_t *row_json(const struct kbench_row *row) {
         "noisy", row->noisy, "right", r->right);
     json_object_update(object, times);
     json_decref(times);
-    json_object_set_new(object, "error", json_real(r->error));
+    /* JSON has no NaN and no infinity: null, an empty cell in CSV. */
+    json_object_set_new(object, "error", isfinite(r->error) ? json_real(r->error) : json_null());
     json_t *const counts = counts_of(r);
     json_object_update(object, counts);
     json_decref(counts);
