@@ -6,6 +6,7 @@ usage: cli_profile.py PROGRAM FOLDER-OF-MODELS
 """
 
 import json
+import re
 import statistics
 import sys
 
@@ -251,6 +252,12 @@ def slow_tokens_are_named(program):
     assert words[:1] == ["slow:"] and words[2:4] == ["of", "39"] and int(words[1]) <= 19, first
     tokens = [line for line in rest if line.startswith("  token ")]
     assert len(tokens) == min(20, int(words[1])), rest
+    ids = program.succeeds(*arguments, "--print-ids", "-q").stdout.split()
+    for line in tokens:
+        number, text = re.match(r"  token (\d+) '(.*)': ", line).groups()
+        said = program.succeeds("tokenize", "--decode", program.model("llama-trained-q8_0"),
+                                stdin=ids[int(number) - 1]).stdout.decode()
+        assert text == re.sub(r"[^ -~]", ".", said), (line, said)
     assert done.stdout == program.succeeds(*arguments, "-q").stdout
     program.fails(2, ["--explain-slow"], *arguments, "--explain-slow", "0.5")
 

@@ -349,12 +349,17 @@ Test(slow, causes_are_named_by_what_they_explain) {
 }
 
 Test(slow, typical_is_the_median) {
-    const struct qn_slow_reading readings[3] = {
-        {.ns = 5, .bytes = 1}, {.ns = 900, .bytes = 3, .switches = 9}, {.ns = 7, .bytes = 2}};
+    const struct qn_slow_reading readings[4] = {{.ns = 5, .bytes = 1},
+                                                {.ns = 900, .bytes = 3, .switches = 9},
+                                                {.ns = 7, .bytes = 2},
+                                                {.ns = 11, .bytes = 8}};
     const struct qn_slow_reading typical = qn_slow_typical(readings, 3);
     cr_assert_eq(typical.ns, 7);
     cr_assert_eq(typical.bytes, 2);
     cr_assert_eq(typical.switches, 0);
+    const struct qn_slow_reading even = qn_slow_typical(readings, 4);
+    cr_assert_eq(even.ns, 9, "between 7 and 11");
+    cr_assert_eq(even.bytes, 2, "between 2 and 3, a whole number");
 }
 
 /* Threads that share one processor wait for it, and the look says how long. */

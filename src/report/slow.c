@@ -149,6 +149,12 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* Of sorted values; of an even number, the mean of the two in the middle. */
+static uint64_t median(const uint64_t *sorted, size_t n) {
+    const uint64_t low = sorted[(n - 1) / 2], high = sorted[n / 2];
+    return low + (high - low) / 2;
+}
+
 struct qn_slow_reading qn_slow_typical(const struct qn_slow_reading *readings, size_t n) {
     enum { MEMBERS = sizeof *readings / sizeof(uint64_t) };
     struct qn_slow_reading typical = {0};
@@ -157,7 +163,8 @@ struct qn_slow_reading qn_slow_typical(const struct qn_slow_reading *readings, s
         for (size_t i = 0; i < n; i++)
             memcpy(&column[i], (const char *)&readings[i] + m * sizeof *column, sizeof *column);
         qsort(column, n, sizeof *column, compare);
-        memcpy((char *)&typical + m * sizeof *column, &column[n / 2], sizeof *column);
+        const uint64_t middle = median(column, n);
+        memcpy((char *)&typical + m * sizeof *column, &middle, sizeof middle);
     }
     free(column);
     return typical;

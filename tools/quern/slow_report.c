@@ -51,7 +51,8 @@ static void print_token(const struct slow_report *report, const struct quern_mod
     char text[16], why[320];
     token_text(model, report->tokens[i], text, sizeof text);
     qn_slow_explain(&report->readings[i], typical, why, sizeof why);
-    fprintf(stderr, "  token %zu '%s': %.1f ms, %.1f times the median\n    %s\n", i + 1, text,
+    /* The first token of the answer has no reading: readings[0] is of the second. */
+    fprintf(stderr, "  token %zu '%s': %.1f ms, %.1f times the median\n    %s\n", i + 2, text,
             1e-6 * (double)report->readings[i].ns,
             (double)report->readings[i].ns / (double)typical->ns, why);
 }
