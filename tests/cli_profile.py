@@ -39,6 +39,14 @@ def json_says_what_ran(program):
 
 
 @case
+def a_last_ubatch_of_one_token_is_prefill(program):
+    found = profile(program, "llama-trained-q8_0", "-p", 65, "-n", 4)
+    prefill, decode = found["phases"]
+    assert (prefill["passes"], prefill["tokens"]) == (6, 130), prefill
+    assert (decode["passes"], decode["tokens"]) == (8, 8), decode
+
+
+@case
 def every_step_has_its_tags(program):
     found = profile(program, "qwen2-mixed")
     layers = found["model"]["layers"]

@@ -96,6 +96,19 @@ void qn_profile_token(struct qn_profile *profile, uint64_t start, uint64_t end, 
         profile->tokens[profile->n_tokens++] = (struct qn_token_time){start, end, first};
 }
 
+const struct qn_token_time *qn_profile_token_at(const struct qn_profile *profile, uint64_t ns) {
+    size_t low = 0, high = profile->n_tokens;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (profile->tokens[middle].end < ns)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const bool found = low < profile->n_tokens && profile->tokens[low].start <= ns;
+    return found ? &profile->tokens[low] : NULL;
+}
+
 /* ---- finish ----------------------------------------------------------------------------- */
 
 static void to_ns(struct qn_profile *p, const struct qn_recorder *r) {
@@ -186,6 +199,17 @@ static enum qn_status take(struct qn_profile *p, struct qn_recorder *r, struct q
     return QN_OK;
 }
 
+/* By the middle of each pass: ticks as nanoseconds may be a little beside the clock that tokens
+ * were timed with. */
+static void find_phases(struct qn_profile *p) {
+    for (size_t i = 0; i < p->n_passes; i++) {
+        struct qn_pass *const pass = &p->passes[i];
+        const struct qn_token_time *const token =
+            qn_profile_token_at(p, pass->start + (pass->end - pass->start) / 2);
+        if (token) pass->decode = !token->first;
+    }
+}
+
 int qn_profile_threads(const struct qn_profile *profile, enum qn_phase phase) {
     int n = 0;
     for (size_t i = 0; i < profile->n_passes; i++)
@@ -200,6 +224,7 @@ enum qn_status qn_profile_finish(struct qn_profile *profile, struct qn_error *er
     const enum qn_status status = take(profile, r, err);
     if (status == QN_OK) {
         to_ns(profile, r);
+        find_phases(profile);
         find_skew(profile);
     }
     qn_recorder_free(r);

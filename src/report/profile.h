@@ -89,6 +89,11 @@ void qn_profile_token(struct qn_profile *profile, uint64_t start, uint64_t end, 
 /* What the hardware counted since the last call belongs to the phase. */
 void qn_profile_count(struct qn_profile *profile, enum qn_phase phase);
 
+/* The token that the program worked on at a time; NULL: none. */
+const struct qn_token_time *qn_profile_token_at(const struct qn_profile *profile, uint64_t ns);
+
+/* A pass of a recorded token is of its phase: the last ubatch of a prompt is prefill, though it may
+ * have one token. */
 static inline enum qn_phase qn_pass_phase(const struct qn_pass *pass) {
     return pass->decode ? QN_PHASE_DECODE : QN_PHASE_PREFILL;
 }
