@@ -152,6 +152,26 @@ Test(profile, phases_may_have_other_threads) {
     }
 }
 
+/* As many of each kind as there are passes, or a token would seem to take more than it does. */
+Test(profile, spans_behind_the_prompt_are_none_of_decode) {
+    struct fixture f = {NULL};
+    open_fixture(&f, "llama-f32.gguf", 1);
+    run_profile(&f, 3);
+    const size_t n_tokens = f.profile.n_tokens;
+    cr_assert_eq(n_tokens, 4);
+    for (size_t i = 0; i < n_tokens; i++) {
+        const uint64_t end = f.profile.tokens[i].end, length = i == 0 ? 1000 : 10;
+        qn_profile_span(&f.profile, QN_SPAN_SAMPLE, end - length, end);
+    }
+    struct qn_phase_times times;
+    struct qn_error err;
+    cr_assert_eq(qn_profile_phase(&f.profile, QN_PHASE_DECODE, &times, &err), QN_OK);
+    cr_assert_float_eq(times.spans[QN_SPAN_SAMPLE], 30e-9, 1e-15);
+    cr_assert_eq(qn_profile_phase(&f.profile, QN_PHASE_PREFILL, &times, &err), QN_OK);
+    cr_assert_eq(times.spans[QN_SPAN_SAMPLE], 0);
+    close_fixture(&f);
+}
+
 /* ---- statistics ------------------------------------------------------------------------- */
 
 Test(statistics, quantiles) {

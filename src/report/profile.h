@@ -154,7 +154,7 @@ struct qn_phase_times {
     uint64_t n_tokens;
     double passes;               /* sum of the passes */
     double steps;                /* sum of their steps */
-    double spans[QN_SPAN_COUNT]; /* DECODE alone: between the passes */
+    double spans[QN_SPAN_COUNT]; /* DECODE alone: behind its passes */
     struct qn_spread pass;       /* of a pass, ns */
 };
 enum qn_status qn_profile_phase(const struct qn_profile *profile, enum qn_phase phase,

@@ -126,6 +126,16 @@ void qn_table_free(struct qn_table *table) {
     *table = (struct qn_table){.n = 0};
 }
 
+/* Those of the first tokens follow passes of PREFILL. */
+static void add_spans(const struct qn_profile *p, struct qn_phase_times *times) {
+    for (size_t i = 0; i < p->n_spans; i++) {
+        const struct qn_span *const span = &p->spans[i];
+        const struct qn_token_time *const token = qn_profile_token_at(p, span->end);
+        if (!token || !token->first)
+            times->spans[span->kind] += 1e-9 * (double)(span->end - span->start);
+    }
+}
+
 enum qn_status qn_profile_phase(const struct qn_profile *profile, enum qn_phase phase,
                                 struct qn_phase_times *times, struct qn_error *err) {
     *times = (struct qn_phase_times){.n_passes = 0};
@@ -141,9 +151,7 @@ enum qn_status qn_profile_phase(const struct qn_profile *profile, enum qn_phase 
     }
     times->pass = qn_spread_of(samples, times->n_passes);
     times->passes = 1e-9 * times->pass.sum;
-    for (size_t i = 0; phase == QN_PHASE_DECODE && i < profile->n_spans; i++)
-        times->spans[profile->spans[i].kind] +=
-            1e-9 * (double)(profile->spans[i].end - profile->spans[i].start);
+    if (phase == QN_PHASE_DECODE) add_spans(profile, times);
     free(samples);
     return QN_OK;
 }
