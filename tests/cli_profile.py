@@ -119,6 +119,29 @@ def roofline_holds_steps_against_the_machine(program):
 
 
 @case
+def figures_of_uneven_ubatches_are_means(program):
+    """A median of ubatches of 32, 32 and 2 tokens goes with no mean number of tokens or bytes."""
+    arguments = ["-p", 66, "-n", 4, "-r", 1, "--roofline"]
+    found = profile(program, "llama-q4_k", *arguments)
+    prefill, decode = found["phases"]
+    measured = {p["phase"]: p["measured_ts"] for p in found["roofline"]["phases"]}
+    assert abs(measured["prefill"] * prefill["pass_ns"]["mean"] / 22e9 - 1) < 1e-6, measured
+    assert abs(measured["decode"] * decode["pass_ns"]["p50"] / 1e9 - 1) < 1e-6, measured
+    for step in found["roofline"]["steps"]:
+        if step["phase"] == "prefill":
+            walls = [s["wall_ns"]["mean"] for s in found["steps"]
+                     if s["phase"] == "prefill" and s["name"] == step["name"]]
+            assert abs(step["ns"] / sum(walls) - 1) < 1e-6, step
+    text = program.succeeds("profile", program.model("llama-q4_k"), *SHORT,
+                            *arguments).stdout.decode()
+    title = re.search(r"Prefill: ([\d.]+) ms for a ubatch of 22 tokens \(mean\), ([\d.]+) tokens/s",
+                      text)
+    assert abs(float(title[1]) * float(title[2]) / 22e3 - 1) < 0.1, title[0]
+    assert re.search(r"Decode: [\d.]+ ms for 1 token \(p50\)", text), text
+    assert text.count("us, mean  MB read") == 1 and text.count(" us, p50  MB read") == 1, text
+
+
+@case
 def text_is_legible(program):
     done = program.succeeds("profile", program.model("llama-trained-q8_0"), *SHORT)
     text = done.stdout.decode()

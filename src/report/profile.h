@@ -142,6 +142,7 @@ struct qn_table {
     } * rows;      /* [n] in the order of the plan; free() */
     double *walls; /* [n_passes][n] ns of each pass; free() */
     size_t n_passes;
+    bool uneven; /* passes differ in tokens or outputs: no median goes with mean bytes */
 };
 /* The passes of one phase; steps that were not taken in them make no row. */
 enum qn_status qn_profile_table(const struct qn_profile *profile, enum qn_phase phase,
@@ -156,7 +157,12 @@ struct qn_phase_times {
     double steps;                /* sum of their steps */
     double spans[QN_SPAN_COUNT]; /* DECODE alone: behind its passes */
     struct qn_spread pass;       /* of a pass, ns */
+    bool uneven;                 /* passes differ in tokens or outputs */
 };
+/* ns of a pass to hold against means, as of tokens: the median, or the mean of uneven passes. */
+static inline double qn_phase_pass_ns(const struct qn_phase_times *times) {
+    return times->uneven ? times->pass.mean : times->pass.p50;
+}
 enum qn_status qn_profile_phase(const struct qn_profile *profile, enum qn_phase phase,
                                 struct qn_phase_times *times, struct qn_error *err);
 

@@ -88,6 +88,17 @@ static void add_pass(const struct qn_profile *p, size_t pass, const int *row_of,
     }
 }
 
+static bool is_uneven(const struct qn_profile *p, enum qn_phase phase) {
+    const struct qn_pass *first = NULL;
+    for (size_t i = 0; i < p->n_passes; i++) {
+        const struct qn_pass *const pass = &p->passes[i];
+        if (qn_pass_phase(pass) != phase) continue;
+        if (!first) first = pass;
+        if (pass->m != first->m || pass->n_outputs != first->n_outputs) return true;
+    }
+    return false;
+}
+
 static enum qn_status fill(const struct qn_profile *p, enum qn_phase phase, enum qn_by by,
                            int *row_of, double *column, struct qn_table *table,
                            struct qn_error *err) {
@@ -97,6 +108,7 @@ static enum qn_status fill(const struct qn_profile *p, enum qn_phase phase, enum
     if (!table->walls) return qn_fail(err, QN_NO_MEMORY, "no memory for the profile");
     for (size_t pass = 0; pass < p->n_passes; pass++)
         if (qn_pass_phase(&p->passes[pass]) == phase) add_pass(p, pass, row_of, table);
+    table->uneven = is_uneven(p, phase);
     for (int r = 0; r < table->n; r++) {
         for (size_t pass = 0; pass < table->n_passes; pass++)
             column[pass] = table->walls[pass * (size_t)table->n + (size_t)r];
@@ -151,6 +163,7 @@ enum qn_status qn_profile_phase(const struct qn_profile *profile, enum qn_phase 
     }
     times->pass = qn_spread_of(samples, times->n_passes);
     times->passes = 1e-9 * times->pass.sum;
+    times->uneven = is_uneven(profile, phase);
     if (phase == QN_PHASE_DECODE) add_spans(profile, times);
     free(samples);
     return QN_OK;

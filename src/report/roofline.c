@@ -44,7 +44,7 @@ struct qn_roofline qn_roofline_of(const struct qn_profile *profile, const struct
     const double read = roof->limits.read[level].best;
     const double peak = roof->limits.peak[tag->peak].best / tag->peak_steps;
     const double by_bytes = read > 0 ? bytes / read : 0, by_flops = peak > 0 ? flops / peak : 0;
-    struct qn_roofline r = {.ns = g->wall.p50,
+    struct qn_roofline r = {.ns = table->uneven ? g->wall.mean : g->wall.p50,
                             .intensity = bytes > 0 ? flops / bytes : 0,
                             .least_ns = fmax(by_bytes, by_flops),
                             .bound = by_flops > by_bytes ? QN_BOUND_COMPUTE : QN_BOUND_MEMORY,
@@ -86,7 +86,7 @@ static bool add_phase(const struct qn_profile *p, const struct qn_roof *roof, en
     json_array_append_new(phases,
                           json_pack("{s:s, s:f, s:f, s:f}", "phase", qn_phase_name(phase),
                                     "least_pass_ns", least, "ceiling_ts", 1e9 * tokens / least,
-                                    "measured_ts", 1e9 * tokens / times.pass.p50));
+                                    "measured_ts", 1e9 * tokens / qn_phase_pass_ns(&times)));
     for (int r = 0; r < names.n; r++) {
         const struct qn_roofline f = qn_roofline_of(p, roof, &names, r);
         json_array_append_new(

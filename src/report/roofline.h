@@ -22,7 +22,7 @@ enum qn_bound { QN_BOUND_MEMORY, QN_BOUND_COMPUTE, QN_BOUND_SYNC };
 const char *qn_bound_name(enum qn_bound bound); /* "memory", "compute", "sync" */
 
 struct qn_roofline {
-    double ns;        /* median of a pass */
+    double ns;        /* of a pass: the median, or the mean where the table is uneven */
     double intensity; /* operations a byte */
     double gb_s, gop_s;
     double least_ns;     /* by bytes or operations, whichever takes longer */

@@ -79,7 +79,8 @@ static enum qn_status print_phase(const struct qn_profile *p, const struct qn_ro
     QN_TRY(qn_profile_table(p, phase, QN_BY_NAME, &names, err));
     snprintf(title, sizeof title, "Roofline of %s", qn_phase_name(phase));
     style_title(title);
-    puts("  step          us, p50  MB read   ops/B   GB/s   GOP/s   roof  bound");
+    printf("  step         %s  MB read   ops/B   GB/s   GOP/s   roof  bound\n",
+           times.uneven ? "us, mean" : " us, p50");
     for (int r = 0; r < names.n; r++) {
         const struct qn_roofline row = qn_roofline_of(p, roof, &names, r);
         print_row(&p->tags[names.rows[r].step], &row);
@@ -88,11 +89,11 @@ static enum qn_status print_phase(const struct qn_profile *p, const struct qn_ro
                    p->tags[names.rows[r].step].name, qn_level_name(row.level));
     }
     const double tokens = (double)times.n_tokens / (double)times.n_passes;
+    const double ns = qn_phase_pass_ns(&times);
     printf("\n  At the roof %.3f ms a pass, %.1f tokens/s;\n"
            "  measured    %.3f ms, %.1f tokens/s: %.0f %% of it.\n",
-           1e-6 * least, 1e9 * tokens / least, 1e-6 * times.pass.p50, 1e9 * tokens / times.pass.p50,
-           100 * least / times.pass.p50);
-    print_left(p, roof, &names, times.pass.p50);
+           1e-6 * least, 1e9 * tokens / least, 1e-6 * ns, 1e9 * tokens / ns, 100 * least / ns);
+    print_left(p, roof, &names, ns);
     qn_table_free(&names);
     return QN_OK;
 }

@@ -188,10 +188,11 @@ static enum qn_status tables_read(const struct qn_profile *p, enum qn_phase phas
 static void print_phase_title(enum qn_phase phase, const struct qn_phase_times *times) {
     char title[96];
     const double tokens = (double)times->n_tokens / (double)times->n_passes;
-    snprintf(title, sizeof title, "%s: %.3f ms for %s%.0f token%s (p50), %.1f tokens/s",
-             phase == QN_PHASE_PREFILL ? "Prefill" : "Decode", 1e-6 * times->pass.p50,
+    const double ns = qn_phase_pass_ns(times);
+    snprintf(title, sizeof title, "%s: %.3f ms for %s%.0f token%s (%s), %.1f tokens/s",
+             phase == QN_PHASE_PREFILL ? "Prefill" : "Decode", 1e-6 * ns,
              tokens > 1 ? "a ubatch of " : "", tokens, tokens > 1 ? "s" : "",
-             1e9 * tokens / times->pass.p50);
+             times->uneven ? "mean" : "p50", 1e9 * tokens / ns);
     style_title(title);
 }
 
