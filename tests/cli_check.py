@@ -394,6 +394,52 @@ def tokenize_adds_bos_where_the_model_asks(program: Program):
     assert with_bos == [b"1"] + without and without
 
 
+def tokenized(program: Program, name: str, text: str, settings: dict, tokenizer=None) -> list[int]:
+    """Ids by a folder's vocabulary with other settings, and with a changed tokenizer.json."""
+    folder = program.scratch / "settings"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(program.models.parent / "hf" / name, folder,
+                    ignore=shutil.ignore_patterns("*.safetensors*"))
+    for file, change in (("tokenizer_config.json", settings), ("tokenizer.json", tokenizer)):
+        if change is not None:
+            path = folder / file
+            path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    return list(map(int, program.succeeds("tokenize", folder, stdin=text.encode()).stdout.split()))
+
+
+@case
+def settings_beside_a_tokenizer_json_count_as_in_transformers(program: Program):
+    """What transformers 5.23.0 gives for the same folders."""
+    words = [320, 259, 280, 325, 265, 292, 330, 336]
+    for settings in ({"add_bos_token": False}, {"add_eos_token": True}):
+        assert tokenized(program, "mistral", "hello world", settings) == [1] + words, settings
+        assert tokenized(program, "mistral", "hello world", settings,
+                         {"post_processor": None}) == words
+        assert tokenized(program, "qwen2", "hello,world", settings | {"add_bos_token": True}) == \
+            [256, 338, 11, 86, 287, 75, 67]
+    # A ByteLevel behind another splitter puts a space before each part.
+    spaced = {"add_prefix_space": True}
+    assert tokenized(program, "gpt2", "hello,world", spaced) == [357, 341, 11, 86, 289, 75, 67]
+    assert tokenized(program, "qwen2", "hello,world", spaced) == [352, 338, 220, 11, 86, 287, 75, 67]
+    llama = [256, 338, 11, 86, 287, 75, 67]
+    assert tokenized(program, "llama3", "hello,world", spaced) == [381] + llama
+    assert tokenized(program, "llama3", "hello,world",
+                     spaced | {"tokenizer_class": "Qwen2TokenizerFast"}) == \
+        [381, 352, 338, 220] + llama[2:]
+    plain = {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True}}
+    assert tokenized(program, "gpt2", "hello,world", {}, plain)[0] == 256
+
+
+@case
+def special_tokens_may_have_names(program: Program):
+    """As models of images name theirs."""
+    assert tokenized(program, "qwen2", "hello", {}) == [256, 338]
+    for extra in (["e"], {"image_token": "e"},
+                  {"image_token": {"__type": "AddedToken", "content": "e"}}):
+        found = tokenized(program, "qwen2", "hello", {"extra_special_tokens": extra})
+        assert found == [71, 68, 338], extra
+
+
 @case
 def decoding_gives_the_text_back(program: Program):
     texts = ["hello  world\n\n x", "naïve café — 日本語 🙂\t\r\n", "<|im_start|>user", "\0a\0", ""]

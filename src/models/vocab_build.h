@@ -29,7 +29,7 @@ struct qn_vocab_build {
     struct qn_text_step normalizers[QN_BUILD_STEPS], splitters[QN_BUILD_STEPS];
     int32_t prefix[QN_BUILD_AFFIXES], suffix[QN_BUILD_AFFIXES];
     int32_t ends[QN_BUILD_ENDS];
-    bool processed; /* a post-processor has said what goes around a text */
+    bool sets_prefix, prefix_space; /* settings count, not a ByteLevel's own add_prefix_space */
     /* What texts point into. */
     json_t *tokenizer, *settings, *special_map, *added_map, *merges_vocab;
     struct qn_file_map merges_file, proto_file, template_file;
@@ -77,9 +77,11 @@ enum qn_status qn_vocab_merges_read(struct qn_vocab_build *build, struct qn_erro
 /* vocab_proto.c: tokenizer.model. */
 enum qn_status qn_vocab_proto_read(struct qn_vocab_build *build, struct qn_error *err);
 
-/* vocab_config.c: tokenizer_config.json and its relatives. Files that are not there are none. */
-enum qn_status qn_vocab_config_load(struct qn_vocab_build *build, struct qn_error *err);
-/* After the vocabulary is known. config may be NULL. */
+/* vocab_config.c: tokenizer_config.json and its relatives. Files that are not there are none, and
+ * config may be NULL. */
+enum qn_status qn_vocab_config_load(struct qn_vocab_build *build, const json_t *config,
+                                    struct qn_error *err);
+/* After the vocabulary is known. */
 enum qn_status qn_vocab_config_apply(struct qn_vocab_build *build, const json_t *config,
                                      struct qn_error *err);
 

@@ -30,9 +30,48 @@ static enum qn_status load_template(struct qn_vocab_build *build, struct qn_erro
     return qn_fail(err, status, "%s", inner.message);
 }
 
-enum qn_status qn_vocab_config_load(struct qn_vocab_build *build, struct qn_error *err) {
+/* The class that transformers takes for a model, where it is one that makes its own ByteLevel in
+ * place of tokenizer.json's. A class that tokenizer_config.json names goes before the model's, but
+ * for models whose files are known to name wrong ones. */
+static const char *own_class(const struct qn_vocab_build *build, const json_t *config) {
+    static const struct {
+        const char *model, *class;
+        bool always;
+    } classes[] = {
+        {"gpt2", "GPT2Tokenizer", false},       {"gpt_neox", "GPTNeoXTokenizer", false},
+        {"starcoder2", "GPT2Tokenizer", false}, {"qwen2", "Qwen2Tokenizer", true},
+        {"qwen3", "Qwen2Tokenizer", false},     {"qwen3_moe", "Qwen2Tokenizer", false},
+        {"olmo2", "TokenizersBackend", true},
+    };
+    const char *class = json_string_value(json_object_get(build->settings, "tokenizer_class"));
+    const char *const model = json_string_value(json_object_get(config, "model_type"));
+    for (size_t i = 0; model && i < sizeof classes / sizeof *classes; i++)
+        if (strcmp(model, classes[i].model) == 0 && (!class || classes[i].always))
+            return classes[i].class;
+    return class ? class : "";
+}
+
+/* Those classes go by the settings, whatever tokenizer.json says. */
+static enum qn_status read_prefix_space(struct qn_vocab_build *build, const json_t *config,
+                                        struct qn_error *err) {
+    static const char *const classes[] = {"GPT2Tokenizer", "GPTNeoXTokenizer", "Qwen2Tokenizer"};
+    const char *const class = own_class(build, config);
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        const size_t length = strlen(classes[i]);
+        if (strncmp(class, classes[i], length) == 0 &&
+            (!class[length] || strcmp(class + length, "Fast") == 0))
+            build->sets_prefix = true;
+    }
+    if (!build->sets_prefix) return QN_OK;
+    return qn_json_get_bool(build->settings, "tokenizer_config.json", "add_prefix_space",
+                            &build->prefix_space, err);
+}
+
+enum qn_status qn_vocab_config_load(struct qn_vocab_build *build, const json_t *config,
+                                    struct qn_error *err) {
     QN_TRY(load(build, "tokenizer_config.json", &build->settings, err));
     QN_TRY(load(build, "special_tokens_map.json", &build->special_map, err));
+    QN_TRY(read_prefix_space(build, config, err));
     return load_template(build, err);
 }
 
@@ -72,12 +111,16 @@ static enum qn_status read_more_special(struct qn_vocab_build *build, struct qn_
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         const json_t *list = json_object_get(build->settings, lists[i]);
         if (!list) list = json_object_get(build->special_map, lists[i]);
-        const size_t n = json_array_size(list);
+        const size_t n = json_is_object(list) ? json_object_size(list) : json_array_size(list);
         if (n > MORE_SPECIAL_MAX)
             return qn_fail(err, QN_BAD_FILE, "%s: %s has %zu entries; expected at most %d",
                            build->file, lists[i], n, MORE_SPECIAL_MAX);
-        for (size_t k = 0; k < n; k++)
+        for (size_t k = 0; k < json_array_size(list); k++)
             QN_TRY(mark_special(build, content_of(json_array_get(list, k)), &id, err));
+        const char *name;
+        json_t *value;
+        json_object_foreach((json_t *)(uintptr_t)list, name, value)
+            QN_TRY(mark_special(build, content_of(value), &id, err));
     }
     return QN_OK;
 }
@@ -99,12 +142,10 @@ static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *
 
 /* ---- around a text ------------------------------------------------------------------------- */
 
-/* As transformers does: the settings count where they say something, or where the vocabulary itself
- * says nothing; but a token that does not exist is not put anywhere. */
+/* As transformers does: beside a tokenizer.json, whose post-processor says it or which puts nothing
+ * around a text, the settings do not count; and a token that does not exist is not put anywhere. */
 static enum qn_status read_affixes(struct qn_vocab_build *build, struct qn_error *err) {
-    const bool said = json_object_get(build->settings, "add_bos_token") ||
-                      json_object_get(build->settings, "add_eos_token");
-    if (build->processed && !said) return QN_OK;
+    if (build->tokenizer) return QN_OK;
     /* Llama's class has a BOS by default. */
     bool bos = build->piece_scores != NULL, eos = false;
     QN_TRY(qn_json_get_bool(build->settings, build->file, "add_bos_token", &bos, err));

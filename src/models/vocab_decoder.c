@@ -180,7 +180,6 @@ static enum qn_status read_processor(struct qn_vocab_build *build, const json_t 
 enum qn_status qn_vocab_json_processor(struct qn_vocab_build *build, struct qn_error *err) {
     const json_t *const processor = json_object_get(build->tokenizer, "post_processor");
     if (!processor || json_is_null(processor)) return QN_OK;
-    build->processed = true;
     const json_t *const list = json_object_get(processor, "processors");
     if (!json_is_array(list)) return read_processor(build, processor, err);
     /* Each would put its tokens around what the one before made. */

@@ -27,7 +27,7 @@ static void fill_gaps(struct qn_vocab_build *build) {
 
 static enum qn_status make(struct qn_vocab_build *build, const json_t *config,
                            struct qn_tokenizer **out, struct qn_error *err) {
-    QN_TRY(qn_vocab_config_load(build, err));
+    QN_TRY(qn_vocab_config_load(build, config, err));
     QN_TRY(read_any(build, err));
     const char *const file = build->file;
     QN_TRY(qn_vocab_config_apply(build, config, err));

@@ -162,6 +162,7 @@ static enum qn_status read_byte_level(struct qn_vocab_build *build, const json_t
     bool prefix = true, regex = true;
     QN_TRY(qn_json_get_bool(object, build->file, "add_prefix_space", &prefix, err));
     QN_TRY(qn_json_get_bool(object, build->file, "use_regex", &regex, err));
+    if (build->sets_prefix) prefix = build->prefix_space;
     if (prefix) QN_TRY(add(build, false, QN_TEXT_PREFIX_SPACE, err));
     const struct qn_text_step split = {
         .kind = QN_TEXT_SPLIT, .regex = true, .pattern = qn_text_of(QN_PATTERN_GPT2)};
