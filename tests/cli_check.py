@@ -562,6 +562,39 @@ def inspect_lists_what_the_file_holds(program: Program):
 
 
 @case
+def inspect_shows_keys_and_numbers_of_any_size(program: Program):
+    def text(of: bytes) -> bytes:
+        return struct.pack("<Q", len(of)) + of
+
+    u64, string = struct.pack("<I", 10), struct.pack("<I", 8)
+    keys = ["a" * 200 + end for end in "xy"]
+    values = [text(keys[0].encode()) + string + text(b"one"),
+              text(keys[1].encode()) + string + text(b"two"),
+              text(b"k\xff") + string + text(b"three"),
+              text(b"most") + u64 + struct.pack("<Q", 2 ** 64 - 1),
+              text(b"half") + u64 + struct.pack("<Q", 2 ** 63 - 1)]
+    path = program.scratch / "keys.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, len(values)) + b"".join(values) + bytes(64))
+    found = json.loads(program.succeeds("inspect", "--json", path).stdout)["metadata"]
+    assert found == {keys[0]: "one", keys[1]: "two", "k\ufffd": "three",
+                     "most": str(2 ** 64 - 1), "half": 2 ** 63 - 1}, found
+    shown = program.succeeds("inspect", path).stdout.decode()
+    assert re.search(r"  most +18446744073709551615\n", shown), shown
+
+
+@case
+def inspect_names_the_kind_of_tokenizer(program: Program):
+    for name, kind in (("hf/gpt2", "byte-level BPE"), ("hf/opt", "byte-level BPE"),
+                       ("models/gpt2-f32.gguf", "byte-level BPE"),
+                       ("hf/tinyllama", "BPE with byte fallback"),
+                       ("hf/mistral", "BPE with byte fallback"),
+                       ("models/llama-spm-f16.gguf", "SentencePiece")):
+        path = program.models.parent / name
+        found = json.loads(program.succeeds("inspect", "--json", path).stdout)["engine"]["tokenizer"]
+        assert found["kind"] == kind, (name, found)
+
+
+@case
 def inspect_shows_a_folder(program: Program):
     folder = program.scratch / "folder"
     folder.mkdir()

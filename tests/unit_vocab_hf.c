@@ -132,6 +132,21 @@ Test(vocab_hf, puts_tokens_around_a_text) {
     expect_around("t5", NULL, "</s>");
 }
 
+static void expect_kind(const char *folder, const char *kind) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/text/hf/%s", TEST_DATA, folder);
+    struct qn_tokenizer *tokenizer = read_folder(path, NULL);
+    cr_expect_str_eq(qn_tokenizer_kind(tokenizer), kind, "%s", folder);
+    qn_tokenizer_free(tokenizer);
+}
+
+Test(vocab_hf, names_the_kind) {
+    expect_kind("llama3", "byte-level BPE");
+    expect_kind("model-bpe", "BPE with byte fallback");
+    expect_kind("unigram", "Unigram");
+    expect_kind("model-unigram", "Unigram");
+}
+
 Test(vocab_hf, every_end_of_the_config_ends_an_answer) {
     json_t *config = json_pack("{s:[i,i]}", "eos_token_id", 40, 50);
     struct qn_tokenizer *tokenizer = read_folder(TEST_DATA "/text/hf/gpt2", config);

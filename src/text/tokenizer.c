@@ -192,6 +192,13 @@ const struct qn_vocab *qn_tokenizer_vocab(const struct qn_tokenizer *tokenizer) 
     return &tokenizer->vocab;
 }
 
+const char *qn_tokenizer_kind(const struct qn_tokenizer *tokenizer) {
+    if (tokenizer->vocab.model == QN_VOCAB_SPM) return "SentencePiece";
+    if (tokenizer->vocab.model == QN_VOCAB_UNIGRAM) return "Unigram";
+    if (tokenizer->whole_bytes) return "byte-level BPE";
+    return tokenizer->byte_fallback ? "BPE with byte fallback" : "BPE";
+}
+
 const char *qn_tokenizer_chat_template(const struct qn_tokenizer *tokenizer) {
     return tokenizer->chat_template;
 }

@@ -123,6 +123,8 @@ uint32_t qn_tokenizer_n_tokens(const struct qn_tokenizer *tokenizer);
 /* The vocabulary as it was given, with arrays of the tokenizer's own; merges, ends and recipe are
  * NULL; add_bos and add_eos say whether anything is put before and behind a text. */
 const struct qn_vocab *qn_tokenizer_vocab(const struct qn_tokenizer *tokenizer);
+/* "byte-level BPE", "BPE with byte fallback", "BPE", "Unigram", "SentencePiece". */
+const char *qn_tokenizer_kind(const struct qn_tokenizer *tokenizer);
 /* The chat template's text, a Jinja program; NULL: none. */
 const char *qn_tokenizer_chat_template(const struct qn_tokenizer *tokenizer);
 /* Whether a token is spelled <0xHH>. */

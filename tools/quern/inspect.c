@@ -3,6 +3,7 @@
  * quern inspect: what a model's files hold, and what the engine makes of them. Everything is
  * gathered into one JSON value, which is printed as it is or as text.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,14 @@ static const struct {
 static json_t *real_of(double value) {
     json_t *real = json_real(value);
     return real != NULL ? real : json_string(value != value ? "nan" : value > 0 ? "inf" : "-inf");
+}
+
+/* Jansson has signed integers alone: what is beyond them is a string, as what is no number. */
+static json_t *unsigned_of(uint64_t value) {
+    if (value <= INT64_MAX) return json_integer((json_int_t)value);
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    return json_string(text);
 }
 
 /* The scalar at data, which is unaligned. */
@@ -61,7 +70,7 @@ static json_t *scalar_of(enum qn_gguf_type type, const uint8_t *data) {
     case QN_GGUF_I32:
         return json_integer(value.i32);
     case QN_GGUF_U64:
-        return json_integer((json_int_t)value.u64);
+        return unsigned_of(value.u64);
     case QN_GGUF_I64:
         return json_integer(value.i64);
     case QN_GGUF_F32:
@@ -95,24 +104,21 @@ static json_t *array_of(const struct qn_gguf_value *value) {
                      (json_int_t)value->count, value->count <= SHOWN ? "values" : "first", first);
 }
 
+static json_t *value_of(const struct qn_gguf_value *value) {
+    if (value->type == QN_GGUF_ARRAY) return array_of(value);
+    if (value->type != QN_GGUF_STRING) return scalar_of(value->type, value->data);
+    const uint8_t *cursor = value->data;
+    const struct qn_string text = qn_gguf_next_string(&cursor);
+    return json_text(text.data, text.size);
+}
+
 static json_t *metadata_of(const struct qn_gguf *gguf) {
     json_t *metadata = json_object();
     for (size_t i = 0; i < qn_gguf_n_values(gguf); i++) {
         const struct qn_gguf_value *const value = qn_gguf_value_at(gguf, i);
-        char key[128];
-        snprintf(key, sizeof key, "%.*s", (int)(value->key.size < 127 ? value->key.size : 127),
-                 value->key.data);
-        json_t *content;
-        if (value->type == QN_GGUF_ARRAY) {
-            content = array_of(value);
-        } else if (value->type == QN_GGUF_STRING) {
-            struct qn_string text = {NULL, 0};
-            qn_gguf_get_string(gguf, key, &text, NULL);
-            content = json_text(text.data, text.size);
-        } else {
-            content = scalar_of(value->type, value->data);
-        }
-        json_object_set_new(metadata, key, content);
+        json_t *const key = json_text(value->key.data, value->key.size);
+        json_object_set_new(metadata, json_string_value(key), value_of(value));
+        json_decref(key);
     }
     return metadata;
 }
@@ -188,10 +194,10 @@ static json_t *tokenizer_of(const struct qn_checkpoint *checkpoint) {
         return json_pack("{s:b, s:o}", "supported", 0, "why",
                          json_text(err.message, strlen(err.message)));
     const struct qn_vocab *const vocab = qn_tokenizer_vocab(tokenizer);
-    json_t *result = json_pack("{s:b, s:s, s:i, s:i, s:i, s:b}", "supported", 1, "kind",
-                               vocab->model == QN_VOCAB_BPE ? "byte-level BPE" : "SentencePiece",
-                               "tokens", (int)vocab->n_tokens, "bos", (int)vocab->bos, "eos",
-                               (int)vocab->eos, "adds_bos", (int)vocab->add_bos);
+    json_t *result =
+        json_pack("{s:b, s:s, s:i, s:i, s:i, s:b}", "supported", 1, "kind",
+                  qn_tokenizer_kind(tokenizer), "tokens", (int)vocab->n_tokens, "bos",
+                  (int)vocab->bos, "eos", (int)vocab->eos, "adds_bos", (int)vocab->add_bos);
     if (vocab->model == QN_VOCAB_BPE)
         json_object_set_new(result, "pre_tokenizer", json_text(vocab->pre.data, vocab->pre.size));
     qn_tokenizer_free(tokenizer);

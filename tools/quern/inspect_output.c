@@ -86,14 +86,16 @@ static void print_json(const json_t *value) {
     free(text);
 }
 
+/* Up to a limit: one key of 60000 bytes is no reason to set the others as wide. */
 static int longest_key(json_t *object) {
+    enum { WIDEST = 127 };
     const char *key;
     json_t *value;
     size_t longest = 0;
     json_object_foreach(object, key, value) {
         if (strlen(key) > longest) longest = strlen(key);
     }
-    return (int)longest;
+    return longest < WIDEST ? (int)longest : WIDEST;
 }
 
 static void print_metadata(json_t *metadata) {
