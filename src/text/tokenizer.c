@@ -192,6 +192,10 @@ const struct qn_vocab *qn_tokenizer_vocab(const struct qn_tokenizer *tokenizer) 
     return &tokenizer->vocab;
 }
 
+size_t qn_tokenizer_n_prefix(const struct qn_tokenizer *tokenizer) {
+    return tokenizer->n_prefix;
+}
+
 const char *qn_tokenizer_kind(const struct qn_tokenizer *tokenizer) {
     if (tokenizer->vocab.model == QN_VOCAB_SPM) return "SentencePiece";
     if (tokenizer->vocab.model == QN_VOCAB_UNIGRAM) return "Unigram";

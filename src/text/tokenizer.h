@@ -123,6 +123,9 @@ uint32_t qn_tokenizer_n_tokens(const struct qn_tokenizer *tokenizer);
 /* The vocabulary as it was given, with arrays of the tokenizer's own; merges, ends and recipe are
  * NULL; add_bos and add_eos say whether anything is put before and behind a text. */
 const struct qn_vocab *qn_tokenizer_vocab(const struct qn_tokenizer *tokenizer);
+/* How many of the ids that an empty text has with QN_ENCODE_BOS go before one; the others end it.
+ */
+size_t qn_tokenizer_n_prefix(const struct qn_tokenizer *tokenizer);
 /* "byte-level BPE", "BPE with byte fallback", "BPE", "Unigram", "SentencePiece". */
 const char *qn_tokenizer_kind(const struct qn_tokenizer *tokenizer);
 /* The chat template's text, a Jinja program; NULL: none. */

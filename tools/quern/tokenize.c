@@ -4,11 +4,13 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "commands.h"
 #include "input.h"
 #include "loader.h"
 #include "output.h"
+#include "run/access.h"
 #include "token_text.h"
 
 struct tokenize_args {
@@ -59,27 +61,37 @@ static bool encode(const struct quern_model *model, const struct tokenize_args *
     return done;
 }
 
-/* What encoding with the same options added, decoding takes away: the opening tokens are those
- * of the empty text. */
-static size_t n_added(const struct quern_model *model, const struct token_list *ids) {
-    struct token_list opening = {.data = NULL};
-    size_t n = 0;
-    if (input_encode(model, "", 0, QUERN_ENCODE_BOS, &opening))
-        while (n < opening.n && n < ids->n && ids->data[n] == opening.data[n]) n++;
-    free(opening.data);
-    return n;
+static bool same(const int32_t *a, const int32_t *b, size_t n) {
+    return n == 0 || memcmp(a, b, n * sizeof *a) == 0;
 }
 
-static bool decode(const struct quern_model *model, const struct tokenize_args *args,
+/* What encoding with the same options added, decoding takes away: of ids [*first, *end) those that
+ * an empty text has before and behind it. */
+static bool find_text(struct quern_model *model, const struct token_list *ids, size_t *first,
+                      size_t *end) {
+    struct token_list around = {.data = NULL};
+    if (!input_encode(model, "", 0, QUERN_ENCODE_BOS, &around)) return false;
+    const size_t before = qn_tokenizer_n_prefix(qn_model_of(model)->tokenizer);
+    const size_t behind = around.n - before;
+    if (*end - *first >= before && same(ids->data + *first, around.data, before)) *first += before;
+    if (*end - *first >= behind && same(ids->data + *end - behind, around.data + before, behind))
+        *end -= behind;
+    free(around.data);
+    return true;
+}
+
+static bool decode(struct quern_model *model, const struct tokenize_args *args,
                    const struct bytes *text) {
     struct token_list ids;
     if (!input_parse_ids(text->data, text->size, "standard input", &ids)) return false;
     struct quern_model_info info;
     quern_model_info(model, &info);
+    size_t first = 0, end = ids.n;
     bool done = input_check_ids(&ids, info.n_vocab);
+    if (done && args->bos) done = find_text(model, &ids, &first, &end);
     struct token_text out = {.n = 0};
-    for (size_t i = args->bos ? n_added(model, &ids) : 0; done && i <= ids.n; i++) {
-        const int32_t id = i < ids.n ? ids.data[i] : -1;
+    for (size_t i = first; done && i <= end; i++) {
+        const int32_t id = i < end ? ids.data[i] : -1;
         done = token_text_next(&out, model, id, args->parse_special);
         if (done) fwrite(out.data, 1, out.n, stdout);
     }
@@ -104,7 +116,8 @@ int command_tokenize(int argc, char **argv) {
                        "spaces between. MODEL may hold a vocabulary alone. Whatever the bytes, "
                        "nothing is refused: invalid UTF-8 counts as U+FFFD.\n"
                        "With --decode, ids become text again: the same options give back the "
-                       "text that was encoded.",
+                       "text that was encoded, but for what a vocabulary does not keep, as case, "
+                       "blanks or characters that it has no tokens for.",
         .groups = groups,
         .n_groups = COUNT(groups),
         .positionals = positionals,
