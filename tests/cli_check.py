@@ -349,6 +349,29 @@ def a_reader_that_leaves_ends_it_quietly(program: Program):
 
 
 @case
+def closed_files_are_not_taken_by_others(program: Program):
+    """The first file that is opened would get the number of standard input, and be read as it."""
+    model, out = program.model(TRAINED), program.scratch / "x.npy"
+    told = ["standard input: Bad file descriptor"]
+
+    def close_input() -> None:
+        os.close(0)
+
+    for arguments in [["tokenize", model], ["run", model], ["run", model, "-f", "-"],
+                      ["logits", model, "--ids-file", "-", "-o", out]]:
+        program.fails(1, told, *arguments, stdin=None, preexec_fn=close_input)
+    assert not out.exists()
+    plain = program.succeeds("run", model, "--ids", IDS, "-n", "1", "-q").stdout
+    done = program.run("run", model, "--ids", IDS, "-n", "1", "-q", stdin=None,
+                       preexec_fn=close_input)
+    assert (done.returncode, done.stdout) == (0, plain), done
+    done = program.run("logits", model, "--ids", IDS, "-o", out, preexec_fn=lambda: os.close(1))
+    assert done.returncode == 0 and read_npy(out.read_bytes())[0][0] == 5, done
+    done = program.run("tokenize", model, stdin=b"a", preexec_fn=lambda: os.close(1))
+    assert done.returncode == 1 and b"standard output: Bad file descriptor" in done.stderr, done
+
+
+@case
 def a_full_disk_is_told(program: Program):
     model = program.model(TRAINED)
     for arguments in [["run", model, "--ids", IDS, "-q"], ["inspect", model], ["plan", model],

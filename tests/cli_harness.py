@@ -53,9 +53,9 @@ class Program:
         assert done.returncode == 0, f"{arguments}: status {done.returncode}: {done.stderr!r}"
         return done
 
-    def fails(self, status: int, words: list[str], *arguments, stdin=b"") -> None:
+    def fails(self, status: int, words: list[str], *arguments, stdin=b"", **options) -> None:
         """One sentence with these words, this status, and no data."""
-        done = self.run(*arguments, stdin=stdin)
+        done = self.run(*arguments, stdin=stdin, **options)
         text = done.stderr.decode()
         where = f"{arguments}: status {done.returncode}, {text!r}"
         assert done.returncode == status, where

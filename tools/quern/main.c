@@ -2,10 +2,13 @@
  *
  * The program: finds the subcommand and hands over.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "args.h"
 #include "commands.h"
@@ -84,7 +87,21 @@ static int run(int argc, char **argv) {
     return dispatch(argc - 1, argv + 1);
 }
 
+/* A file that is opened takes the lowest number that is free: a model would become the input. What
+ * was closed stays of no use, as it can only be had the other way round. */
+static bool fill_standard_files(void) {
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int file = 0; file < (int)COUNT(modes); file++)
+        if (fcntl(file, F_GETFD) < 0 && errno == EBADF && open("/dev/null", modes[file]) != file)
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv) {
+    if (!fill_standard_files()) {
+        out_error("cannot open /dev/null: %s", strerror(errno));
+        return EXIT_FAILED;
+    }
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_DFL); /* a reader that has seen enough ends the program quietly */
     const int status = run(argc, argv);
