@@ -216,8 +216,21 @@ def a_broken_file_is_no_obstacle(program: Program):
 @case
 def a_folder_that_cannot_be_written_is_told(program: Program):
     Path(program.scratch, ".cache").write_text("not a folder")
-    done = program.run("tune", "--json", "--seconds", "0.2", program.model(MODEL))
-    assert done.returncode == 1 and b"cannot be kept" in done.stderr, done
+    program.fails(1, ["cannot be kept"], "tune", program.model(MODEL))  # before it measures
+    program.succeeds("tune", "--json", "--seconds", "0.2", "--dry-run", program.model(MODEL))
+
+
+@case
+def without_time_what_was_kept_stays(program: Program):
+    model = program.model(MODEL)
+    done = program.run("tune", "--seconds", "0", model)
+    assert done.returncode == 1 and b"nothing is kept: time was over" in done.stderr, done
+    assert b"prefill not measured, decode not measured" in done.stdout, done
+    assert show(program, model) is None
+    tune(program, model)
+    before = kept(program).read_bytes()
+    assert program.run("tune", "--seconds", "0", model).returncode == 1
+    assert kept(program).read_bytes() == before
 
 
 @case

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/cache_folder.h"
 #include "base/new_file.h"
@@ -27,6 +28,10 @@ static bool write_whole(const char *path, const json_t *object) {
     }
     errno = reason;
     return reason == 0;
+}
+
+bool qn_cache_is_writable(const char *folder) {
+    return qn_folder_make(folder) && access(folder, W_OK | X_OK) == 0;
 }
 
 bool qn_cache_write(const char *folder, const char *path, const json_t *object) {

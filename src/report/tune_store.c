@@ -91,6 +91,15 @@ bool qn_tune_store_read(const char *folder, const struct qn_tune_key *key, struc
     return read;
 }
 
+static enum qn_status fail(const char *folder, int reason, struct qn_error *err) {
+    return qn_fail(err, QN_IO, "what tuning found cannot be kept in %s: %s", folder,
+                   strerror(reason));
+}
+
+enum qn_status qn_tune_store_check(const char *folder, struct qn_error *err) {
+    return qn_cache_is_writable(folder) ? QN_OK : fail(folder, errno, err);
+}
+
 /* value: stolen; NULL: the model is taken out. */
 static enum qn_status change(const char *folder, const struct qn_tune_key *key, json_t *value,
                              bool *found, struct qn_error *err) {
@@ -115,9 +124,7 @@ static enum qn_status change(const char *folder, const struct qn_tune_key *key, 
                                                          : unlink(path) == 0);
     const int reason = errno;
     json_decref(file);
-    if (done) return QN_OK;
-    return qn_fail(err, QN_IO, "what tuning found cannot be kept in %s: %s", folder,
-                   strerror(reason));
+    return done ? QN_OK : fail(folder, reason, err);
 }
 
 enum qn_status qn_tune_store_write(const char *folder, const struct qn_tune_key *key,

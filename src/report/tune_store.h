@@ -32,6 +32,8 @@ struct qn_tuned {
 bool qn_tune_store_has_machine(const char *folder, const struct qn_machine_key *machine);
 /* False when there is nothing for the key, or the file is not ours; never an error. */
 bool qn_tune_store_read(const char *folder, const struct qn_tune_key *key, struct qn_tuned *tuned);
+/* Whether something can be kept, asked before it is measured. QN_IO with the reason. */
+enum qn_status qn_tune_store_check(const char *folder, struct qn_error *err);
 /* Other models of the file stay; a file that is not ours is replaced. QN_IO with the reason. */
 enum qn_status qn_tune_store_write(const char *folder, const struct qn_tune_key *key,
                                    const struct qn_tuned *tuned, struct qn_error *err);

@@ -76,6 +76,10 @@ static bool go_on(void *context) {
 
 static int keep(const struct tuned_key *key, const struct qn_tuned *tuned) {
     struct qn_error err;
+    if (tuned->decode <= 0 && tuned->prefill <= 0) {
+        out_error("nothing is kept: time was over before anything was measured (--seconds)");
+        return EXIT_FAILED;
+    }
     if (qn_tune_store_write(key->folder, &key->key, tuned, &err) != QN_OK) {
         out_error("%s", err.message);
         return EXIT_FAILED;
@@ -121,6 +125,10 @@ static int load_and_tune(struct model_args *model_args, const struct tuned_key *
     }
     model_args->n_threads = qn_tune_most_threads(&topology);
     qn_topology_free(&topology);
+    if (!args->dry && qn_tune_store_check(key->folder, &err) != QN_OK) {
+        out_error("%s", err.message);
+        return EXIT_FAILED;
+    }
     int status = loader_open(model_args, false, &model);
     if (status != EXIT_DONE) return status;
     status = tune(model, key, args);

@@ -118,8 +118,14 @@ static void print_search(const struct qn_tune_report *r, enum qn_tune_what what)
         say_reason(r, what);
 }
 
+static const char *rate_text(double rate, char *text, size_t size) {
+    if (rate <= 0) return "not measured";
+    snprintf(text, size, "%.1f t/s", rate);
+    return text;
+}
+
 void tune_print_settings(const struct qn_tuned *tuned) {
-    char when[32], spin[32] = "as usual";
+    char prefill[32], decode[32], when[32], spin[32] = "as usual";
     const time_t at = (time_t)tuned->measured_at;
     struct tm parts;
     strftime(when, sizeof when, "%Y-%m-%d %H:%M", localtime_r(&at, &parts));
@@ -128,7 +134,8 @@ void tune_print_settings(const struct qn_tuned *tuned) {
     printf("  threads to decode   %d (-t)\n  threads of prompts  %d (-tb)\n"
            "  ubatch              %d (-ub)\n  spinning            %s (--spin)\n",
            tuned->n_threads, tuned->n_threads_batch, tuned->n_ubatch, spin);
-    say("prefill %.1f t/s, decode %.1f t/s, measured %s", tuned->prefill, tuned->decode, when);
+    say("prefill %s, decode %s, measured %s", rate_text(tuned->prefill, prefill, sizeof prefill),
+        rate_text(tuned->decode, decode, sizeof decode), when);
 }
 
 void tune_print_report(const struct qn_tune_report *report) {
