@@ -98,6 +98,14 @@ def commands_run_in_turn(program):
 
 
 @case
+def commands_need_not_be_text(program):
+    done = program.succeeds("bench", "--ab", "echo \udcff", "true", "-r", 2, "--json")
+    found = json.loads(done.stdout)["commands"]
+    assert [c["command"] for c in found] == ["echo \ufffd", "true"]
+    assert [len(c["seconds"]) for c in found] == [2, 2]
+
+
+@case
 def commands_that_fail(program):
     program.fails(1, ["'exit 3' failed with exit status 3"], "bench", "--ab", "true", "exit 3")
     program.fails(1, ["ended by signal 9"], "bench", "--ab", "kill -9 $$", "true")

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "host/ticks.h"
+#include "json_text.h"
 #include "options.h"
 #include "output.h"
 #include "profile_commands.h"
@@ -135,9 +136,10 @@ static void print_json(const struct ab_args *args, const struct side *sides,
     json_t *const list = json_array();
     for (int i = 0; i < 2; i++)
         json_array_append_new(list,
-                              json_pack("{s:s?, s:o, s:o}", "command", sides[i].command, "seconds",
-                                        samples_json(sides[i].seconds, args->rounds), "cpu_seconds",
-                                        samples_json(sides[i].cpu, args->rounds)));
+                              json_pack("{s:o, s:o, s:o}", "command",
+                                        json_text(sides[i].command, strlen(sides[i].command)),
+                                        "seconds", samples_json(sides[i].seconds, args->rounds),
+                                        "cpu_seconds", samples_json(sides[i].cpu, args->rounds)));
     json_t *const object =
         json_pack("{s:o, s:f, s:[f, f], s:b}", "commands", list, "ratio", c->b / c->a, "ratio_95",
                   c->ratio_low, c->ratio_high, "differs", qn_differ(c));
