@@ -568,9 +568,12 @@ def inspect_sends_no_control_characters(program: Program):
 @case
 def sets_that_are_not_here_are_told(program: Program):
     _, here = program.instruction_sets()
+    model = program.model(TRAINED)
     for isa in sorted(ISAS - here):
-        program.fails(1, [f"does not have {isa}", "ref"], "logits", program.model(TRAINED), "--ids",
-                      "1", "-o", program.scratch / "x.npy", "--isa", isa)
+        for arguments in [["logits", model, "--ids", "1", "-o", program.scratch / "x.npy"],
+                          ["run", model, "hi"], ["verify", model], ["verify", "--json", model],
+                          ["tune", model], ["bench", model], ["doctor"]]:
+            program.fails(2, [f"does not have {isa}"], *arguments, "--isa", isa)
     assert here <= ISAS
 
 

@@ -106,6 +106,17 @@ bool loader_check(const struct model_args *args) {
     return false;
 }
 
+bool loader_has_isa(const struct model_args *args) {
+    enum qn_isa isa;
+    struct qn_kernels kernels;
+    if (args->isa == NULL || !qn_isa_parse(args->isa, &isa)) return true;
+    qn_kernels_select(qn_cpu_bundles(), &kernels);
+    if (kernels.bundles >> isa & 1) return true;
+    out_error("--isa: this machine or build does not have %s ('quern doctor' names those it has)",
+              args->isa);
+    return false;
+}
+
 /* ---- opening ---------------------------------------------------------------------------- */
 
 /* Quantized matrices are kept, so --quantize may have found nothing to do. */
@@ -130,7 +141,7 @@ static void tell_if_unused(const struct qn_spec *spec) {
 int loader_try(const struct model_args *args, bool vocab_only, struct quern_model **out,
                struct quern_error *err) {
     *err = (struct quern_error){.message = ""};
-    if (!loader_check(args)) return EXIT_WRONG_USAGE;
+    if (!loader_check(args) || !loader_has_isa(args)) return EXIT_WRONG_USAGE;
     int status;
     char *path = loader_find(args->path, &status);
     if (path == NULL) return status;

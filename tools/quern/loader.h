@@ -15,6 +15,10 @@ char *loader_find(const char *name, int *status);
  * printed, and the usage was wrong. */
 bool loader_check(const struct model_args *args);
 
+/* Whether kernels of the instruction set that the arguments name can run here; else a sentence is
+ * printed, and the usage was wrong. A plan may be of another machine. */
+bool loader_has_isa(const struct model_args *args);
+
 /* Opens the model of the arguments, or its vocabulary alone. EXIT_DONE; EXIT_INTERRUPTED after
  * Ctrl-C; or, with the sentence printed, another exit status. */
 int loader_open(const struct model_args *args, bool vocab_only, struct quern_model **out);

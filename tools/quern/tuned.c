@@ -42,7 +42,7 @@ int tuned_key_read(const struct model_args *args, struct tuned_key *out) {
     struct qn_topology topology;
     struct qn_error err;
     int status;
-    if (!loader_check(args)) return EXIT_WRONG_USAGE;
+    if (!loader_check(args) || !loader_has_isa(args)) return EXIT_WRONG_USAGE;
     if (!choose_kernels(args, &kernels)) {
         out_error("this machine or build does not have the instruction set that was asked for");
         return EXIT_FAILED;
