@@ -118,9 +118,11 @@ def a_page_holds_chosen_heads_and_nothing_from_outside(program: Program):
     for outside in ["http:", "https:", "src=", "url(", "import"]:
         assert outside not in text, outside
     program.fails(2, ["--heads"], "verify", "--heads", "0.x", program.model("llama-f32"))
-    _, found = report(program, "--stage", "attention", "--html", page, "--heads", "9.0",
-                      program.model("llama-f32"))
-    assert "9.0" in check_of(found["models"][0], "attention", "runs")["detail"]
+    page.unlink()
+    for more in [[], ["--html", page], ["--json", "--html", page]]:
+        program.fails(2, ["--heads", "9.0", "2 layers of 4 heads"], "verify", *more, "--heads",
+                      "0.0,9.0", program.model("llama-f32"))
+    assert not page.exists()
 
 
 @case
@@ -175,6 +177,8 @@ def prompts_come_from_a_file(program: Program):
     assert "1 of 2" in check_of(found["models"][0], "output", "expected")["detail"]
     path.write_text("# nothing\n")
     program.fails(1, ["holds no prompt"], "verify", "--prompts", path, model)
+    path.write_bytes(b"one\n\0two\n")
+    program.fails(1, ["prompts are text", "NUL at byte 4"], "verify", "--prompts", path, model)
 
 
 @case
@@ -410,6 +414,8 @@ def a_reference_of_another_model_is_refused(program: Program):
     _, found = report(program, "--stage", "reference", "--ref", program.scratch,
                       data(program) / "hf" / "qwen2")
     assert "manifest.json" in check_of(found["models"][0], "reference", "runs")["detail"]
+    for stages in ["reference", "weights,reference"]:
+        program.fails(2, ["--ref FOLDER"], "verify", "--stage", stages, data(program) / "hf/qwen2")
     program.fails(2, ["one model"], "verify", "--ref", reference, *[data(program) / "hf/qwen2"] * 2)
     spoilt_reference = Path(program.scratch) / "reference"
     shutil.copytree(data(program) / "reference" / "qwen2", spoilt_reference)

@@ -43,8 +43,8 @@ struct qn_verify_options {
     enum qn_cache cache; /* type of the caches; the reference stage uses f32 */
     size_t n_prompts;
     const struct qn_verify_prompt *prompts; /* [n_prompts] */
-    const char *reference;                  /* folder that tools/reference.py wrote, or NULL */
-    int n_heads;                            /* to draw; 0: the most peculiar */
+    const char *reference; /* folder that tools/reference.py wrote; NULL without that stage */
+    int n_heads;           /* to draw; 0: the most peculiar */
     struct qn_verify_head heads[QN_VERIFY_MAX_HEADS];
     bool draw; /* the attention stage keeps the weights of these heads in its result */
     /* Part of the stage that is done, 0 to 1. May be NULL. */
@@ -70,6 +70,10 @@ extern const struct qn_verify_stage qn_verify_stages[QN_VERIFY_STAGES];
 /* Runs one stage; a new reference, NULL without memory. */
 json_t *qn_verify_run(const struct qn_verify_stage *stage, struct qn_model *model,
                       const struct qn_verify_options *options);
+/* Whether the model has the heads that are to be drawn: QN_BAD_ARGUMENT. To be asked before the
+ * attention stage. */
+enum qn_status qn_verify_check_heads(const struct qn_model *model,
+                                     const struct qn_verify_options *options, struct qn_error *err);
 /* The weights stage of a model that could not be opened. */
 json_t *qn_verify_unopened(const char *why);
 

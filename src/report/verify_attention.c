@@ -254,17 +254,26 @@ static int choose_heads(const struct attention *a, struct drawn *chosen) {
     return n;
 }
 
-static enum qn_status given_heads(const struct attention *a, struct drawn *chosen,
-                                  struct qn_error *err) {
+enum qn_status qn_verify_check_heads(const struct qn_model *model,
+                                     const struct qn_verify_options *options,
+                                     struct qn_error *err) {
+    const struct qn_hparams *const hp = &model->spec.hparams;
+    for (int i = 0; i < options->n_heads; i++) {
+        const struct qn_verify_head *const h = &options->heads[i];
+        if (h->layer >= hp->n_layers || h->head >= hp->n_heads)
+            return qn_fail(err, QN_BAD_ARGUMENT,
+                           "there is no head %d.%d, the model has %d layers of %d heads", h->layer,
+                           h->head, hp->n_layers, hp->n_heads);
+    }
+    return QN_OK;
+}
+
+static void given_heads(const struct attention *a, struct drawn *chosen) {
     const struct qn_verify_options *const options = a->v->options;
     for (int i = 0; i < options->n_heads; i++) {
         const struct qn_verify_head *const h = &options->heads[i];
-        if (h->layer >= a->n_layers || h->head >= a->n_heads)
-            return qn_fail(err, QN_BAD_ARGUMENT, "head %d.%d; the model has %d layers of %d heads",
-                           h->layer, h->head, a->n_layers, a->n_heads);
         chosen[i] = (struct drawn){h->layer * a->n_heads + h->head, "chosen"};
     }
-    return QN_OK;
 }
 
 /* Weights as bytes, 255 sqrt(w), rows one behind the other, in hexadecimal: small weights stay
@@ -298,11 +307,11 @@ static json_t *tokens_json(const struct attention *a, const int32_t *ids) {
     return tokens;
 }
 
-static enum qn_status draw(const struct attention *a, const int32_t *ids, struct qn_error *err) {
+static void draw(const struct attention *a, const int32_t *ids) {
     struct drawn chosen[QN_VERIFY_MAX_HEADS];
     int n = a->v->options->n_heads;
     if (n)
-        QN_TRY(given_heads(a, chosen, err));
+        given_heads(a, chosen);
     else
         n = choose_heads(a, chosen);
     void *const scratch = aligned_alloc(64, qn_attention_scratch_size(&a->probe));
@@ -317,7 +326,6 @@ static enum qn_status draw(const struct attention *a, const int32_t *ids, struct
     json_object_set_new(a->v->stage, "drawn_tokens", tokens_json(a, ids));
     free(scratch);
     free(weights);
-    return QN_OK;
 }
 
 /* ---- the stage -------------------------------------------------------------------------- */
@@ -330,7 +338,8 @@ static enum qn_status examine(struct attention *a, const int32_t *ids, struct qn
         return qn_fail(err, QN_NO_MEMORY, "no memory for attention at %d positions", a->probe.n);
     judge(a);
     add_numbers(a);
-    return a->v->options->draw ? draw(a, ids, err) : QN_OK;
+    if (a->v->options->draw) draw(a, ids);
+    return QN_OK;
 }
 
 enum qn_status qn_verify_attention(struct qn_verify *v, struct qn_error *err) {

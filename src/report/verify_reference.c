@@ -14,6 +14,7 @@
  *   - F16 and BF16: the same, for inputs that kernels may round to BF16: 2^-9 at most, evenly
  *     spread, so 2^-9 / sqrt(3); and 3e-2 for every logit.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -363,11 +364,7 @@ enum qn_status qn_verify_reference(struct qn_verify *v, struct qn_error *err) {
     struct compare c = {.v = v,
                         .precision = precision_of(&v->model->spec),
                         .requantized = is_requantized(&v->model->spec)};
-    if (!v->options->reference) {
-        qn_verify_check(v, "reference", QN_VERDICT_SKIP,
-                        "none was given (--ref; tools/reference.py writes one)");
-        return QN_OK;
-    }
+    assert(v->options->reference);
     QN_TRY(qn_reference_open(v->options->reference, v->model, QN_CACHE_F32, &c.reference, err));
     c.measures = calloc(c.reference.n_pairs, sizeof *c.measures);
     const enum qn_status status = c.measures

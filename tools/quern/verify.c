@@ -85,7 +85,7 @@ static void describe(const struct quern_model *model, json_t *out) {
     json_decref(more);
 }
 
-/* Without a reference there is nothing to say of one, unless the stage is asked for. */
+/* Without a reference there is nothing to say of one. */
 static bool has_input(const struct qn_verify_stage *stage,
                       const struct qn_verify_options *options) {
     return stage->run != qn_verify_reference || options->reference != NULL;
@@ -103,11 +103,17 @@ static int verify_model(const struct model_args *model_args, const struct verify
         add_stage(out, qn_verify_unopened(err.message), args, &ok);
     }
     if (status != EXIT_DONE) return status;
+    struct qn_error wrong;
+    if (qn_verify_check_heads(qn_model_of(model), options, &wrong) != QN_OK) {
+        out_error("--heads: %s: %s", model_args->path, wrong.message);
+        quern_model_close(model);
+        return EXIT_WRONG_USAGE;
+    }
     describe(model, out);
     if (!args->json) verify_print_model(out);
     for (int s = 0; s < QN_VERIFY_STAGES; s++)
         if (is_chosen(args->stages, qn_verify_stages[s].name) &&
-            (args->stages != NULL || has_input(&qn_verify_stages[s], options)))
+            has_input(&qn_verify_stages[s], options))
             add_stage(out, qn_verify_run(&qn_verify_stages[s], qn_model_of(model), options), args,
                       &ok);
     quern_model_close(model);
@@ -153,6 +159,10 @@ static int verify_all(const struct model_args *model_args, const struct verify_a
         json_array_append_new(models, model);
         if (status != EXIT_DONE) result = status;
         if (status == EXIT_INTERRUPTED || status == EXIT_WRONG_USAGE) break;
+    }
+    if (result == EXIT_WRONG_USAGE) {
+        json_decref(models);
+        return result;
     }
     if (!args->json && json_array_size(models) > 1) verify_print_table(models);
     json_t *report =
@@ -206,6 +216,17 @@ static int parse_heads(const char *list, struct qn_verify_options *options) {
     return EXIT_DONE;
 }
 
+static int check_reference(const struct verify_args *args) {
+    if (args->reference == NULL && args->stages != NULL && is_chosen(args->stages, "reference")) {
+        out_error("--stage reference needs --ref FOLDER, which tools/reference.py writes");
+        return EXIT_WRONG_USAGE;
+    }
+    if (args->reference == NULL || args->models[1] == NULL) return EXIT_DONE;
+    out_error("--ref is the reference of one model, %s and %s were given", args->models[0],
+              args->models[1]);
+    return EXIT_WRONG_USAGE;
+}
+
 static int run_verify(const struct model_args *model_args, const struct session_args *session_args,
                       struct verify_args *args) {
     struct qn_verify_options options = {.n_tokens = args->n_tokens,
@@ -219,11 +240,7 @@ static int run_verify(const struct model_args *model_args, const struct session_
     struct verify_prompts prompts = {.n = 0};
     int wrong = check_stages(args->stages);
     if (wrong == EXIT_DONE) wrong = parse_heads(args->heads, &options);
-    if (wrong == EXIT_DONE && args->reference != NULL && args->models[1] != NULL) {
-        out_error("--ref is the reference of one model, %s and %s were given", args->models[0],
-                  args->models[1]);
-        wrong = EXIT_WRONG_USAGE;
-    }
+    if (wrong == EXIT_DONE) wrong = check_reference(args);
     if (wrong != EXIT_DONE) return wrong;
     if (args->prompts != NULL) {
         if (!verify_prompts_read(args->prompts, &prompts)) return EXIT_FAILED;

@@ -39,6 +39,13 @@ static size_t count_lines(const struct bytes *bytes) {
 bool verify_prompts_read(const char *path, struct verify_prompts *out) {
     *out = (struct verify_prompts){.n = 0};
     if (!input_read(path, &out->bytes)) return false;
+    const char *const nul = memchr(out->bytes.data, '\0', out->bytes.size);
+    if (nul != NULL) {
+        out_error("%s: prompts are text, found a NUL at byte %zu", path,
+                  (size_t)(nul - out->bytes.data));
+        verify_prompts_free(out);
+        return false;
+    }
     out->items = calloc(count_lines(&out->bytes), sizeof *out->items);
     if (out->items == NULL) out_error("no memory for the prompts");
     char *rest = out->bytes.data, *line;
