@@ -119,6 +119,34 @@ def ctrl_c_gives_up_a_line(program: Program):
 
 
 @case
+def a_signal_gives_up_a_line(program: Program):
+    with Terminal(program, "run", program.model(MODEL), *GREEDY, "-n", 1) as terminal:
+        terminal.prompt()
+        for _ in range(2):
+            terminal.type("never sent")
+            terminal.wait("never sent")
+            os.kill(terminal.process, signal.SIGINT)
+            terminal.prompt()
+        ask(terminal, "sent")
+        terminal.type("/exit\n")
+        assert terminal.finish()[0] == 0
+    history = (program.scratch / ".local/state/quern/history").read_text()
+    assert "sent" in history.split("\n") and "never" not in history
+
+
+@case
+def history_outlives_the_terminal(program: Program):
+    for number, message in [(signal.SIGTERM, "first"), (signal.SIGHUP, "second")]:
+        with Terminal(program, "run", program.model(MODEL), *GREEDY, "-n", 1) as terminal:
+            terminal.prompt()
+            ask(terminal, message)
+            os.kill(terminal.process, number)
+            assert terminal.finish()[0] == -number
+    history = (program.scratch / ".local/state/quern/history").read_text().split("\n")
+    assert "first" in history and "second" in history
+
+
+@case
 def history_comes_back(program: Program):
     program.environment["XDG_STATE_HOME"] = str(program.scratch / "state")
     for keys in ("first\n", "\x1b[A\n"):  # the second one: arrow up, return
@@ -142,7 +170,7 @@ def commands_are_known_or_suggested(program: Program):
         assert "did you mean /clear?" in ask(terminal, "/claer")
         assert "/help lists them" in ask(terminal, "/frobnicate")
         assert "no answer" in ask(terminal, "/regen")
-        terminal.type("/exit\n")
+        terminal.type("/exit \n")
         assert terminal.finish()[0] == 0
 
 
@@ -186,6 +214,16 @@ def a_chat_greets_and_reports(program: Program):
         terminal.type("/exit\n")
         status, rest = terminal.finish()
         assert status == 0 and re.search(r"logits #[0-9a-f]{8}", rest)
+
+
+@case
+def a_chat_says_what_becomes_of_its_format(program: Program):
+    for name, words in [(["--raw", program.model(MODEL)], "Without the chat format (--raw)"),
+                        ([program.model("gptneox-f32")], "no ChatML format")]:
+        with Terminal(program, "run", *name) as terminal:
+            assert words in terminal.prompt()
+            terminal.type("/exit\n")
+            assert terminal.finish()[0] == 0
 
 
 @case

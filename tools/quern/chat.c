@@ -22,6 +22,7 @@ struct chat {
     const struct dialogue *dialogue;
     EditLine *editor;
     History *history;
+    char *saved;      /* the history's file, or NULL */
     bool continued;   /* the line goes on a message */
     bool interrupted; /* Ctrl-C while typing */
 };
@@ -72,7 +73,7 @@ static char *history_path(void) {
     return path;
 }
 
-static bool editor_open(struct chat *chat, const char *saved) {
+static bool editor_open(struct chat *chat) {
     enum { REMEMBERED = 1000 };
     /* The editor decodes keys by the locale; in the C locale it would refuse what is not ASCII. */
     if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");
@@ -96,16 +97,23 @@ static bool editor_open(struct chat *chat, const char *saved) {
     HistEvent event;
     history(chat->history, &event, H_SETSIZE, REMEMBERED);
     history(chat->history, &event, H_SETUNIQUE, 1);
-    if (saved != NULL) history(chat->history, &event, H_LOAD, saved);
+    if (chat->saved != NULL) history(chat->history, &event, H_LOAD, chat->saved);
     return true;
 }
 
-static void editor_close(struct chat *chat, const char *saved) {
+/* Saved at once: a closed terminal ends the program. What failed is told at the end. */
+static void remember(struct chat *chat, const char *message) {
+    HistEvent event;
+    history(chat->history, &event, H_ENTER, message);
+    if (chat->saved != NULL) history(chat->history, &event, H_SAVE, chat->saved);
+}
+
+static void editor_close(struct chat *chat) {
     HistEvent event;
     if (chat->history != NULL) {
-        if (saved != NULL && history(chat->history, &event, H_SAVE, saved) < 0 &&
+        if (chat->saved != NULL && history(chat->history, &event, H_SAVE, chat->saved) < 0 &&
             !chat->generator->args.quiet)
-            out_error("cannot save the history in %s: %s", saved, strerror(errno));
+            out_error("cannot save the history in %s: %s", chat->saved, strerror(errno));
         history_end(chat->history);
     }
     if (chat->editor != NULL) el_end(chat->editor);
@@ -113,11 +121,15 @@ static void editor_close(struct chat *chat, const char *saved) {
 
 enum line { LINE_READ, LINE_GIVEN_UP, LINE_END };
 
-/* One line, without its newline. */
+/* One line, without its newline. A signal that another program sends gives it up like Ctrl-C. */
 static enum line read_line(struct chat *chat, const char **line, size_t *size) {
     int n = 0;
     chat->interrupted = false;
     *line = el_gets(chat->editor, &n);
+    if (*line == NULL && n < 0 && errno == EINTR) {
+        fputc('\n', stderr);
+        return LINE_GIVEN_UP;
+    }
     if (chat->interrupted) return LINE_GIVEN_UP;
     if (*line == NULL || n <= 0) return LINE_END;
     *size = strcspn(*line, "\n");
@@ -242,8 +254,12 @@ static enum after command_help(struct chat *chat) {
     return AFTER_GO_ON;
 }
 
-static enum after run_command(struct chat *chat, const char *line) {
+/* Blanks behind it are cut off. */
+static enum after run_command(struct chat *chat, char *line) {
     const char *names[COUNT(commands) + 1] = {NULL};
+    size_t size = strlen(line);
+    while (strchr(" \t\n", line[size - 1]) != NULL) size--;
+    line[size] = '\0';
     for (size_t i = 0; i < COUNT(commands); i++) {
         if (strcmp(line, commands[i].name) == 0) return commands[i].run(chat);
         names[i] = commands[i].name;
@@ -264,14 +280,15 @@ static void greet(const struct chat *chat) {
     fprintf(stderr, "%s, %s, %s, %d thread%s, context %d. /help lists commands.\n", info.name,
             info.type, info.isa, info.n_threads, info.n_threads == 1 ? "" : "s",
             chat->generator->n_ctx);
-    if (!chat->dialogue->framed)
+    if (chat->dialogue->switched_off)
+        fputs("Without the chat format (--raw): the model goes on with your text.\n", stderr);
+    else if (!chat->dialogue->framed)
         fputs("This model has no ChatML format: it goes on with your text.\n", stderr);
 }
 
-static enum after handle(struct chat *chat, const char *message) {
+static enum after handle(struct chat *chat, char *message) {
     if (message[strspn(message, " \t\n")] == '\0') return AFTER_GO_ON;
-    HistEvent event;
-    history(chat->history, &event, H_ENTER, message);
+    remember(chat, message);
     if (*message == '/') return run_command(chat, message);
     return turn(chat, message) ? AFTER_GO_ON : AFTER_FAILURE;
 }
@@ -292,18 +309,17 @@ static enum after converse(struct chat *chat) {
 }
 
 int chat_run(struct generator *generator, const struct dialogue *dialogue) {
-    struct chat chat = {.generator = generator, .dialogue = dialogue};
-    char *saved = history_path();
+    struct chat chat = {.generator = generator, .dialogue = dialogue, .saved = history_path()};
     enum after after = AFTER_FAILURE;
     /* The terminal turns Ctrl-C into a signal except while the editor reads, and between two lines
      * there is a moment when it does not: no signal may end the chat. */
     interrupt_catch(false);
-    if (editor_open(&chat, saved)) {
+    if (editor_open(&chat)) {
         if (!generator->args.quiet) greet(&chat);
         after = converse(&chat);
     }
-    editor_close(&chat, saved);
+    editor_close(&chat);
     interrupt_release();
-    free(saved);
+    free(chat.saved);
     return after == AFTER_LEAVE ? EXIT_DONE : EXIT_FAILED;
 }

@@ -11,6 +11,7 @@
 struct dialogue {
     const struct quern_model *model;
     bool framed;         /* false: plain text */
+    bool switched_off;   /* the model has the format, and the user does not want it */
     bool unknown_format; /* the model has a chat template of another kind */
     int32_t open, close; /* <|im_start|>, <|im_end|> */
     char *system;        /* the first message, or NULL */

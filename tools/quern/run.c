@@ -134,6 +134,7 @@ static int generate(struct quern_model *model, const struct session_args *sessio
                     const struct question *question) {
     struct dialogue dialogue;
     dialogue_open(model, args->system, &dialogue);
+    dialogue.switched_off = args->raw && dialogue.framed;
     if (args->raw) dialogue.framed = false;
     sampling_choose_seed(sampling_args);
     struct generator generator;
