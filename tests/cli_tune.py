@@ -138,6 +138,12 @@ def what_is_kept_is_used_and_flags_win(program: Program):
 
 
 @case
+def a_model_that_is_missing_is_told_once(program: Program):
+    tune(program, program.model(MODEL))
+    program.fails(1, ["smollm2 is not at"], "run", "smollm2", "hi")
+
+
+@case
 def other_subcommands_use_it(program: Program):
     model = program.model(MODEL)
     plain = program.succeeds("logits", model, "--ids", "272,283,276", "-o", "-")

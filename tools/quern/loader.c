@@ -34,24 +34,28 @@ static char *cached_path(const char *file) {
     return size < 0 ? NULL : path;
 }
 
+char *loader_path(const char *name) {
+    for (size_t i = 0; i < COUNT(short_names); i++)
+        if (strcmp(name, short_names[i].name) == 0 && access(name, F_OK) != 0)
+            return cached_path(short_names[i].file);
+    return strdup(name);
+}
+
 char *loader_find(const char *name, int *status) {
     *status = EXIT_FAILED;
     if (name == NULL) {
-        out_error("no model given: name a GGUF file, or smollm2");
+        out_error("no model given: name a GGUF file, a Hugging Face folder, or smollm2");
         *status = EXIT_WRONG_USAGE;
         return NULL;
     }
-    char *path = NULL;
-    for (size_t i = 0; i < COUNT(short_names) && path == NULL; i++) {
-        if (strcmp(name, short_names[i].name) != 0 || access(name, F_OK) == 0) continue;
-        path = cached_path(short_names[i].file);
-        if (path == NULL || access(path, F_OK) == 0) break;
+    char *const path = loader_path(name);
+    if (path == NULL) {
+        out_error("no memory");
+    } else if (strcmp(path, name) != 0 && access(path, F_OK) != 0) {
         out_error("model %s is not at %s; tools/quickstart gets it", name, path);
         free(path);
         return NULL;
     }
-    if (path == NULL) path = strdup(name);
-    if (path == NULL) out_error("no memory");
     return path;
 }
 

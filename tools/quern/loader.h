@@ -7,8 +7,11 @@
 
 #include "options.h"
 
-/* Path of the model's file, allocated; NULL, with the sentence printed, when there is none. A
- * file of the name wins over a short name. *status is the exit status then. */
+/* What a path or short name stands for, whether it is there or not, allocated; NULL without memory.
+ * A file of the name wins over a short name. */
+char *loader_path(const char *name);
+/* Path of the model's file, allocated; NULL, with the sentence printed, when there is none.
+ * *status is the exit status then. */
 char *loader_find(const char *name, int *status);
 
 /* Whether the arguments name an instruction set and a type that there are; else a sentence is

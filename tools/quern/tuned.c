@@ -72,7 +72,6 @@ static bool find(const struct model_args *args, struct qn_tuned *tuned) {
     struct qn_topology topology;
     struct qn_tune_key key;
     struct qn_error err;
-    int status;
     bool found = false;
     if (args->path == NULL || !choose_kernels(args, &kernels) ||
         !qn_machine_cache_folder(folder, sizeof folder) ||
@@ -80,7 +79,7 @@ static bool find(const struct model_args *args, struct qn_tuned *tuned) {
         return false;
     qn_machine_key_read("", &kernels, &topology, topology.n_default, &key.machine);
     if (qn_tune_store_has_machine(folder, &key.machine)) {
-        char *const path = loader_find(args->path, &status);
+        char *const path = loader_path(args->path);
         found = path != NULL && read_spec(path, args, &kernels, &topology, &key, &err) == QN_OK &&
                 qn_tune_store_read(folder, &key, tuned);
         free(path);
