@@ -78,6 +78,9 @@ def refuses_what_cannot_be_compared(program):
     program.fails(1, ["no is not what bench"], "bench", "compare", program.scratch / "no", a)
     (program.scratch / "bad").write_text("[")
     program.fails(1, ["bad: line 1"], "bench", "compare", program.scratch / "bad", a)
+    for command in ["bench", "compare"], ["profile", "diff"]:
+        program.fails(1, [f"{program.scratch}: cannot be read: Is a directory"], *command,
+                      program.scratch, a)
     program.fails(2, ["two results"], "bench", "compare", a)
 
 

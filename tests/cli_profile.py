@@ -259,6 +259,9 @@ def diff_says_what_changed_and_what_cannot_be(program):
     program.succeeds("profile", "diff", a, c, "--anyway")
     program.fails(2, ["two profiles"], "profile", "diff", a)
     program.fails(1, ["/no/such"], "profile", "diff", a, "/no/such")
+    other = program.scratch / "other.json"
+    other.write_text("{}")
+    program.fails(1, [f"{other} and {a}: the first file is not"], "profile", "diff", other, a)
     both = program.scratch / "both"  # two runs, one behind the other
     both.write_bytes(a.read_bytes() + b.read_bytes())
     assert "2 runs" in program.succeeds("profile", "diff", both, both).stdout.decode()

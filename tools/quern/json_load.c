@@ -18,7 +18,11 @@ static FILE *open_file(const char *path) {
 static json_t *read_value(FILE *file, const char *path, size_t flags) {
     json_error_t error;
     json_t *const value = json_loadf(file, JSON_REJECT_DUPLICATES | flags, &error);
-    if (value == NULL) out_error("%s: line %d: %s", path, error.line, error.text);
+    const int reason = errno;
+    if (value == NULL && ferror(file)) /* a folder; the text of it only looks cut off */
+        out_error("%s: cannot be read: %s", path, strerror(reason));
+    else if (value == NULL)
+        out_error("%s: line %d: %s", path, error.line, error.text);
     return value;
 }
 

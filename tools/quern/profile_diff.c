@@ -165,7 +165,7 @@ static int compare(const struct diff_args *args, const json_t *a, const json_t *
         !percent_parse("--floor", args->floor, &least))
         return EXIT_WRONG_USAGE;
     if (qn_profile_diff(a, b, 0.01 * least, &diff, &err) != QN_OK) {
-        out_error("%s", err.message);
+        out_error("%s and %s: %s", args->a, args->b, err.message);
         return EXIT_FAILED;
     }
     int status = EXIT_DONE;
