@@ -317,6 +317,12 @@ def wrong_usage_is_told(program: Program):
     program.fails(2, ["'mmx'"], "doctor", "--isa", "mmx")
     program.fails(2, ["unexpected"], "doctor", "x")
     program.fails(1, ["--root", "/no/such/folder"], "doctor", "--root", "/no/such/folder")
+    program.fails(1, ["--root", "is not a folder"], "doctor", "--root", program.model("llama-f32"))
+    for text in ["pack:1000 core:1000 pu:2", "8193", "pack:2 [numa(memory=1GB)] core:0x1001 pu:1",
+                 "core:99999999999999999999999"]:
+        program.fails(2, [text, "more than 8192 processors"], "doctor", "--topology", text)
+    # Numbers of names and attributes do not count.
+    program.succeeds("doctor", "--topology", "pack:2 l3:2(size=999999) core:4 2")
     program.fails(1, ["/nowhere/x.svg"], "doctor", "--no-measure", "--svg", "/nowhere/x.svg")
 
 

@@ -4,6 +4,7 @@
  */
 #include "host/topology.h"
 
+#include <ctype.h>
 #include <hwloc.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -148,9 +149,27 @@ static enum qn_status read_cores(hwloc_topology_t hwloc, bool synthetic, void *o
 typedef enum qn_status hwloc_reader(hwloc_topology_t hwloc, bool synthetic, void *out,
                                     struct qn_error *err);
 
+/* Whether a description has more processors than `most`: they are the product of its levels, each
+ * "TYPE:N" or "N"; what stands in brackets is not one. hwloc would need minutes to find out. */
+static bool has_more(const char *synthetic, unsigned long most) {
+    unsigned long n = 1;
+    int depth = 0;
+    for (const char *at = synthetic; *at && n <= most; at++) {
+        depth += (*at == '(' || *at == '[') - (*at == ')' || *at == ']');
+        const bool begins = at == synthetic || strchr(" \n:", at[-1]);
+        if (depth > 0 || !begins || !isdigit((unsigned char)*at)) continue;
+        const unsigned long level = strtoul(at, NULL, 0);
+        n = level <= most ? n * level : level;
+    }
+    return n > most;
+}
+
 static enum qn_status read_hwloc(const char *synthetic, bool whole, hwloc_reader *reader, void *out,
                                  struct qn_error *err) {
     hwloc_topology_t hwloc;
+    if (synthetic && has_more(synthetic, QN_TOPOLOGY_MOST))
+        return qn_fail(err, QN_BAD_ARGUMENT, "topology '%.80s' has more than %d processors",
+                       synthetic, QN_TOPOLOGY_MOST);
     if (hwloc_topology_init(&hwloc) != 0)
         return qn_fail(err, QN_NO_MEMORY, "no memory for the topology of the machine");
     enum qn_status status = QN_OK;

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,8 +40,8 @@ static const struct option doctor_options[] = {
     {"--root", OPTION_TEXT, "FOLDER", 0, 0, DOCTOR(root), false, true,
      "read /proc and /sys of this folder, a copy of another machine's; measures nothing"},
     {"--topology", OPTION_TEXT, "TEXT", 0, 0, DOCTOR(topology), false, true,
-     "a machine that hwloc's synthetic description gives, as 'pack:2 l3:2 core:4 pu:2'; measures "
-     "nothing"},
+     "a machine that hwloc's synthetic description gives, as 'pack:2 l3:2 core:4 pu:2', of up to "
+     "8192 processors; measures nothing"},
 };
 
 /* ---- text ------------------------------------------------------------------------------- */
@@ -253,6 +254,19 @@ static bool choose_isa(const struct doctor_args *args, struct qn_doctor_options 
     return false;
 }
 
+static bool is_folder(const char *path) {
+    struct stat found;
+    if (stat(path, &found) != 0)
+        out_error("option --root: %s: %s", path, strerror(errno));
+    else if (!S_ISDIR(found.st_mode))
+        out_error("option --root: %s is not a folder", path);
+    else if (access(path, R_OK | X_OK) != 0)
+        out_error("option --root: %s: %s", path, strerror(errno));
+    else
+        return true;
+    return false;
+}
+
 static int examine(const struct doctor_args *args) {
     char folder[4096];
     struct qn_doctor_options options = {.root = args->root != NULL ? args->root : "",
@@ -261,10 +275,7 @@ static int examine(const struct doctor_args *args) {
                                                    args->topology == NULL,
                                         .fresh = args->fresh};
     if (!choose_isa(args, &options)) return EXIT_WRONG_USAGE;
-    if (args->root != NULL && access(args->root, R_OK | X_OK) != 0) {
-        out_error("option --root: %s: %s", args->root, strerror(errno));
-        return EXIT_FAILED;
-    }
+    if (args->root != NULL && !is_folder(args->root)) return EXIT_FAILED;
     if (qn_machine_cache_folder(folder, sizeof folder)) options.cache_folder = folder;
     struct qn_doctor doctor;
     struct qn_error err;
