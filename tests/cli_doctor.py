@@ -287,6 +287,16 @@ def figures_are_kept_and_measured_again(program: Program):
 
 
 @case
+def figures_that_cannot_be_kept_are_told(program: Program):
+    (program.scratch / "file").write_text("not a folder")
+    program.environment["XDG_CACHE_HOME"] = str(program.scratch / "file")
+    told = [program.run("doctor"), program.run("bench", program.model("llama-f32"), "--roofline",
+                                               "-p", "1", "-n", "0", "-r", "1", "-t", "1")]
+    for done in told:
+        assert done.returncode == 0 and done.stderr.count(b"cannot be kept in") == 1, done
+
+
+@case
 def a_narrow_terminal_wraps_words(program: Program):
     program.environment["NO_COLOR"] = "1"
     elsewhere = ["--root", make_root(program), "--topology", TWO_SOCKETS]  # no word is too long

@@ -223,6 +223,9 @@ def a_broken_file_is_no_obstacle(program: Program):
 def a_folder_that_cannot_be_written_is_told(program: Program):
     Path(program.scratch, ".cache").write_text("not a folder")
     program.fails(1, ["cannot be kept"], "tune", program.model(MODEL))  # before it measures
+    program.environment["XDG_CACHE_HOME"] = "/" + "x" * 5000
+    program.fails(1, ["too long"], "tune", "--show", program.model(MODEL))
+    del program.environment["XDG_CACHE_HOME"]
     program.succeeds("tune", "--json", "--seconds", "0.2", "--dry-run", program.model(MODEL))
 
 

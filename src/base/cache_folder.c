@@ -15,7 +15,9 @@ bool qn_folder_of_caches(const char *name, char *folder, size_t size) {
         n = snprintf(folder, size, "%s/quern%s", cache, name);
     else if (home && home[0] == '/')
         n = snprintf(folder, size, "%s/.cache/quern%s", home, name);
-    return n > 0 && (size_t)n < size;
+    if (n > 0 && (size_t)n < size) return true;
+    errno = n < 0 ? ENOENT : ENAMETOOLONG;
+    return false;
 }
 
 bool qn_folder_make(const char *folder) {

@@ -9,7 +9,8 @@
 #include <stddef.h>
 
 /* $XDG_CACHE_HOME/quern, or $HOME/.cache/quern, and below it `name`, which begins with '/' or is
- * empty. False where neither variable is set (absolute paths only) or `size` is too small. */
+ * empty. False with errno: ENOENT where neither variable is set (absolute paths only), ENAMETOOLONG
+ * where `size` is too small. */
 bool qn_folder_of_caches(const char *name, char *folder, size_t size);
 
 /* Makes the folder and those above it that are missing, for their owner alone. False: errno. */

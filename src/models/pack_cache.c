@@ -84,9 +84,10 @@ static enum qn_status set_path(const char *folder, const char *model_path, const
     char own[PATH_MAX];
     if (!*folder) {
         if (!qn_folder_of_caches("/packed", own, sizeof own))
-            return qn_fail(err, QN_IO,
-                           "packed weights are not kept: neither XDG_CACHE_HOME nor HOME names a "
-                           "folder");
+            return qn_fail(err, QN_IO, "packed weights are not kept: %s",
+                           errno == ENAMETOOLONG
+                               ? "the name of their folder is too long"
+                               : "neither XDG_CACHE_HOME nor HOME names a folder");
         folder = own;
     }
     char *const real = realpath(model_path, NULL);

@@ -167,9 +167,9 @@ enum qn_status qn_machine_cache_write(const char *folder, const struct qn_machin
     char path[PATH_MAX];
     json_t *const object = to_json(key, figures);
     if (!object) return qn_fail(err, QN_NO_MEMORY, "no memory for the figures of this machine");
-    const bool done =
-        file_name(folder, key, path, sizeof path) && qn_cache_write(folder, path, object);
-    const int reason = errno;
+    const bool named = file_name(folder, key, path, sizeof path);
+    const bool done = named && qn_cache_write(folder, path, object);
+    const int reason = named ? errno : ENAMETOOLONG;
     json_decref(object);
     if (done) return QN_OK;
     return qn_fail(err, QN_IO, "the figures of this machine cannot be kept in %s: %s", folder,
@@ -193,6 +193,7 @@ enum qn_status qn_machine_figures_get(const char *folder, bool fresh,
                                       const struct qn_machine_key *key,
                                       const struct qn_topology *topology,
                                       struct qn_machine_figures *figures, struct qn_error *err) {
+    figures->unkept = (struct qn_error){.status = QN_OK};
     if (folder && !fresh && qn_machine_cache_read(folder, key, figures)) return QN_OK;
     QN_TRY(measure_on(topology, 1, key->bundles, &figures->one, err));
     if (key->n_threads > 1)
@@ -200,7 +201,6 @@ enum qn_status qn_machine_figures_get(const char *folder, bool fresh,
     else
         figures->all = figures->one;
     figures->measured_at = (long long)time(NULL);
-    struct qn_error ignored;
-    if (folder) qn_machine_cache_write(folder, key, figures, &ignored);
+    if (folder) qn_machine_cache_write(folder, key, figures, &figures->unkept);
     return QN_OK;
 }

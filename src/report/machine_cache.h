@@ -36,6 +36,8 @@ bool qn_machine_cache_folder(char *folder, size_t size);
 struct qn_machine_figures {
     struct qn_machine_limits one, all;
     long long measured_at; /* seconds since 1970 */
+    struct qn_error
+        unkept; /* why those that were measured are not in the cache; else without text */
 };
 
 /* False when there are none for the key, or the file is not ours; never an error. */
@@ -48,7 +50,8 @@ enum qn_status qn_machine_cache_write(const char *folder, const struct qn_machin
                                       struct qn_error *err);
 
 /* The figures of the key from the cache, or measured now (always when `fresh`) on pools of the
- * topology and put there; a cache that cannot be written is no error. folder NULL: no cache. */
+ * topology and put there; a cache that cannot be written is no error (unkept). folder NULL: no
+ * cache. */
 enum qn_status qn_machine_figures_get(const char *folder, bool fresh,
                                       const struct qn_machine_key *key,
                                       const struct qn_topology *topology,

@@ -169,7 +169,10 @@ static bool read_figures(const struct bench *bench, struct qn_machine_figures *f
     *known = folder != NULL && qn_machine_cache_read(folder, &key, figures);
     if (*known || !bench->args->roofline) return true;
     *known = qn_machine_figures_get(folder, false, &key, &model->topology, figures, &err) == QN_OK;
-    if (!*known) out_error("%s", err.message);
+    if (!*known)
+        out_error("%s", err.message);
+    else if (*figures->unkept.message != '\0')
+        out_error("%s", figures->unkept.message);
     return *known;
 }
 

@@ -284,6 +284,8 @@ static int examine(const struct doctor_args *args) {
         out_error("%s", err.message);
         return status == QN_BAD_ARGUMENT ? EXIT_WRONG_USAGE : EXIT_FAILED;
     }
+    if (doctor.measured && *doctor.figures.unkept.message != '\0')
+        out_error("%s", doctor.figures.unkept.message);
     int result = args->svg != NULL ? draw(&doctor, args->svg) : EXIT_DONE;
     if (result == EXIT_DONE && args->json) result = print_json(&doctor);
     if (result == EXIT_DONE && !args->json) print_page(&doctor);

@@ -19,6 +19,7 @@ int profile_measure(const struct qn_model *model, const struct qn_machine_key *h
         out_error("%s", err.message);
         return EXIT_FAILED;
     }
+    if (*figures.unkept.message != '\0') out_error("%s", figures.unkept.message);
     *roof = qn_roof_of(&figures.all, model->spec.decode_size);
     return EXIT_DONE;
 }

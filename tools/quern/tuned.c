@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tuned.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -48,7 +49,10 @@ int tuned_key_read(const struct model_args *args, struct tuned_key *out) {
         return EXIT_FAILED;
     }
     if (!qn_machine_cache_folder(out->folder, sizeof out->folder)) {
-        out_error("settings cannot be kept: neither XDG_CACHE_HOME nor HOME is an absolute path");
+        out_error("settings cannot be kept: %s",
+                  errno == ENAMETOOLONG
+                      ? "the name of their folder, of XDG_CACHE_HOME or HOME, is too long"
+                      : "neither XDG_CACHE_HOME nor HOME is an absolute path");
         return EXIT_FAILED;
     }
     char *const path = loader_find(args->path, &status);
