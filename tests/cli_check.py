@@ -54,6 +54,10 @@ def help_is_data_of_80_columns(program: Program):
         assert done.stderr == b""
         for line in done.stdout.decode().splitlines():
             assert len(line) <= 80, f"{arguments}: {line}"
+    for words in [["bench", "compare"], ["bench", "--ab"], ["profile", "diff"]]:
+        shown = program.succeeds("help", *words).stdout
+        assert shown == program.succeeds(*words, "--help").stdout
+        assert shown.startswith(f"quern {' '.join(words)}: ".encode()), shown
     overview = program.succeeds("--help").stdout.decode()
     for subcommand in SUBCOMMANDS:
         assert f"\n  {subcommand} " in overview

@@ -236,10 +236,22 @@ static void use_tuned(struct bench_args *args, struct model_args *model_args) {
     if (session.n_ubatch > 0 && !args->n_ubatch.given) args->n_ubatch.values[0] = session.n_ubatch;
 }
 
+/* Brings --ab, which may stand behind other options, to the front. */
+static bool takes_commands(int argc, char **argv) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--ab") != 0) continue;
+        char *const found = argv[i];
+        memmove(argv + 2, argv + 1, (size_t)(i - 1) * sizeof *argv);
+        argv[1] = found;
+        return true;
+    }
+    return false;
+}
+
 int command_bench(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "compare") == 0)
         return command_bench_compare(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "--ab") == 0) return command_bench_ab(argc - 1, argv + 1);
+    if (takes_commands(argc, argv)) return command_bench_ab(argc - 1, argv + 1);
     struct model_args model_args = {.path = NULL};
     const struct session_args session = session_args_default();
     struct bench_args args = {.n_prompt = {{512}, 1, false},

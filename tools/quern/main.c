@@ -76,9 +76,14 @@ static int run(int argc, char **argv) {
         return EXIT_WRONG_USAGE;
     }
     if (is_help(argv[1])) {
-        if (argc > 2) return dispatch(2, (char *[]){argv[2], (char[]){"--help"}, NULL});
-        print_help(stdout);
-        return EXIT_DONE;
+        if (argc == 2) {
+            print_help(stdout);
+            return EXIT_DONE;
+        }
+        /* "help bench compare" is "bench compare --help". */
+        memmove(argv + 1, argv + 2, (size_t)(argc - 2) * sizeof *argv);
+        argv[argc - 1] = (char[]){"--help"};
+        return dispatch(argc - 1, argv + 1);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("quern %s\n", quern_version());
