@@ -47,6 +47,21 @@ def equals_do_not_differ(program):
 
 
 @case
+def of_few_samples_there_is_no_interval(program):
+    paths = [result(program, name, (512, 0, ns), samples_ns=[ns] * 3)
+             for name, ns in [("a", 1000), ("b", 1100)]]
+    found = json.loads(program.succeeds("bench", "compare", *paths, "--json").stdout)
+    assert found[0]["change_percent_95"] is None and not found[0]["differs"], found
+    text = program.succeeds("bench", "compare", *paths).stdout.decode()
+    assert " to " not in text and "too few runs for an interval" in text, text
+    # Options may stand before --ab.
+    found = json.loads(program.succeeds("bench", "-r", 2, "--ab", "true", "true", "--json").stdout)
+    assert found["ratio_95"] is None and not found["differs"], found
+    text = program.succeeds("bench", "-r", 2, "--ab", "true", "true").stdout.decode()
+    assert "(too few runs for an interval)" in text, text
+
+
+@case
 def fails_above(program):
     a = result(program, "a", (512, 0, 1000000), (0, 8, 1000))
     b = result(program, "b", (512, 0, 1050000), (0, 8, 900))

@@ -129,7 +129,8 @@ enum qn_status qn_compare_medians(const double *a, size_t n_a, const double *b, 
                                       .b = qn_quantile(y.sorted, n_b, 0.5)};
         const bool apart = x.sorted[n_a - 1] < y.sorted[0] || y.sorted[n_b - 1] < x.sorted[0];
         const size_t fewer = n_a < n_b ? n_a : n_b;
-        out->too_few = fewer < QN_TOO_FEW || (fewer < QN_FEW && !apart);
+        out->has_interval = fewer >= QN_TOO_FEW;
+        out->too_few = !out->has_interval || (fewer < QN_FEW && !apart);
         interval(differences, confidence, &out->low, &out->high);
         interval(differences + RESAMPLES, confidence, &out->ratio_low, &out->ratio_high);
     }

@@ -26,6 +26,7 @@ struct qn_comparison {
     double a, b;                  /* medians */
     double low, high;             /* of b - a */
     double ratio_low, ratio_high; /* of b / a */
+    bool has_interval;            /* QN_TOO_FEW of each: resamples of fewer are much alike */
     bool too_few;                 /* and their ranges overlap: intervals of few samples are short */
 };
 /* Intervals of the given confidence (0.95) by 2000 resamples of blocks of about the square root of

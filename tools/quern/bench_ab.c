@@ -119,8 +119,11 @@ static void print_text(const struct ab_args *args, struct side *sides,
            sides[0].command, sides[1].command);
     print_side("A", &sides[0], args->rounds);
     print_side("B", &sides[1], args->rounds);
-    printf("\nB takes %.3f times as long as A (95 %%: %.3f to %.3f), %d runs of each, A B B A.\n",
-           c->b / c->a, c->ratio_low, c->ratio_high, args->rounds);
+    char interval[64] = "too few runs for an interval";
+    if (c->has_interval)
+        snprintf(interval, sizeof interval, "95 %%: %.3f to %.3f", c->ratio_low, c->ratio_high);
+    printf("\nB takes %.3f times as long as A (%s), %d runs of each, A B B A.\n", c->b / c->a,
+           interval, args->rounds);
     puts(qn_differ(c) ? (c->b > c->a ? "A is faster." : "B is faster.")
                       : "No significant difference.");
 }
@@ -141,8 +144,9 @@ static void print_json(const struct ab_args *args, const struct side *sides,
                                         "seconds", samples_json(sides[i].seconds, args->rounds),
                                         "cpu_seconds", samples_json(sides[i].cpu, args->rounds)));
     json_t *const object =
-        json_pack("{s:o, s:f, s:[f, f], s:b}", "commands", list, "ratio", c->b / c->a, "ratio_95",
-                  c->ratio_low, c->ratio_high, "differs", qn_differ(c));
+        json_pack("{s:o, s:f, s:o, s:b}", "commands", list, "ratio", c->b / c->a, "ratio_95",
+                  c->has_interval ? json_pack("[f, f]", c->ratio_low, c->ratio_high) : json_null(),
+                  "differs", qn_differ(c));
     json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(object);

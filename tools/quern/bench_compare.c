@@ -105,22 +105,27 @@ static double tokens_of(const json_t *test) {
 }
 
 static void print_row(const json_t *test, const struct qn_comparison *c) {
-    char name[96];
+    char name[96], interval[48] = "      -";
     test_name(test, name, sizeof name);
     /* Speeds are the other way round than times. */
-    printf("  %-22s %11.2f %11.2f %+9.1f %% %+8.1f to %+.1f %s\n", name,
-           1e9 * tokens_of(test) / c->a, 1e9 * tokens_of(test) / c->b, 100 * (c->a / c->b - 1),
-           100 * (1 / c->ratio_high - 1), 100 * (1 / c->ratio_low - 1), qn_differ(c) ? "" : "~");
+    if (c->has_interval)
+        snprintf(interval, sizeof interval, "%+8.1f to %+.1f", 100 * (1 / c->ratio_high - 1),
+                 100 * (1 / c->ratio_low - 1));
+    printf("  %-22s %11.2f %11.2f %+9.1f %% %s %s\n", name, 1e9 * tokens_of(test) / c->a,
+           1e9 * tokens_of(test) / c->b, 100 * (c->a / c->b - 1), interval,
+           qn_differ(c) ? "" : "~");
 }
 
 static json_t *row_json(const json_t *test, const struct qn_comparison *c) {
     char name[96];
     test_name(test, name, sizeof name);
-    return json_pack("{s:s, s:f, s:f, s:f, s:[f, f], s:b}", "test", name, "a_ts",
+    json_t *const interval = c->has_interval ? json_pack("[f, f]", 100 * (1 / c->ratio_high - 1),
+                                                         100 * (1 / c->ratio_low - 1))
+                                             : json_null();
+    return json_pack("{s:s, s:f, s:f, s:f, s:o, s:b}", "test", name, "a_ts",
                      1e9 * tokens_of(test) / c->a, "b_ts", 1e9 * tokens_of(test) / c->b,
-                     "change_percent", 100 * (c->a / c->b - 1), "change_percent_95",
-                     100 * (1 / c->ratio_high - 1), 100 * (1 / c->ratio_low - 1), "differs",
-                     qn_differ(c));
+                     "change_percent", 100 * (c->a / c->b - 1), "change_percent_95", interval,
+                     "differs", qn_differ(c));
 }
 
 static void print_notes(const json_t *a, const json_t *b) {
@@ -163,7 +168,7 @@ static int compare(const struct compare_args *args, const json_t *a, const json_
     double limit = -1;
     size_t i;
     const json_t *test;
-    bool slow = false;
+    bool slow = false, few = false;
     int n = 0;
     if (!percent_parse("--fail-above", args->fail_above, &limit)) return EXIT_WRONG_USAGE;
     if (!is_result(a, args->a) || !is_result(b, args->b) || !same_processor(args, a, b))
@@ -185,13 +190,15 @@ static int compare(const struct compare_args *args, const json_t *a, const json_
         if (!args->json) print_row(test, &c);
         json_array_append_new(rows, row_json(test, &c));
         n++;
+        few |= !c.has_interval;
         slow |= qn_differ(&c) && 100 * (c.b / c.a - 1) > limit;
     }
     if (args->json) {
         json_dumpf(rows, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         putchar('\n');
     } else if (n > 0) {
-        puts("\nOf medians; ~: within what chance gives.");
+        printf("\nOf medians; ~: within what chance gives%s.\n",
+               few ? "; -: too few runs for an interval" : "");
     }
     json_decref(rows);
     if (n == 0) out_error("%s and %s have no test in common", args->a, args->b);

@@ -68,10 +68,13 @@ static void print_row(const struct qn_diff_phase *phase, const struct qn_diff_ro
 
 static void print_phase(enum qn_phase which, const struct qn_diff_phase *phase) {
     const struct qn_comparison *const w = &phase->whole;
-    char title[120];
-    snprintf(title, sizeof title, "%s: %.3f -> %.3f ms a pass, %+.1f %% (95 %%: %+.1f to %+.1f)",
+    char title[160], interval[64] = "too few runs for an interval";
+    if (w->has_interval)
+        snprintf(interval, sizeof interval, "95 %%: %+.1f to %+.1f", 100 * (w->ratio_low - 1),
+                 100 * (w->ratio_high - 1));
+    snprintf(title, sizeof title, "%s: %.3f -> %.3f ms a pass, %+.1f %% (%s)",
              which == QN_PHASE_PREFILL ? "Prefill" : "Decode", 1e-6 * w->a, 1e-6 * w->b,
-             percent(w->a, w->b), 100 * (w->ratio_low - 1), 100 * (w->ratio_high - 1));
+             percent(w->a, w->b), interval);
     style_title(title);
     if (!phase->differs && phase->beyond)
         printf("No significant difference: all steps share %+.1f %%, none stands out, and\n"
@@ -125,10 +128,12 @@ static json_t *phase_json(enum qn_phase which, const struct qn_diff_phase *phase
     for (int i = 0; i < phase->n_cells; i++)
         json_array_append_new(cells, row_json(phase, &phase->cells[i]));
     const struct qn_comparison *const w = &phase->whole;
-    return json_pack("{s:s, s:f, s:f, s:f, s:[f, f], s:f, s:b, s:o, s:o}", "phase",
-                     qn_phase_name(which), "a_ns", w->a, "b_ns", w->b, "change_percent",
-                     percent(w->a, w->b), "change_percent_95", 100 * (w->ratio_low - 1),
-                     100 * (w->ratio_high - 1), "shared_percent", 100 * (phase->shared - 1),
+    json_t *const interval =
+        w->has_interval ? json_pack("[f, f]", 100 * (w->ratio_low - 1), 100 * (w->ratio_high - 1))
+                        : json_null();
+    return json_pack("{s:s, s:f, s:f, s:f, s:o, s:f, s:b, s:o, s:o}", "phase", qn_phase_name(which),
+                     "a_ns", w->a, "b_ns", w->b, "change_percent", percent(w->a, w->b),
+                     "change_percent_95", interval, "shared_percent", 100 * (phase->shared - 1),
                      "differs", phase->differs, "steps", rows, "layers", cells);
 }
 
