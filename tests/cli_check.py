@@ -18,7 +18,7 @@ import sys
 from array import array
 from pathlib import Path
 
-from cli_harness import Program, case, main
+from cli_harness import SECONDS, Program, case, main
 
 SUBCOMMANDS = ["run", "tokenize", "logits", "bench", "plan", "inspect", "verify",
                "doctor", "kbench", "tune"]
@@ -71,6 +71,19 @@ def options_of_the_engine_are_everywhere(program: Program):
         text = program.succeeds(subcommand, "--help").stdout.decode()
         for option in ["-t,", "-b,", "-ub,", "-ctk,", "-ctv,", "-m,", "--isa", "--no-pin"]:
             assert f"\n  {option}" in text, f"{subcommand} {option}"
+
+
+@case
+def tools_beside_the_program_have_a_help(program: Program):
+    """Without the packages that their work needs, which -S hides."""
+    tools = Path(__file__).parent.parent / "tools"
+    for arguments in [["reference.py", "MODEL", "OUT"], ["reference_kl.py", "MODEL"]]:
+        command = [sys.executable, "-I", "-S", tools / arguments[0]]
+        shown = subprocess.run([*command, "--help"], capture_output=True, timeout=SECONDS)
+        assert shown.returncode == 0 and b"usage:" in shown.stdout, shown
+        done = subprocess.run([*command, *arguments[1:]], capture_output=True, timeout=SECONDS)
+        assert done.returncode == 1 and done.stderr.count(b"\n") == 1, done
+        assert b"tools/fixtures-requirements.txt" in done.stderr, done
 
 
 @case

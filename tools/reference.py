@@ -11,6 +11,8 @@ strings, and greedy answers to the three prompts. Run by hand (packages:
 tools/fixtures-requirements.txt).
 """
 
+from __future__ import annotations  # where a package is missing, types are not looked up
+
 import argparse
 import json
 import os
@@ -19,9 +21,14 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import numpy as np
-import torch
-import transformers
+try:
+    import numpy as np
+    import torch
+    import transformers
+except ImportError as error:  # the help is there without them
+    MISSING = str(error)
+else:
+    MISSING = None
 
 PROMPTS = ["The capital of France is", "2 + 2 =", "Count to 5:"]
 TEXT = ("The capital of France is Paris. 2 + 2 = 4. Count to 5: 1, 2, 3, 4, 5.\n"
@@ -221,6 +228,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
+    if MISSING:
+        raise SystemExit(f"{MISSING}; the packages are in tools/fixtures-requirements.txt")
     network, tokenizer = load(options.model)
     if options.ids:
         ids = [int(i) for i in options.ids.split(",")]

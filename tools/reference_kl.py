@@ -16,23 +16,30 @@ with its standard error, its 99th percentile and maximum, how often both choose 
 token, and perplexity on the text.
 """
 
+from __future__ import annotations  # where a package is missing, types are not looked up
+
 import argparse
 import os
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import gguf
-import numpy as np
+try:
+    import gguf
+    import numpy as np
+    import torch
+    import transformers
+except ImportError as error:  # the help is there without them
+    MISSING = str(error)
+else:
+    MISSING = None
 
 TEXT = Path(__file__).resolve().parent.parent / "tests" / "data" / "text_sample.txt"
 
 
 def token_ids(model: Path, text: str, limit: int) -> list[int]:
     """The text's first ids, after BOS where the file asks for it."""
-    from transformers import AutoTokenizer
-
-    ids = AutoTokenizer.from_pretrained(model.parent, gguf_file=model.name).encode(
+    ids = transformers.AutoTokenizer.from_pretrained(model.parent, gguf_file=model.name).encode(
         text, add_special_tokens=False)
     fields = gguf.GGUFReader(model).fields
     add_bos = fields.get("tokenizer.ggml.add_bos_token")
@@ -43,10 +50,7 @@ def token_ids(model: Path, text: str, limit: int) -> list[int]:
 
 def reference_logits(model: Path, ids: list[int]) -> np.ndarray:
     """float32 [T][V]"""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    network = AutoModelForCausalLM.from_pretrained(
+    network = transformers.AutoModelForCausalLM.from_pretrained(
         model.parent, gguf_file=model.name, dtype=torch.float32,
         attn_implementation="eager").eval()
     with torch.no_grad():
@@ -90,6 +94,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
+    if MISSING:
+        raise SystemExit(f"{MISSING}; the packages are in tools/fixtures-requirements.txt")
     ids = token_ids(options.model, options.text.read_text(), options.tokens)
     if options.write_ids:
         options.write_ids.write_text(" ".join(map(str, ids)) + "\n")
