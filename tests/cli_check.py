@@ -66,6 +66,20 @@ def help_is_data_of_80_columns(program: Program):
 
 
 @case
+def man_pages_have_the_options_of_the_help(program: Program):
+    for page in (Path(__file__).parent.parent / "man").glob("quern-*.1"):
+        text = page.read_text()
+        subcommand = page.stem.removeprefix("quern-")
+        shown = program.succeeds(subcommand, "--help").stdout.decode()
+        options = re.findall(r"^  (-.*?)(?:  |$)", shown, re.MULTILINE)
+        assert len(options) > 5, page
+        for option in options:
+            names = [name.replace("-", "Fl ", 1) if name[0] == "-" else name
+                     for name in re.findall(r"(?:^|, )-(-?[A-Za-z][\w-]*)", option)]
+            assert any(re.search(rf"Fl {name}(?![\w-])", text) for name in names), (page, option)
+
+
+@case
 def options_of_the_engine_are_everywhere(program: Program):
     for subcommand in ["run", "logits", "bench"]:
         text = program.succeeds(subcommand, "--help").stdout.decode()
