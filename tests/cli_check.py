@@ -129,7 +129,7 @@ def wrong_usage_is_one_sentence(program: Program):
         (["-t", "'0'"], ["run", "-t", "0", model]),
         (["-t", "'999999999999'"], ["run", "-t", "999999999999", model]),
         (["-c", "''"], ["run", "-c", "", model]),
-        (["-s", "'-2'"], ["run", "-s", "-2", model]),
+        (["-s", "'-2'", "-1 for a random one"], ["run", "-s", "-2", model]),
         (["-s", "'18446744073709551616'"], ["run", "-s", "18446744073709551616", model]),
         (["-ctk", "f16|f32|q8_0", "'q4_0'"], ["run", "-ctk", "q4_0", model]),
         (["--raw", "no value"], ["run", "--raw=1", model]),

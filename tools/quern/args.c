@@ -245,7 +245,8 @@ static enum args_result wrong_value(const struct option *option, struct word nam
                   option->min, option->max, text);
         break;
     case OPTION_SEED:
-        out_error("option %.*s needs a whole number from 0 to 18446744073709551615, found '%s'",
+        out_error("option %.*s needs a whole number from 0 to 18446744073709551615, or -1 for a "
+                  "random one, found '%s'",
                   size, name.text, text);
         break;
     default:

@@ -38,8 +38,8 @@ static void print_help(FILE *out) {
           out);
     for (size_t i = 0; i < COUNT(subcommands); i++)
         fprintf(out, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
-    fputs("\nMODEL is a GGUF file (any part of a split one), or smollm2, which\n"
-          "tools/quickstart fetches.\n\n"
+    fputs("\nMODEL is a GGUF file (any part of a split one), a Hugging Face folder, or\n"
+          "smollm2, which tools/quickstart fetches.\n\n"
           "  quern run smollm2 \"What is the capital of France?\"\n"
           "  quern run smollm2                  chat\n"
           "  quern SUBCOMMAND --help            options\n"

@@ -18,7 +18,7 @@ const struct option model_options[9] = {
      "machine has)"},
     {"--quantize", OPTION_TEXT, "TYPE", 0, 0, offsetof(struct model_args, quantize), false, true,
      "make matrices that are stored as floats this type while they load, others stay as they are: "
-     "f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs; "
+     "f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs; "
      "the head becomes q6_k at least"},
     {"--pack-cache", OPTION_MAYBE, "[=DIR]", 0, 0, offsetof(struct model_args, pack_cache), false,
      true,
@@ -86,7 +86,7 @@ const struct option sampling_options[7] = {
     {"--repeat-last-n", OPTION_INT, "N", 0, 1 << 20, SAMPLER(repeat_last), false, false,
      "how many tokens are recent"},
     {"-s, --seed", OPTION_SEED, "N", 0, 0, offsetof(struct sampling_args, seed), false, true,
-     "seed of the choices; the same seed gives the same text (random)"},
+     "seed of the choices; the same seed gives the same text; -1 or none: a random one"},
 };
 
 struct session_args session_args_default(void) {
