@@ -59,6 +59,7 @@ def help_is_data_of_80_columns(program: Program):
         assert shown == program.succeeds(*words, "--help").stdout
         assert shown.startswith(f"quern {' '.join(words)}: ".encode()), shown
     overview = program.succeeds("--help").stdout.decode()
+    assert "Hugging Face folder" in overview
     for subcommand in SUBCOMMANDS:
         assert f"\n  {subcommand} " in overview
         assert program.succeeds("help", subcommand).stdout == \
@@ -134,7 +135,7 @@ def wrong_usage_is_one_sentence(program: Program):
         (["-ctk", "f16|f32|q8_0", "'q4_0'"], ["run", "-ctk", "q4_0", model]),
         (["--raw", "no value"], ["run", "--raw=1", model]),
         (["--isa", "sse9"], ["run", "--isa", "sse9", model, "x"]),
-        (["no model"], ["run"]),
+        (["no model", "Hugging Face folder"], ["run"]),
         (["unexpected", "'b'"], ["run", model, "a", "b"]),
         (["unexpected", "'b'"], ["run", "-m", model, "-p", "a", "b"]),
         (["found 2"], ["run", model, "a", "--ids", "1"]),
@@ -242,6 +243,10 @@ def float_models_are_quantized(program: Program):
               for more in [[], ["--quantize", "q8_0"], ["--quantize", "Q4_1"]]}
     assert len(hashes) == 3, hashes
     program.fails(2, ["q9_9", "Q4_1"], "run", floats, "--ids", IDS, "--quantize", "q9_9")
+    told = program.run("run", floats, "--ids", IDS, "--quantize", "q9_9").stderr.decode()
+    types = told.split(" one of ")[1].lower().split(", ")
+    shown = " ".join(program.succeeds("run", "--help").stdout.decode().split())
+    assert f"stay as they are: {', '.join(types).strip()};" in shown, types
 
 
 @case
