@@ -3,6 +3,7 @@
  * Status, checked arithmetic, arena and file maps.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +16,9 @@
 #include "base/checked.h"
 #include "base/file_map.h"
 #include "base/hash.h"
+#include "base/new_file.h"
 #include "base/status.h"
+#include "temp_folder.h"
 
 Test(status, fills_the_record) {
     struct qn_error err;
@@ -254,6 +257,45 @@ Test(file_map, refuses_what_is_no_file) {
     cr_assert_eq(mkfifo(pipe, 0600), 0);
     refuses(pipe, QN_IO, "is not a regular file"); /* and does not wait for a writer */
     unlink(pipe);
+}
+
+/* ---- new files -------------------------------------------------------------------------- */
+
+static void contents_are(const char *path, const char *expected) {
+    char text[16] = "";
+    FILE *const file = fopen(path, "r");
+    cr_assert_not_null(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    cr_assert_str_eq(text, expected);
+}
+
+Test(new_file, takes_the_place_when_it_is_whole) {
+    const struct temp_folder folder = temp_folder_make();
+    char path[128];
+    struct qn_new_file file;
+    snprintf(path, sizeof path, "%s", temp_folder_path(&folder, "x"));
+    temp_folder_put_text(&folder, "x", "older");
+    temp_folder_put_text(&folder, "x.000000", "of another");
+    for (int reason = ENOSPC; reason >= 0; reason -= ENOSPC) {
+        cr_assert_eq(qn_new_file_open(&file, path), 0);
+        cr_assert_eq(write(file.fd, "newer", 5), 5);
+        contents_are(path, "older");
+        cr_assert_eq(qn_new_file_end(&file, path, reason), reason);
+        contents_are(path, reason != 0 ? "older" : "newer");
+        cr_assert_neq(access(file.temporary, F_OK), 0);
+    }
+    contents_are(temp_folder_path(&folder, "x.000000"), "of another");
+    temp_folder_remove(&folder);
+}
+
+Test(new_file, needs_a_folder_and_a_short_name) {
+    struct qn_new_file file;
+    char name[PATH_MAX];
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    cr_assert_eq(qn_new_file_open(&file, "/no/such/folder/x"), ENOENT);
+    cr_assert_eq(qn_new_file_open(&file, name), ENAMETOOLONG);
 }
 
 /* ---- hash ------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A file that appears whole or not at all: written under a temporary name beside its own, for its
- * owner alone, and renamed.
+ * A file that appears whole or not at all: written without a name, or under a temporary one where
+ * the file system cannot do that, for its owner alone; and renamed.
  */
 #ifndef QN_BASE_NEW_FILE_H
 #define QN_BASE_NEW_FILE_H
@@ -9,8 +9,8 @@
 #include <limits.h>
 
 struct qn_new_file {
-    int fd; /* to write to */
-    char temporary[PATH_MAX];
+    int fd;                   /* to write to */
+    char temporary[PATH_MAX]; /* empty while it has no name */
 };
 
 /* 0, or errno and nothing to end. */

@@ -15,6 +15,7 @@
 #include "commands.h"
 #include "json_text.h"
 #include "options.h"
+#include "out_file.h"
 #include "output.h"
 #include "style.h"
 
@@ -224,14 +225,10 @@ static int print_json(const struct qn_doctor *doctor) {
 /* ---- the subcommand --------------------------------------------------------------------- */
 
 static int draw(const struct qn_doctor *doctor, const char *path) {
-    FILE *const file = fopen(path, "w");
-    if (file != NULL) {
-        qn_doctor_draw(doctor, file);
-        const bool written = !ferror(file);
-        if (fclose(file) == 0 && written) return EXIT_DONE;
-    }
-    out_error("%s: cannot be written: %s", path, strerror(errno));
-    return EXIT_FAILED;
+    struct out_file out;
+    if (!out_file_open(&out, path)) return EXIT_FAILED;
+    qn_doctor_draw(doctor, out.stream);
+    return out_file_end(&out, true) ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* The set named by --isa or QUERN_ISA, else those that the engine takes by itself: figures are kept

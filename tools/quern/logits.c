@@ -2,17 +2,15 @@
  *
  * quern logits: logits after every token of a text, into a NumPy file.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "commands.h"
 #include "input.h"
 #include "loader.h"
 #include "npy.h"
+#include "out_file.h"
 #include "output.h"
 #include "tap_files.h"
 #include "tuned.h"
@@ -74,14 +72,10 @@ static int chunk_rows(const struct token_list *ids, int n_batch, int n_vocab) {
     return rows > 0 ? (int)rows : 1;
 }
 
-static bool write_failed(const char *name) {
-    out_error("cannot write %s: %s", name, strerror(errno));
-    return false;
-}
-
-/* Evaluates in chunks; their logits go to the file, if there is one. */
+/* Evaluates in chunks; their logits go to the file, if there is one. False, with the sentence
+ * printed unless it was the file that failed. */
 static bool eval_rows(struct quern_session *session, const struct token_list *ids, int chunk,
-                      int n_vocab, FILE *file, const char *name) {
+                      int n_vocab, FILE *file) {
     bool *all = malloc((size_t)chunk * sizeof *all);
     bool done = all != NULL;
     if (!done) out_error("no memory");
@@ -95,35 +89,19 @@ static bool eval_rows(struct quern_session *session, const struct token_list *id
             done = false;
         }
         for (size_t i = 0; done && file != NULL && i < n; i++)
-            if (!npy_write_floats(file, quern_session_logits(session, i), (size_t)n_vocab))
-                done = write_failed(name);
+            done = npy_write_floats(file, quern_session_logits(session, i), (size_t)n_vocab);
     }
     free(all);
     return done;
 }
 
-static bool write_rows(struct quern_session *session, const struct token_list *ids, int chunk,
-                       int n_vocab, FILE *file, const char *name) {
-    if (!npy_write_header(file, ids->n, (size_t)n_vocab)) return write_failed(name);
-    return eval_rows(session, ids, chunk, n_vocab, file, name);
-}
-
-/* A file that could not be written whole does not stay; a pipe or device is left alone. */
 static bool write_file(struct quern_session *session, const struct token_list *ids, int chunk,
                        int n_vocab, const char *path) {
-    if (strcmp(path, "-") == 0) {
-        const bool done = write_rows(session, ids, chunk, n_vocab, stdout, "standard output");
-        if (!done) out_discard();
-        return done;
-    }
-    FILE *file = fopen(path, "wb");
-    if (file == NULL) return write_failed(path);
-    bool done = write_rows(session, ids, chunk, n_vocab, file, path);
-    struct stat status;
-    const bool regular = fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode);
-    if (fclose(file) != 0 && done) done = write_failed(path);
-    if (!done && regular) unlink(path);
-    return done;
+    struct out_file out;
+    if (!out_file_open(&out, path)) return false;
+    const bool done = npy_write_header(out.stream, ids->n, (size_t)n_vocab) &&
+                      eval_rows(session, ids, chunk, n_vocab, out.stream);
+    return out_file_end(&out, done);
 }
 
 /* Rows of logits in any case; with a tap they come that way, with the other tensors. */
@@ -143,7 +121,7 @@ static bool evaluate(struct quern_model *model, struct quern_session_options *op
         out_error("%s", err.message);
     } else {
         done = args->tap != NULL
-                   ? eval_rows(session, ids, options->n_logits, n_vocab, NULL, NULL)
+                   ? eval_rows(session, ids, options->n_logits, n_vocab, NULL)
                    : write_file(session, ids, options->n_logits, n_vocab, args->output);
         quern_session_free(session);
     }

@@ -109,6 +109,7 @@ int main(int argc, char **argv) {
     }
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_DFL); /* a reader that has seen enough ends the program quietly */
+    signal(SIGXFSZ, SIG_IGN); /* a file above the limit is a write that fails, with a sentence */
     const int status = run(argc, argv);
     return out_flush() ? status : EXIT_FAILED;
 }

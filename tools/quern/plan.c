@@ -4,7 +4,6 @@
  */
 #include "plan/plan.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +12,7 @@
 #include "json_text.h"
 #include "models/vocab.h"
 #include "options.h"
+#include "out_file.h"
 #include "output.h"
 #include "report/plan_files.h"
 #include "system.h"
@@ -164,16 +164,11 @@ static int print_json(const struct forecast *forecast, const struct qn_plan_abou
 static int write_html(const char *path, const struct forecast *forecast,
                       const struct qn_plan_about *about) {
     struct qn_error err;
-    FILE *const file = fopen(path, "we");
-    if (file == NULL) {
-        out_error("%s: cannot be written: %s", path, strerror(errno));
-        return EXIT_FAILED;
-    }
-    const enum qn_status status = qn_plan_write_html(&forecast->plan, about, file, &err);
-    const bool whole = !ferror(file);
-    if (fclose(file) == 0 && whole && status == QN_OK) return EXIT_DONE;
-    out_error("%s: %s", path, status != QN_OK ? err.message : strerror(errno));
-    return EXIT_FAILED;
+    struct out_file out;
+    if (!out_file_open(&out, path)) return EXIT_FAILED;
+    const enum qn_status status = qn_plan_write_html(&forecast->plan, about, out.stream, &err);
+    if (status != QN_OK) out_error("cannot write %s: %s", path, err.message);
+    return out_file_end(&out, status == QN_OK) ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int report(const struct plan_args *args, const struct forecast *forecast) {

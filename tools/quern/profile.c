@@ -2,13 +2,13 @@
  *
  * quern profile: where the time of a run goes, by layer, module and operation.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
 #include "loader.h"
+#include "out_file.h"
 #include "output.h"
 #include "profile_commands.h"
 #include "profile_roofline.h"
@@ -115,16 +115,11 @@ static enum qn_status write_folded(const struct target *t, FILE *out, struct qn_
 static int write_file(const struct target *target) {
     struct qn_error err;
     if (target->path == NULL) return EXIT_DONE;
-    FILE *const file = fopen(target->path, "we");
-    if (file == NULL) {
-        out_error("%s: cannot be written: %s", target->path, strerror(errno));
-        return EXIT_FAILED;
-    }
-    const enum qn_status status = target->write(target, file, &err);
-    const bool whole = !ferror(file);
-    if (fclose(file) == 0 && whole && status == QN_OK) return EXIT_DONE;
-    out_error("%s: %s", target->path, status != QN_OK ? err.message : strerror(errno));
-    return EXIT_FAILED;
+    struct out_file out;
+    if (!out_file_open(&out, target->path)) return EXIT_FAILED;
+    const enum qn_status status = target->write(target, out.stream, &err);
+    if (status != QN_OK) out_error("cannot write %s: %s", target->path, err.message);
+    return out_file_end(&out, status == QN_OK) ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int write_files(const struct profile_args *args, const struct qn_profile *profile,

@@ -2,13 +2,13 @@
  *
  * quern verify: is a model right? Stages from the weights to the answers, for any model.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
 #include "loader.h"
+#include "out_file.h"
 #include "output.h"
 #include "plan/plan.h"
 #include "report/verify.h"
@@ -121,15 +121,10 @@ static int verify_model(const struct model_args *model_args, const struct verify
 }
 
 static bool write_page(const char *path, const json_t *report) {
-    FILE *file = fopen(path, "w");
-    bool done = file != NULL;
-    if (done) {
-        qn_verify_html(report, file);
-        done = !ferror(file);
-        done = fclose(file) == 0 && done;
-    }
-    if (!done) out_error("cannot write %s: %s", path, strerror(errno));
-    return done;
+    struct out_file out;
+    if (!out_file_open(&out, path)) return false;
+    qn_verify_html(report, out.stream);
+    return out_file_end(&out, true);
 }
 
 /* What is drawn is of no use as text. */

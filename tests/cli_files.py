@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Files that the program writes: whole or not at all, and never over a model.
+
+usage: cli_files.py PROGRAM FOLDER-OF-MODELS
+"""
+
+import os
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cli_harness import SECONDS, Program, case, main
+
+TRAINED = "llama-trained-q8_0"
+IDS = "272,283,276,305,266"
+
+
+def writers(model) -> dict[str, list]:
+    """Commands that write a file, without its path at the end."""
+    return {"npy": ["logits", model, "--ids", IDS, "-o"],
+            "plan": ["plan", model, "--html"],
+            "profile": ["profile", model, "-p", 4, "-n", 1, "-r", 1, "--json", "--html"],
+            "trace": ["profile", model, "-p", 4, "-n", 1, "-r", 1, "--json", "--trace"],
+            "verify": ["verify", model, "--stage", "weights", "--html"],
+            "svg": ["doctor", "--no-measure", "--svg"]}
+
+
+def limit_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+
+
+@case
+def a_model_is_not_written_over(program: Program):
+    model = program.scratch / "model.gguf"
+    shutil.copy(program.model(TRAINED), model)
+    whole = model.read_bytes()
+    for arguments in writers(model).values():
+        done = program.run(*arguments, model)
+        assert done.returncode == 1 and b"model.gguf: it is a model\n" in done.stderr, done
+        assert model.read_bytes() == whole, arguments
+    weights = program.scratch / "model.safetensors"
+    weights.write_bytes(struct.pack("<Q", 2) + b"{}")
+    program.fails(1, ["it is a model"], "logits", model, "--ids", IDS, "-o", weights)
+
+
+@case
+def older_files_stay_until_the_new_one_is_whole(program: Program):
+    """What they write is longer than files may be."""
+    folder = program.scratch / "written"
+    folder.mkdir()
+    for name, arguments in writers(program.model(TRAINED)).items():
+        file = folder / name
+        file.write_text("older")
+        file.chmod(0o640)
+        link = folder / "link"
+        link.symlink_to(name)
+        done = program.run(*arguments, link, preexec_fn=limit_files)
+        where = (arguments, done.returncode, done.stderr)
+        assert done.returncode == 1 and done.stderr.endswith(b"link: File too large\n"), where
+        assert file.read_text() == "older" and set(folder.iterdir()) == {file, link}, where
+        program.run(*arguments, link)
+        assert link.is_symlink() and file.stat().st_mode & 0o777 == 0o640
+        assert len(file.read_bytes()) > 100 and set(folder.iterdir()) == {file, link}, where
+        file.unlink()
+        link.unlink()
+    new = folder / "new"
+    program.succeeds("plan", program.model(TRAINED), "--html", new)
+    mask = os.umask(0)
+    os.umask(mask)
+    assert new.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+@case
+def packed_weights_above_the_limit_are_told(program: Program):
+    cache = program.scratch / "packed"
+    done = program.run("run", program.model(TRAINED), "--ids", IDS, "-n", 1, f"--pack-cache={cache}",
+                       preexec_fn=limit_files)
+    assert b"packed weights cannot be kept: File too large\n" in done.stderr, done
+    assert list(cache.iterdir()) == []
+
+
+@case
+def what_is_no_regular_file_is_written_in_place(program: Program):
+    model, folder = program.model(TRAINED), program.scratch / "places"
+    folder.mkdir()
+    page = folder / "page"
+    program.succeeds("plan", model, "--html", page)
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+    program.succeeds("plan", model, "--html", pipe)
+    assert reader.communicate(timeout=SECONDS)[0] == page.read_bytes() and pipe.is_fifo()
+    program.succeeds("plan", model, "--html", "/dev/null")
+    assert Path("/dev/null").is_char_device()
+    rows = program.succeeds("logits", model, "--ids", IDS, "-o", "/dev/stdout").stdout
+    file = folder / "rows"
+    with open(file, "wb") as out:
+        number = os.fstat(out.fileno()).st_ino
+        subprocess.run([program.path, "logits", model, "--ids", IDS, "-o", "/dev/stdout"],
+                       stdout=out, check=True, env=program.environment)
+    assert file.stat().st_ino == number and file.read_bytes() == rows
+    assert set(folder.iterdir()) == {page, pipe, file}
+
+
+def forgets_unnamed_files(folder: Path) -> bool:
+    """Has this file system files that vanish with the process?"""
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY))
+    except OSError:
+        return False
+    return True
+
+
+@case
+def nothing_stays_of_a_file_that_was_interrupted(program: Program):
+    folder = program.scratch / "interrupted"
+    folder.mkdir()
+    file = folder / "x.npy"
+    ids = program.scratch / "ids"
+    ids.write_text("5 " * 200000)  # for minutes
+    for number in (signal.SIGINT, signal.SIGTERM):
+        file.write_text("older")
+        process = subprocess.Popen(
+            [program.path, "logits", program.model(TRAINED), "--ids-file", ids, "-o", file],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=program.environment)
+        time.sleep(1)
+        process.send_signal(number)
+        assert process.wait(timeout=SECONDS) == -number
+        assert file.read_text() == "older"
+        assert set(folder.iterdir()) == {file} or not forgets_unnamed_files(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "out_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "output.h"
+
+static bool failed(const struct out_file *out, const char *why) {
+    out_error("cannot write %s: %s", out->path, why);
+    return false;
+}
+
+/* ---- what is there already -------------------------------------------------------------- */
+
+/* Is it what stdout or stderr goes to? /dev/stdout may well lead to a regular file. */
+static bool is_ours(const struct stat *found) {
+    struct stat own;
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fstat(fd, &own) == 0 && own.st_dev == found->st_dev && own.st_ino == found->st_ino)
+            return true;
+    return false;
+}
+
+/* GGUF, safetensors (the header's size in eight bytes, then JSON) and torch's archives begin like
+ * nothing that the program writes. */
+static bool is_model(const char *path) {
+    unsigned char start[9] = {0};
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    const ssize_t n = read(fd, start, sizeof start);
+    close(fd);
+    if (n != sizeof start) return false;
+    return memcmp(start, "GGUF", 4) == 0 || memcmp(start, "PK\x03\x04", 4) == 0 ||
+           (start[6] == 0 && start[7] == 0 && start[8] == '{');
+}
+
+/* Links are followed, so that they stay. */
+static char *place_of(const char *path) {
+    char *const found = realpath(path, NULL);
+    return found != NULL ? found : strdup(path);
+}
+
+/* ---- opening ---------------------------------------------------------------------------- */
+
+static bool open_in_place(struct out_file *out) {
+    out->file.fd = open(out->path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    return out->file.fd >= 0 || failed(out, strerror(errno));
+}
+
+/* older: the file that is there, or NULL; the new one has its mode, or the usual one. */
+static bool open_beside(struct out_file *out, const struct stat *older) {
+    if (older != NULL && access(out->path, W_OK) != 0) return failed(out, strerror(errno));
+    if (older != NULL && is_model(out->path)) return failed(out, "it is a model");
+    out->place = place_of(out->path);
+    const int reason = out->place != NULL ? qn_new_file_open(&out->file, out->place) : ENOMEM;
+    if (reason != 0) return failed(out, strerror(reason));
+    const mode_t mask = umask(0);
+    umask(mask);
+    fchmod(out->file.fd, older != NULL ? older->st_mode & 0777 : 0666 & ~mask);
+    return true;
+}
+
+static bool open_file(struct out_file *out) {
+    struct stat older;
+    if (strcmp(out->path, "-") == 0) {
+        out->path = "standard output";
+        fflush(stdout);
+        out->file.fd = dup(STDOUT_FILENO);
+        return out->file.fd >= 0 || failed(out, strerror(errno));
+    }
+    const bool exists = stat(out->path, &older) == 0;
+    if (exists && (!S_ISREG(older.st_mode) || is_ours(&older))) return open_in_place(out);
+    return open_beside(out, exists ? &older : NULL);
+}
+
+/* For the stream: bytes taken, 0 on failure. stdio keeps that writing failed, not why. */
+static ssize_t hand_on(void *cookie, const char *data, size_t size) {
+    struct out_file *const out = cookie;
+    for (size_t at = 0; out->reason == 0 && at < size;) {
+        const ssize_t n = write(out->file.fd, data + at, size - at);
+        if (n >= 0)
+            at += (size_t)n;
+        else if (errno != EINTR)
+            out->reason = errno;
+    }
+    return out->reason == 0 ? (ssize_t)size : 0;
+}
+
+/* 0, or errno: the reason, or what failed here. */
+static int end_file(struct out_file *out, int reason) {
+    if (out->place != NULL)
+        reason = qn_new_file_end(&out->file, out->place, reason);
+    else if (close(out->file.fd) != 0 && reason == 0)
+        reason = errno;
+    free(out->place);
+    return reason;
+}
+
+bool out_file_open(struct out_file *out, const char *path) {
+    const cookie_io_functions_t functions = {.write = hand_on};
+    *out = (struct out_file){.path = path};
+    if (!open_file(out)) {
+        free(out->place);
+        return false;
+    }
+    out->stream = fopencookie(out, "w", functions);
+    if (out->stream != NULL) return true;
+    end_file(out, ENOMEM);
+    return failed(out, strerror(ENOMEM));
+}
+
+bool out_file_end(struct out_file *out, bool whole) {
+    fclose(out->stream); /* what fails is in out->reason */
+    const bool told = !whole && out->reason == 0;
+    const int reason = end_file(out, told ? ECANCELED : out->reason);
+    if (reason == 0) return true;
+    return told ? false : failed(out, strerror(reason));
+}
