@@ -77,6 +77,33 @@ def older_files_stay_until_the_new_one_is_whole(program: Program):
 
 
 @case
+def taps_that_cannot_be_written_do_not_stay(program: Program):
+    """Five rows of 96 floats fit below the limit, two of 384 do not."""
+    folder = program.scratch / "taps"
+    arguments = ["logits", program.model(TRAINED), "--ids", IDS, "--tap", "embed,layers.1.out", "-o"]
+    for extra, whole in (([], {"embed.npy", "layers.1.out.npy"}),
+                         (["-ub", 2], set())):
+        done = program.run(*arguments, folder, *extra, preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (2200, resource.RLIM_INFINITY)))
+        assert done.returncode == 1, done
+        assert done.stderr.endswith(b"taps/logits.npy: File too large\n"), done.stderr
+        assert done.stderr.count(b"\n") == 1, done.stderr
+        assert {file.name for file in folder.iterdir()} == whole
+        shutil.rmtree(folder)
+    program.succeeds(*arguments, folder)
+    assert {file.name for file in folder.iterdir()} == {
+        "embed.npy", "layers.1.out.npy", "logits.npy"}
+
+
+@case
+def taps_of_nothing_write_nothing(program: Program):
+    folder = program.scratch / "none"
+    program.fails(1, ["layers.*.nosuch"], "logits", program.model(TRAINED), "--ids", IDS, "--tap",
+                  "embed,layers.*.nosuch", "-o", folder)
+    assert not folder.exists()
+
+
+@case
 def packed_weights_above_the_limit_are_told(program: Program):
     cache = program.scratch / "packed"
     done = program.run("run", program.model(TRAINED), "--ids", IDS, "-n", 1, f"--pack-cache={cache}",

@@ -104,6 +104,16 @@ static bool write_file(struct quern_session *session, const struct token_list *i
     return out_file_end(&out, done);
 }
 
+/* The names of a model's tensors are those of a pass: one of the first token, which is forgotten
+ * again, so that a pattern without a tensor is told before a long text is evaluated. */
+static bool eval_tapped(struct quern_session *session, const struct token_list *ids, int chunk,
+                        int n_vocab, struct tap_files *files) {
+    const struct token_list first = {.data = ids->data, .n = 1};
+    if (!eval_rows(session, &first, 1, n_vocab, NULL) || !tap_files_begin(files)) return false;
+    quern_session_truncate(session, 0, 0);
+    return eval_rows(session, ids, chunk, n_vocab, NULL) && !files->failed;
+}
+
 /* Rows of logits in any case; with a tap they come that way, with the other tensors. */
 static bool evaluate(struct quern_model *model, struct quern_session_options *options,
                      const struct token_list *ids, int n_vocab, const struct logits_args *args) {
@@ -121,11 +131,10 @@ static bool evaluate(struct quern_model *model, struct quern_session_options *op
         out_error("%s", err.message);
     } else {
         done = args->tap != NULL
-                   ? eval_rows(session, ids, options->n_logits, n_vocab, NULL)
+                   ? eval_tapped(session, ids, options->n_logits, n_vocab, &files)
                    : write_file(session, ids, options->n_logits, n_vocab, args->output);
         quern_session_free(session);
     }
-    done = done && !files.failed && (args->tap == NULL || tap_files_check(&files));
     tap_files_close(&files);
     if (files.n_written > 0 && done)
         fprintf(stderr, "%zu files in %s\n", files.n_written, args->output);

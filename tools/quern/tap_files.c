@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "npy.h"
 #include "output.h"
@@ -33,21 +34,12 @@ bool tap_files_open(const char *folder, const char *patterns, size_t n_rows,
         out_error("no memory");
         return false;
     }
-    bool done = split_patterns(out);
-    if (done && mkdir(folder, 0777) != 0 && errno != EEXIST) {
-        out_error("cannot make the folder %s: %s", folder, strerror(errno));
-        done = false;
-    }
+    const bool done = split_patterns(out);
     if (!done) tap_files_close(out);
     return done;
 }
 
-void tap_files_close(struct tap_files *files) {
-    free(files->list);
-    files->list = NULL;
-}
-
-bool tap_files_check(const struct tap_files *files) {
+static bool has_matches(const struct tap_files *files) {
     for (size_t i = 0; files->patterns[i] != NULL; i++) {
         if (files->matched[i]) continue;
         out_error("--tap: no tensor of this model is named like '%s' ('quern logits --help' lists "
@@ -56,6 +48,52 @@ bool tap_files_check(const struct tap_files *files) {
         return false;
     }
     return true;
+}
+
+bool tap_files_begin(struct tap_files *files) {
+    if (!has_matches(files)) return false;
+    files->writing = mkdir(files->folder, 0777) == 0 || errno == EEXIST;
+    if (!files->writing) out_error("cannot make the folder %s: %s", files->folder, strerror(errno));
+    return files->writing;
+}
+
+/* ---- files ------------------------------------------------------------------------------ */
+
+/* NULL, with errno set, without memory. */
+static char *path_of(const struct tap_files *files, const char *name, const char *suffix) {
+    char *path;
+    return asprintf(&path, "%s/%s.npy%s", files->folder, name, suffix) >= 0 ? path : NULL;
+}
+
+static bool note_part(struct tap_files *files, const char *name) {
+    char **const parts = reallocarray(files->parts, files->n_parts + 1, sizeof *parts);
+    if (parts == NULL) return false;
+    files->parts = parts;
+    parts[files->n_parts] = strdup(name);
+    if (parts[files->n_parts] == NULL) return false;
+    files->n_parts++;
+    return true;
+}
+
+static void forget_part(struct tap_files *files, const char *name) {
+    size_t i = 0;
+    while (strcmp(files->parts[i], name) != 0) i++;
+    free(files->parts[i]);
+    files->parts[i] = files->parts[--files->n_parts];
+}
+
+void tap_files_close(struct tap_files *files) {
+    for (size_t i = 0; i < files->n_parts; i++) {
+        char *const part = path_of(files, files->parts[i], ".part");
+        if (part != NULL) unlink(part);
+        free(part);
+        free(files->parts[i]);
+    }
+    free(files->parts);
+    free(files->list);
+    files->parts = NULL;
+    files->list = NULL;
+    files->n_parts = 0;
 }
 
 static bool write_rows(FILE *file, const struct tap_files *files,
@@ -68,26 +106,46 @@ static bool write_rows(FILE *file, const struct tap_files *files,
     return true;
 }
 
-/* Positions come in order, so the file is begun with the first and continued with the others. It is
- * not held open: there are more tensors than files that a process may have open. */
+/* False with errno set; so do the two below. The file is not held open: there are more tensors than
+ * files that a process may have open. */
+static bool append(const struct tap_files *files, const struct quern_tensor *tensor,
+                   const char *part) {
+    FILE *const file = fopen(part, tensor->positions[0] == 0 ? "wbe" : "abe");
+    if (file == NULL) return false;
+    const bool done = write_rows(file, files, tensor);
+    const int reason = errno;
+    const bool closed = fclose(file) == 0;
+    if (!done) errno = reason;
+    return done && closed;
+}
+
+static bool end_file(struct tap_files *files, const char *name, const char *part) {
+    char *const path = path_of(files, name, "");
+    const bool done = path != NULL && rename(part, path) == 0;
+    free(path);
+    if (!done) return false;
+    forget_part(files, name);
+    files->n_written++;
+    return true;
+}
+
+/* Positions come in order, so a file is begun with the first, continued with the others and whole
+ * with the last. */
+static bool take(struct tap_files *files, const struct quern_tensor *tensor, const char *part) {
+    const bool last = (size_t)tensor->positions[tensor->n_rows - 1] + 1 == files->n_rows;
+    if (tensor->positions[0] == 0 && !note_part(files, tensor->name)) return false;
+    return append(files, tensor, part) && (!last || end_file(files, tensor->name, part));
+}
+
 void tap_files_write(void *context, const struct quern_tensor *tensor) {
     struct tap_files *const files = context;
-    if (files->failed) return;
     for (size_t i = 0; files->patterns[i] != NULL; i++)
         if (fnmatch(files->patterns[i], tensor->name, 0) == 0) files->matched[i] = true;
-    char *path;
-    if (asprintf(&path, "%s/%s.npy", files->folder, tensor->name) < 0) {
-        out_error("no memory");
-        files->failed = true;
-        return;
-    }
-    FILE *file = fopen(path, tensor->positions[0] == 0 ? "wb" : "ab");
-    bool done = file != NULL && write_rows(file, files, tensor);
-    if (file != NULL && fclose(file) != 0) done = false;
-    if (!done) {
-        out_error("cannot write %s: %s", path, strerror(errno));
+    if (files->failed || !files->writing) return;
+    char *const part = path_of(files, tensor->name, ".part");
+    if (part == NULL || !take(files, tensor, part)) {
+        out_error("cannot write %s/%s.npy: %s", files->folder, tensor->name, strerror(errno));
         files->failed = true;
     }
-    files->n_written += tensor->positions[0] == 0;
-    free(path);
+    free(part);
 }
