@@ -412,12 +412,14 @@ def a_full_disk_is_told(program: Program):
     model = program.model(TRAINED)
     for arguments in [["run", model, "--ids", IDS, "-q"], ["inspect", model], ["plan", model],
                       ["tokenize", model], ["--help"], ["bench", model, "-p", "4", "-n", "0"],
-                      ["logits", model, "--ids", IDS, "-o", "-"]]:
+                      ["logits", model, "--ids", IDS, "-o", "-"],
+                      ["verify", model, "--stage", "weights"]]:
         with open("/dev/full", "wb") as full:
             done = subprocess.run([program.path, *arguments], stdin=subprocess.DEVNULL,
                                   stdout=full, stderr=subprocess.PIPE, env=program.environment)
         assert done.returncode == 1, arguments
         assert done.stderr.count(b"\n") == 1 and b"cannot write" in done.stderr, done.stderr
+        assert b"No space left" in done.stderr, done.stderr
     program.fails(1, ["/dev/full", "No space left"], "logits", model, "--ids", IDS, "-o",
                   "/dev/full")
 

@@ -236,10 +236,21 @@ def the_page_needs_nothing_else(program):
 
 @case
 def files_that_cannot_be_written(program):
-    model = program.model("llama-f32")
-    for option in ("--html", "--trace", "--folded"):
-        done = program.run("profile", model, "-p", 4, "-n", 1, "-r", 1, option, "/no/such/file")
-        assert done.returncode == 1 and b"cannot write /no/such/file: No such" in done.stderr
+    """The others are, and the report too."""
+    good = program.scratch / "good"
+    arguments = ["profile", program.model("llama-f32"), "-p", 4, "-n", 1, "-r", 1, "--json"]
+    for option, other in (("--html", "--trace"), ("--trace", "--folded"), ("--folded", "--html")):
+        for place in ("/no/such/file", "/dev/full"):
+            done = program.run(*arguments, option, place, other, good)
+            assert done.returncode == 1, done
+            assert done.stderr.startswith(f"quern: cannot write {place}: No s".encode()), done
+            assert json.loads(done.stdout)["steps"] and good.read_bytes()
+            good.unlink()
+
+
+@case
+def one_form_at_a_time(program):
+    program.fails(2, ["--json", "--csv"], "profile", program.model("llama-f32"), "--json", "--csv")
 
 
 @case

@@ -283,11 +283,13 @@ static int examine(const struct doctor_args *args) {
     }
     if (doctor.measured && *doctor.figures.unkept.message != '\0')
         out_error("%s", doctor.figures.unkept.message);
-    int result = args->svg != NULL ? draw(&doctor, args->svg) : EXIT_DONE;
-    if (result == EXIT_DONE && args->json) result = print_json(&doctor);
-    if (result == EXIT_DONE && !args->json) print_page(&doctor);
-    if (result == EXIT_DONE && args->strict && qn_doctor_n_warnings(&doctor) > 0)
-        result = EXIT_FAILED;
+    int result = EXIT_DONE;
+    if (args->json)
+        result = print_json(&doctor);
+    else
+        print_page(&doctor);
+    if (args->svg != NULL && draw(&doctor, args->svg) != EXIT_DONE) result = EXIT_FAILED;
+    if (args->strict && qn_doctor_n_warnings(&doctor) > 0) result = EXIT_FAILED;
     qn_doctor_free(&doctor);
     return result;
 }

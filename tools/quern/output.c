@@ -29,10 +29,13 @@ void out_discard(void) {
     __fpurge(stdout);
 }
 
+/* Where an earlier write failed, stdio keeps that and not why: one more fails for the same reason.
+ * A newline does no harm to data that has a gap already. */
 bool out_flush(void) {
     errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout)) return true;
-    const int reason = errno;
+    const bool flushed = fflush(stdout) == 0;
+    if (flushed && !ferror(stdout)) return true;
+    const int reason = flushed && write(STDOUT_FILENO, "\n", 1) == 1 ? 0 : errno;
     out_discard();
     out_error("cannot write to standard output: %s", reason != 0 ? strerror(reason) : "it failed");
     return false;

@@ -178,10 +178,9 @@ static int report(const struct plan_args *args, const struct forecast *forecast)
         out_error("%s", err.message);
         return EXIT_FAILED;
     }
-    int status = EXIT_DONE;
-    if (args->html != NULL) status = write_html(args->html, forecast, &outlook.about);
-    if (status == EXIT_DONE)
-        status = args->json ? print_json(forecast, &outlook.about) : print_text(forecast, &outlook);
+    int status = args->json ? print_json(forecast, &outlook.about) : print_text(forecast, &outlook);
+    if (args->html != NULL && write_html(args->html, forecast, &outlook.about) != EXIT_DONE)
+        status = EXIT_FAILED;
     qn_predict_free(&outlook.times);
     return status;
 }

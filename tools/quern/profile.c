@@ -127,9 +127,10 @@ static int write_files(const struct profile_args *args, const struct qn_profile 
     const struct target targets[] = {{args->html, write_html, profile, about, roof},
                                      {args->trace, write_trace, profile, about, roof},
                                      {args->folded, write_folded, profile, about, roof}};
+    int status = EXIT_DONE;
     for (size_t i = 0; i < COUNT(targets); i++)
-        if (write_file(&targets[i]) != EXIT_DONE) return EXIT_FAILED;
-    return EXIT_DONE;
+        if (write_file(&targets[i]) != EXIT_DONE) status = EXIT_FAILED;
+    return status;
 }
 
 static int print_csv(const struct qn_profile *profile) {
@@ -151,7 +152,8 @@ static int report(struct profile_run *run, const struct profile_args *args,
     status = args->json  ? print_json(&profile, about, measured)
              : args->csv ? print_csv(&profile)
                          : print_text(run, &profile, about, measured);
-    if (status == EXIT_DONE) status = write_files(args, &profile, about, measured);
+    const int written = write_files(args, &profile, about, measured);
+    if (status == EXIT_DONE) status = written;
     qn_profile_free(&profile);
     return status;
 }
@@ -205,5 +207,9 @@ int command_profile(int argc, char **argv) {
         .n_positionals = COUNT(positionals)};
     int status;
     if (!args_parse(&command, argc, argv, &status)) return status;
+    if (args.json && args.csv) {
+        out_error("--json and --csv are two forms of one report: give one of them");
+        return EXIT_WRONG_USAGE;
+    }
     return load_and_report(&args, &model_args, &session_args);
 }
