@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+from pathlib import Path
 
 from cli_harness import Program, Terminal, case, main
 
@@ -202,6 +203,17 @@ def letters_beyond_ascii_are_typed_in_any_locale(program: Program):
         assert terminal.prompt().replace("\r\n", "\n") == expected
         terminal.type("\x04")
         assert terminal.finish()[0] == 0
+
+
+@case
+def a_greeting_sends_no_control_characters(program: Program):
+    name = b"Quern test " + MODEL.encode()
+    whole = Path(program.model(MODEL)).read_bytes()
+    assert whole.count(name) == 1
+    path = program.scratch / "name.gguf"
+    path.write_bytes(whole.replace(name, b"\x1b[31m".ljust(len(name), b"x")))
+    with Terminal(program, "run", path) as terminal:
+        assert "\\x1b[31mxxx" in terminal.prompt()
 
 
 @case

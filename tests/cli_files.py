@@ -80,9 +80,9 @@ def older_files_stay_until_the_new_one_is_whole(program: Program):
 def taps_that_cannot_be_written_do_not_stay(program: Program):
     """Five rows of 96 floats fit below the limit, two of 384 do not."""
     folder = program.scratch / "taps"
-    arguments = ["logits", program.model(TRAINED), "--ids", IDS, "--tap", "embed,layers.1.out", "-o"]
-    for extra, whole in (([], {"embed.npy", "layers.1.out.npy"}),
-                         (["-ub", 2], set())):
+    arguments = ["logits", program.model(TRAINED), "--ids", IDS, "--tap", "embed,layers.1.out",
+                 "-o"]
+    for extra, whole in (([], {"embed.npy", "layers.1.out.npy"}), (["-ub", 2], set())):
         done = program.run(*arguments, folder, *extra, preexec_fn=lambda: resource.setrlimit(
             resource.RLIMIT_FSIZE, (2200, resource.RLIM_INFINITY)))
         assert done.returncode == 1, done
@@ -91,8 +91,8 @@ def taps_that_cannot_be_written_do_not_stay(program: Program):
         assert {file.name for file in folder.iterdir()} == whole
         shutil.rmtree(folder)
     program.succeeds(*arguments, folder)
-    assert {file.name for file in folder.iterdir()} == {
-        "embed.npy", "layers.1.out.npy", "logits.npy"}
+    assert {file.name for file in folder.iterdir()} == {"embed.npy", "layers.1.out.npy",
+                                                        "logits.npy"}
 
 
 @case
@@ -106,8 +106,8 @@ def taps_of_nothing_write_nothing(program: Program):
 @case
 def packed_weights_above_the_limit_are_told(program: Program):
     cache = program.scratch / "packed"
-    done = program.run("run", program.model(TRAINED), "--ids", IDS, "-n", 1, f"--pack-cache={cache}",
-                       preexec_fn=limit_files)
+    done = program.run("run", program.model(TRAINED), "--ids", IDS, "-n", 1,
+                       f"--pack-cache={cache}", preexec_fn=limit_files)
     assert b"packed weights cannot be kept: File too large\n" in done.stderr, done
     assert list(cache.iterdir()) == []
 

@@ -6,9 +6,11 @@ usage: cli_profile.py PROGRAM FOLDER-OF-MODELS
 """
 
 import json
+import os
 import re
 import statistics
 import sys
+from pathlib import Path
 
 from cli_harness import Program, Terminal, case, main
 
@@ -246,6 +248,23 @@ def files_that_cannot_be_written(program):
             assert done.stderr.startswith(f"quern: cannot write {place}: No s".encode()), done
             assert json.loads(done.stdout)["steps"] and good.read_bytes()
             good.unlink()
+
+
+@case
+def names_of_any_bytes(program):
+    """Of the file, and of the model within."""
+    whole = Path(program.model("llama-trained-q8_0")).read_bytes()
+    name = b"Quern test llama-trained-q8_0"
+    path = program.scratch / os.fsdecode(b"\xff.gguf")
+    path.write_bytes(whole.replace(name, b"\x1b[31m\xff\nq".ljust(len(name), b"x"), 1))
+    page, trace = program.scratch / "page", program.scratch / "trace"
+    arguments = ["profile", path, "-p", 4, "-n", 1, "-r", 1]
+    done = program.succeeds(*arguments, "--json", "--html", page, "--trace", trace)
+    found = json.loads(done.stdout)
+    assert found["model"]["file"] == "\ufffd.gguf"
+    assert found["model"]["name"].startswith("\x1b[31m\ufffd\nqx")
+    assert json.loads(trace.read_text())["traceEvents"] and "\ufffd.gguf" in page.read_text()
+    assert program.succeeds(*arguments).stdout.startswith(b"\\x1b[31m\xff\\nqx")
 
 
 @case

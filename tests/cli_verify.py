@@ -7,6 +7,7 @@ usage: cli_verify.py PROGRAM FOLDER-OF-MODELS
 
 import json
 import math
+import os
 import shutil
 import sys
 import zipfile
@@ -123,6 +124,14 @@ def a_page_holds_chosen_heads_and_nothing_from_outside(program: Program):
         program.fails(2, ["--heads", "9.0", "2 layers of 4 heads"], "verify", *more, "--heads",
                       "0.0,9.0", program.model("llama-f32"))
     assert not page.exists()
+
+
+@case
+def names_may_have_any_bytes(program: Program):
+    path = program.scratch / os.fsdecode(b"\xff.gguf")
+    shutil.copy(program.model("llama-f32"), path)
+    _, found = report(program, "--stage", "weights", path)
+    assert found["models"][0]["model"].endswith("/\ufffd.gguf")
 
 
 @case

@@ -5,6 +5,10 @@
  */
 #include "report/profile_files.h"
 
+#include <string.h>
+
+#include "report/json_text.h"
+
 size_t qn_profile_last_run(const struct qn_profile *profile) {
     uint64_t start = 0;
     for (size_t i = 0; i < profile->n_tokens; i++)
@@ -80,7 +84,8 @@ enum qn_status qn_profile_write_trace(const struct qn_profile *profile,
     const size_t first = qn_profile_last_run(profile);
     const struct trace t = {profile, out,
                             first < profile->n_passes ? profile->passes[first].start : 0};
-    json_t *const name = json_pack("{s:s}", "name", about->model.name);
+    json_t *const name =
+        json_pack("{s:o}", "name", qn_json_text(about->model.name, strlen(about->model.name)));
     if (!name) return qn_fail(err, QN_NO_MEMORY, "no memory for the trace");
     fputs("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n"
           "{\"ph\":\"M\",\"pid\":1,\"name\":\"process_name\",\"args\":",

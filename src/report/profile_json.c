@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "report/json_text.h"
 #include "report/locality.h"
 #include "report/profile.h"
 
@@ -25,20 +26,23 @@ static json_t *host_json(const struct qn_profile *p, const struct qn_machine_key
     char weights_on[64] = "not shown";
     if (qn_locality_read(model, &locality, &err) == QN_OK)
         qn_locality_describe(&locality, weights_on, sizeof weights_on);
-    return json_pack("{s:s%, s:s%, s:i, s:s, s:i, s:i, s:o, s:s, s:s}", "processor", host->cpu,
-                     strlen(host->cpu), "microcode", host->microcode, strlen(host->microcode),
-                     "processors", host->n_processors, "isa", qn_isa_name(host->isa), "threads",
-                     model->n_threads, "prefill_threads", model->n_threads_batch, "pinned_to", cpus,
-                     "numa", qn_model_numa(model), "weights_on", weights_on);
+    return json_pack("{s:o, s:o, s:i, s:s, s:i, s:i, s:o, s:s, s:s}", "processor",
+                     qn_json_text(host->cpu, strlen(host->cpu)), "microcode",
+                     qn_json_text(host->microcode, strlen(host->microcode)), "processors",
+                     host->n_processors, "isa", qn_isa_name(host->isa), "threads", model->n_threads,
+                     "prefill_threads", model->n_threads_batch, "pinned_to", cpus, "numa",
+                     qn_model_numa(model), "weights_on", weights_on);
 }
 
 static json_t *model_json(const struct qn_profile_about *about) {
     const struct quern_model_info *const m = &about->model;
-    return json_pack("{s:s?, s:s?, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:i, s:i}", "file",
-                     about->file, "name", m->name, "architecture", m->architecture, "type", m->type,
-                     "file_size", (json_int_t)m->file_size, "parameters", (json_int_t)m->n_params,
-                     "decode_bytes", (json_int_t)m->decode_size, "layers", m->n_layers, "width",
-                     m->n_embd, "mlp_width", m->n_ff, "vocabulary", m->n_vocab);
+    return json_pack("{s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:i, s:i}", "file",
+                     qn_json_text(about->file, strlen(about->file)), "name",
+                     qn_json_text(m->name, strlen(m->name)), "architecture", m->architecture,
+                     "type", m->type, "file_size", (json_int_t)m->file_size, "parameters",
+                     (json_int_t)m->n_params, "decode_bytes", (json_int_t)m->decode_size, "layers",
+                     m->n_layers, "width", m->n_embd, "mlp_width", m->n_ff, "vocabulary",
+                     m->n_vocab);
 }
 
 static json_t *run_json(const struct qn_profile_about *about) {

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 
 #include "host/ticks.h"
-#include "json_text.h"
+#include "report/json_text.h"
 #include "options.h"
 #include "output.h"
 #include "profile_commands.h"
@@ -140,7 +140,7 @@ static void print_json(const struct ab_args *args, const struct side *sides,
     for (int i = 0; i < 2; i++)
         json_array_append_new(list,
                               json_pack("{s:o, s:o, s:o}", "command",
-                                        json_text(sides[i].command, strlen(sides[i].command)),
+                                        qn_json_text(sides[i].command, strlen(sides[i].command)),
                                         "seconds", samples_json(sides[i].seconds, args->rounds),
                                         "cpu_seconds", samples_json(sides[i].cpu, args->rounds)));
     json_t *const object =

@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "json_text.h"
 #include "options.h"
+#include "report/json_text.h"
 
 enum kind { TEXT, ARRAY, LONG, INT, REAL, BOOL };
 
@@ -159,7 +159,7 @@ static json_t *json_value(const struct column *column, const struct bench_row *r
     switch (column->kind) {
     case TEXT:
     case ARRAY:
-        return json_text(text_of(column, row), strlen(text_of(column, row)));
+        return qn_json_text(text_of(column, row), strlen(text_of(column, row)));
     case BOOL:
         return json_boolean(integer_of(column, row));
     case REAL:

@@ -277,9 +277,9 @@ static enum after run_command(struct chat *chat, char *line) {
 static void greet(const struct chat *chat) {
     struct quern_model_info info;
     quern_model_info(chat->generator->model, &info);
-    fprintf(stderr, "%s, %s, %s, %d thread%s, context %d. /help lists commands.\n", info.name,
-            info.type, info.isa, info.n_threads, info.n_threads == 1 ? "" : "s",
-            chat->generator->n_ctx);
+    out_text(info.name, strlen(info.name), stderr);
+    fprintf(stderr, ", %s, %s, %d thread%s, context %d. /help lists commands.\n", info.type,
+            info.isa, info.n_threads, info.n_threads == 1 ? "" : "s", chat->generator->n_ctx);
     if (chat->dialogue->switched_off)
         fputs("Without the chat format (--raw): the model goes on with your text.\n", stderr);
     else if (!chat->dialogue->framed)

@@ -13,10 +13,10 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "json_text.h"
 #include "options.h"
 #include "out_file.h"
 #include "output.h"
+#include "report/json_text.h"
 #include "style.h"
 
 struct doctor_args {
@@ -138,7 +138,7 @@ static void print_page(const struct qn_doctor *doctor) {
 /* ---- JSON ------------------------------------------------------------------------------- */
 
 static json_t *text_of(const char *text) {
-    return json_text(text, strlen(text));
+    return qn_json_text(text, strlen(text));
 }
 
 static json_t *findings_json(const struct qn_doctor *doctor) {

@@ -11,9 +11,9 @@
 #include "commands.h"
 #include "forecast.h"
 #include "inspect_output.h"
-#include "json_text.h"
 #include "models/vocab.h"
 #include "output.h"
+#include "report/json_text.h"
 
 /* ---- metadata --------------------------------------------------------------------------- */
 
@@ -94,7 +94,7 @@ static json_t *array_of(const struct qn_gguf_value *value) {
     for (uint64_t i = 0; i < value->count && i < SHOWN; i++) {
         if (value->element == QN_GGUF_STRING) {
             const struct qn_string text = qn_gguf_next_string(&cursor);
-            json_array_append_new(first, json_text(text.data, text.size));
+            json_array_append_new(first, qn_json_text(text.data, text.size));
         } else {
             json_array_append_new(first, scalar_of(value->element, cursor));
             cursor += value_types[value->element].size;
@@ -109,14 +109,14 @@ static json_t *value_of(const struct qn_gguf_value *value) {
     if (value->type != QN_GGUF_STRING) return scalar_of(value->type, value->data);
     const uint8_t *cursor = value->data;
     const struct qn_string text = qn_gguf_next_string(&cursor);
-    return json_text(text.data, text.size);
+    return qn_json_text(text.data, text.size);
 }
 
 static json_t *metadata_of(const struct qn_gguf *gguf) {
     json_t *metadata = json_object();
     for (size_t i = 0; i < qn_gguf_n_values(gguf); i++) {
         const struct qn_gguf_value *const value = qn_gguf_value_at(gguf, i);
-        json_t *const key = json_text(value->key.data, value->key.size);
+        json_t *const key = qn_json_text(value->key.data, value->key.size);
         json_object_set_new(metadata, json_string_value(key), value_of(value));
         json_decref(key);
     }
@@ -145,7 +145,7 @@ static json_t *tensors_of(const struct qn_checkpoint *checkpoint) {
         for (int d = 0; d < tensor->n_dims; d++)
             json_array_append_new(shape, json_integer((json_int_t)tensor->shape[d]));
         json_array_append_new(tensors, json_pack("{s:o, s:s, s:o, s:I}", "name",
-                                                 json_text(tensor->name, strlen(tensor->name)),
+                                                 qn_json_text(tensor->name, strlen(tensor->name)),
                                                  "type", qn_type_infos[tensor->type].name, "shape",
                                                  shape, "bytes", (json_int_t)tensor->size));
     }
@@ -159,7 +159,7 @@ static json_t *left_out_of(const struct qn_checkpoint *checkpoint) {
         const char *why;
         const char *const name = qn_checkpoint_left_out_at(checkpoint, i, &why);
         json_array_append_new(
-            tensors, json_pack("{s:o, s:s}", "name", json_text(name, strlen(name)), "why", why));
+            tensors, json_pack("{s:o, s:s}", "name", qn_json_text(name, strlen(name)), "why", why));
     }
     return tensors;
 }
@@ -192,14 +192,15 @@ static json_t *tokenizer_of(const struct qn_checkpoint *checkpoint) {
     struct qn_error err;
     if (qn_vocab_read(checkpoint, &tokenizer, &err) != QN_OK)
         return json_pack("{s:b, s:o}", "supported", 0, "why",
-                         json_text(err.message, strlen(err.message)));
+                         qn_json_text(err.message, strlen(err.message)));
     const struct qn_vocab *const vocab = qn_tokenizer_vocab(tokenizer);
     json_t *result =
         json_pack("{s:b, s:s, s:i, s:i, s:i, s:b}", "supported", 1, "kind",
                   qn_tokenizer_kind(tokenizer), "tokens", (int)vocab->n_tokens, "bos",
                   (int)vocab->bos, "eos", (int)vocab->eos, "adds_bos", (int)vocab->add_bos);
     if (vocab->model == QN_VOCAB_BPE)
-        json_object_set_new(result, "pre_tokenizer", json_text(vocab->pre.data, vocab->pre.size));
+        json_object_set_new(result, "pre_tokenizer",
+                            qn_json_text(vocab->pre.data, vocab->pre.size));
     qn_tokenizer_free(tokenizer);
     return result;
 }
@@ -229,7 +230,7 @@ static json_t *engine_of(const struct forecast *forecast) {
                                "tokenizer", tokenizer_of(forecast->checkpoint));
     if (forecast->err.status != QN_OK) {
         json_object_set_new(engine, "why",
-                            json_text(forecast->err.message, strlen(forecast->err.message)));
+                            qn_json_text(forecast->err.message, strlen(forecast->err.message)));
         return engine;
     }
     const struct qn_spec *const spec = &forecast->spec;
@@ -257,7 +258,7 @@ static json_t *report_of(const struct forecast *forecast) {
         n_params += elements_of(qn_checkpoint_tensor_at(checkpoint, i));
     return json_pack(
         "{s:o, s:s, s:i, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "file",
-        json_text(forecast->path, strlen(forecast->path)), "format",
+        qn_json_text(forecast->path, strlen(forecast->path)), "format",
         qn_checkpoint_format(checkpoint), "parts", (int)qn_checkpoint_n_files(checkpoint), "bytes",
         (json_int_t)qn_checkpoint_file_size(checkpoint), "parameters", (json_int_t)n_params,
         "metadata", gguf ? metadata_of(gguf) : json_deep_copy(qn_checkpoint_config(checkpoint)),

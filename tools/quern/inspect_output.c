@@ -9,35 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONGEST_TEXT = 72 };
+#include "output.h"
 
-/* A newline or escape sequence in a file's text stays harmless. Returns the bytes printed. */
-static size_t print_safely(const char *text, size_t size) {
-    size_t printed = 0;
-    for (size_t i = 0; i < size; i++) {
-        const unsigned char c = (unsigned char)text[i];
-        if (c == '\n')
-            printed += (size_t)printf("\\n");
-        else if (c < 32 || c == 127)
-            printed += (size_t)printf("\\x%02x", c);
-        else
-            printed += (size_t)(putchar(c) != EOF);
-    }
-    return printed;
-}
+enum { LONGEST_TEXT = 72 };
 
 /* Cut between characters. */
 static void print_text(const char *text, size_t size) {
     const bool cut = size > LONGEST_TEXT;
     size_t n = cut ? LONGEST_TEXT : size;
     while (cut && n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) n--;
-    print_safely(text, n);
+    out_text(text, n, stdout);
     if (cut) printf("... (%zu bytes)", size);
 }
 
 /* A name in a column. */
 static void print_name(const char *name, int width) {
-    const int printed = (int)print_safely(name, strlen(name));
+    const int printed = (int)out_text(name, strlen(name), stdout);
     printf("%*s", printed < width ? width - printed : 0, "");
 }
 

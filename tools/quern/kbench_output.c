@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "json_text.h"
+#include "report/json_text.h"
 
 static double gops(const struct kbench_row *row) {
     return 1e-9 * row->result.ops / row->result.median;
@@ -104,9 +104,9 @@ static json_t *row_json(const struct kbench_row *row) {
     json_t *const object =
         json_pack("{s:s, s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:I}",
                   "op", row->op, "variant", row->variant, "function",
-                  json_text(row->function, strlen(row->function)), "isa",
-                  json_text(row->isa, strlen(row->isa)), "threads", row->n_threads, "m", s->m, "n",
-                  s->n, "k", s->k, "t", s->t, "heads", s->heads, "g", s->g, "d", s->d, "where",
+                  qn_json_text(row->function, strlen(row->function)), "isa",
+                  qn_json_text(row->isa, strlen(row->isa)), "threads", row->n_threads, "m", s->m,
+                  "n", s->n, "k", s->k, "t", s->t, "heads", s->heads, "g", s->g, "d", s->d, "where",
                   qn_level_name(row->where), "held_in", r->in_l1 ? "L1" : qn_level_name(r->where),
                   "copies", (json_int_t)r->copies);
     json_t *const times = json_pack(

@@ -41,6 +41,20 @@ bool out_flush(void) {
     return false;
 }
 
+size_t out_text(const char *text, size_t size, FILE *file) {
+    size_t printed = 0;
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        if (c == '\n')
+            printed += (size_t)fprintf(file, "\\n");
+        else if (c < 32 || c == 127)
+            printed += (size_t)fprintf(file, "\\x%02x", c);
+        else
+            printed += (size_t)(putc(c, file) != EOF);
+    }
+    return printed;
+}
+
 /* 0 when the file is no terminal. */
 static int columns_of(int file) {
     if (!isatty(file)) return 0;

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 enum {
     EXIT_DONE = 0,
@@ -23,6 +24,10 @@ bool out_flush(void);
 
 /* Forgets what could not be written, after its sentence was printed: it is not tried again. */
 void out_discard(void);
+
+/* Text that comes from a file: a newline or escape sequence in it is shown and stays harmless.
+ * Returns the bytes printed. */
+size_t out_text(const char *text, size_t size, FILE *file);
 
 /* Columns of the terminal on stderr, or 0 when it is none. */
 int out_columns(void);

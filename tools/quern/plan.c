@@ -9,11 +9,11 @@
 
 #include "commands.h"
 #include "forecast.h"
-#include "json_text.h"
 #include "models/vocab.h"
 #include "options.h"
 #include "out_file.h"
 #include "output.h"
+#include "report/json_text.h"
 #include "report/plan_files.h"
 #include "system.h"
 
@@ -148,7 +148,7 @@ static int print_text(const struct forecast *forecast, const struct outlook *out
 
 static int print_json(const struct forecast *forecast, const struct qn_plan_about *about) {
     struct qn_plan_about named = *about;
-    json_t *const file = json_text(about->file, strlen(about->file));
+    json_t *const file = qn_json_text(about->file, strlen(about->file));
     named.file = json_string_value(file);
     json_t *const object = file != NULL ? qn_plan_json(&forecast->plan, &named) : NULL;
     if (object == NULL)

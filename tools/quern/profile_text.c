@@ -216,7 +216,8 @@ static enum qn_status print_phase(const struct qn_profile *p, enum qn_phase phas
 /* ---- the whole -------------------------------------------------------------------------- */
 
 static void print_head(const struct qn_profile *p, const struct quern_model_info *model) {
-    printf("%s: %s, %s, %.1f M parameters\n", model->name, model->architecture, model->type,
+    out_text(model->name, strlen(model->name), stdout);
+    printf(": %s, %s, %.1f M parameters\n", model->architecture, model->type,
            1e-6 * (double)model->n_params);
     printf("%s, %d thread%s", model->isa, model->n_threads, model->n_threads > 1 ? "s" : "");
     if (model->n_threads_batch != model->n_threads)

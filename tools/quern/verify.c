@@ -11,6 +11,7 @@
 #include "out_file.h"
 #include "output.h"
 #include "plan/plan.h"
+#include "report/json_text.h"
 #include "report/verify.h"
 #include "run/access.h"
 #include "verify_output.h"
@@ -146,9 +147,8 @@ static int verify_all(const struct model_args *model_args, const struct verify_a
     for (size_t i = 0; i < MAX_MODELS && args->models[i] != NULL; i++) {
         struct model_args one = *model_args;
         one.path = args->models[i];
-        json_t *path = json_string(one.path);
         json_t *model =
-            json_pack("{s:o, s:[]}", "model", path != NULL ? path : json_null(), "stages");
+            json_pack("{s:o, s:[]}", "model", qn_json_text(one.path, strlen(one.path)), "stages");
         if (i > 0 && !args->json) putchar('\n');
         const int status = verify_model(&one, args, options, model);
         json_array_append_new(models, model);

@@ -2,13 +2,13 @@
  *
  * JSON strings of any bytes.
  */
-#include "json_text.h"
+#include "report/json_text.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-json_t *json_text(const char *data, size_t size) {
+json_t *qn_json_text(const char *data, size_t size) {
     json_t *text = json_stringn(size > 0 ? data : "", size);
     if (text != NULL || size > SIZE_MAX / 3) return text;
     char *replaced = malloc(3 * size);
