@@ -15,7 +15,7 @@ from array import array
 from pathlib import Path
 
 import safetensors_file
-from cli_harness import Program, case, main
+from cli_harness import Program, Terminal, case, main
 
 
 def data(program: Program) -> Path:
@@ -124,6 +124,15 @@ def a_page_holds_chosen_heads_and_nothing_from_outside(program: Program):
         program.fails(2, ["--heads", "9.0", "2 layers of 4 heads"], "verify", *more, "--heads",
                       "0.0,9.0", program.model("llama-f32"))
     assert not page.exists()
+
+
+@case
+def colours_are_for_terminals_that_have_them(program: Program):
+    for terminal_type, coloured in (("xterm", True), ("dumb", False)):
+        program.environment["TERM"] = terminal_type
+        with Terminal(program, "verify", "--stage", "weights", program.model("llama-f32")) as shown:
+            status, text = shown.finish()
+        assert status == 0 and ("\x1b[32mpass" in text) is coloured, text
 
 
 @case

@@ -16,23 +16,23 @@ static const struct {
     [STYLE_WAIT] = {"·", ".", "31"}, [STYLE_WARN] = {"!", "!", "1;33"},
 };
 
-static bool coloured(void) {
+bool style_coloured(void) {
     const char *const no_colour = getenv("NO_COLOR"), *const term = getenv("TERM");
     return isatty(STDOUT_FILENO) && !(no_colour != NULL && *no_colour != '\0') && term != NULL &&
            strcmp(term, "dumb") != 0;
 }
 
 static void begin(enum style style) {
-    if (coloured()) printf("\x1b[%sm", styles[style].colour);
+    if (style_coloured()) printf("\x1b[%sm", styles[style].colour);
 }
 
 static void end(void) {
-    if (coloured()) fputs("\x1b[0m", stdout);
+    if (style_coloured()) fputs("\x1b[0m", stdout);
 }
 
 void style_title(const char *title) {
     putchar('\n');
-    if (coloured()) fputs("\x1b[1m", stdout);
+    if (style_coloured()) fputs("\x1b[1m", stdout);
     fputs(title, stdout);
     end();
     putchar('\n');

@@ -10,6 +10,8 @@
 
 enum style { STYLE_PLAIN, STYLE_ATTN, STYLE_MLP, STYLE_NORM, STYLE_WAIT, STYLE_WARN, STYLE_COUNT };
 
+/* Whether there are colours. */
+bool style_coloured(void);
 /* A blank line and the title on a line of its own. */
 void style_title(const char *title);
 /* A bar of so many cells, rounded; one cell for what is more than half of one. */

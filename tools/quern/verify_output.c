@@ -5,13 +5,12 @@
 #include "verify_output.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "options.h"
 #include "output.h"
 #include "report/verify.h"
+#include "style.h"
 
 enum { DETAIL = 21 };
 
@@ -30,8 +29,7 @@ static const char *colour_of(const char *verdict) {
     static const struct {
         const char *verdict, *code;
     } colours[] = {{"pass", "\033[32m"}, {"note", "\033[33m"}, {"fail", "\033[1;31m"}};
-    const char *no_color = getenv("NO_COLOR");
-    if (!isatty(STDOUT_FILENO) || (no_color != NULL && *no_color != '\0')) return "";
+    if (!style_coloured()) return "";
     for (size_t i = 0; i < COUNT(colours); i++)
         if (strcmp(colours[i].verdict, verdict) == 0) return colours[i].code;
     return "";
