@@ -486,8 +486,16 @@ def plan_and_inspect_agree(program: Program):
         engine = report["engine"]
         assert engine["supported"] is True and engine["context"] == 200
         plan = program.succeeds("plan", model, "-c", "200").stdout.decode()
-        packed = f"{engine['packed_weight_bytes'] / 2**20:.2f}"
-        assert re.search(rf"weights, packed +{re.escape(packed)}\n", plan), plan
+        for label, key in (("weights, packed", "packed_weight_bytes"),
+                           ("KV cache", "kv_cache_bytes"), ("work buffers", "buffer_bytes"),
+                           ("scratch of all threads", "scratch_bytes")):
+            size = re.escape(f"{engine[key] / 2**20:.2f}")
+            assert re.search(rf"{label} +{size}\n", plan), (key, plan)
+        text = program.succeeds("inspect", model, "-c", "200").stdout.decode()
+        size = re.escape(f"{engine['buffer_bytes'] / 2**20:.2f}")
+        assert re.search(rf"work buffers +{size} MiB\n", text), text
+        for command in ("plan", "inspect"):
+            program.fails(2, ["--spin"], command, model, "--spin", "9")
 
 
 @case

@@ -235,15 +235,17 @@ static json_t *engine_of(const struct forecast *forecast) {
     }
     const struct qn_spec *const spec = &forecast->spec;
     const struct qn_layout *const layout = &forecast->plan.layout;
-    json_t *details = json_pack(
-        "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:I, s:I, s:I}", "architecture",
-        spec->family->name, "isa", qn_isa_name(forecast->kernels.isa), "layers",
-        spec->hparams.n_layers, "width", spec->hparams.n_embd, "heads", spec->hparams.n_heads,
-        "kv_heads", spec->hparams.n_kv_heads, "trained_context", spec->hparams.n_ctx_train,
-        "packed_weight_bytes", (json_int_t)spec->arena_size, "bytes_per_decoded_token",
-        (json_int_t)spec->decode_size, "context", forecast->plan.limits.n_ctx, "kv_cache_bytes",
-        (json_int_t)layout->kv_size, "buffer_bytes", (json_int_t)(layout->total - layout->kv_size),
-        "unused_tensors", (json_int_t)spec->n_unused);
+    json_t *details =
+        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:I, s:I, s:I, s:I}",
+                  "architecture", spec->family->name, "isa", qn_isa_name(forecast->kernels.isa),
+                  "layers", spec->hparams.n_layers, "width", spec->hparams.n_embd, "heads",
+                  spec->hparams.n_heads, "kv_heads", spec->hparams.n_kv_heads, "trained_context",
+                  spec->hparams.n_ctx_train, "packed_weight_bytes", (json_int_t)spec->arena_size,
+                  "bytes_per_decoded_token", (json_int_t)spec->decode_size, "context",
+                  forecast->plan.limits.n_ctx, "kv_cache_bytes", (json_int_t)layout->kv_size,
+                  "buffer_bytes", (json_int_t)layout->buffer_size, "scratch_bytes",
+                  (json_int_t)(layout->scratch_size * (size_t)forecast->plan.limits.n_threads),
+                  "unused_tensors", (json_int_t)spec->n_unused);
     json_object_set_new(details, "packed", packed_of(spec));
     json_object_update(engine, details);
     json_decref(details);
@@ -300,7 +302,7 @@ int command_inspect(int argc, char **argv) {
     const struct option_group groups[] = {
         OPTION_GROUP("Options", inspect_options, &args),
         OPTION_GROUP(NULL, context_options, &session_args),
-        OPTION_GROUP(NULL, thread_options, &model_args),
+        {NULL, thread_options, 2, &model_args}, /* no --spin: nothing waits here */
         OPTION_GROUP(NULL, cache_options, &session_args),
         {NULL, model_options, 3, &model_args}, /* -m, --isa, --quantize */
     };

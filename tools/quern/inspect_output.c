@@ -202,6 +202,8 @@ static void print_engine(const json_t *engine) {
     printf("  KV cache          %10.2f MiB for %lld positions\n",
            mebibytes_of(engine, "kv_cache_bytes"), number_of(engine, "context"));
     printf("  work buffers      %10.2f MiB\n", mebibytes_of(engine, "buffer_bytes"));
+    printf("  scratch           %10.2f MiB of all threads\n",
+           mebibytes_of(engine, "scratch_bytes"));
     printf("  read per token    %10.2f MiB of weights when decoding\n",
            mebibytes_of(engine, "bytes_per_decoded_token"));
     if (number_of(engine, "unused_tensors") > 0)

@@ -192,7 +192,7 @@ int command_plan(int argc, char **argv) {
     const struct option_group groups[] = {
         OPTION_GROUP("Form of the plan", form_options, &args),
         OPTION_GROUP("Options", context_options, &session_args),
-        OPTION_GROUP(NULL, thread_options, &model_args),
+        {NULL, thread_options, 2, &model_args},      /* no --spin: nothing waits here */
         {NULL, batch_options + 1, 1, &session_args}, /* -b: nothing of the plan depends on it */
         OPTION_GROUP(NULL, cache_options, &session_args),
         {NULL, model_options, 3, &model_args}, /* -m, --isa, --quantize: nothing is pinned here */
