@@ -14,10 +14,10 @@
 #include <sys/wait.h>
 
 #include "host/ticks.h"
-#include "report/json_text.h"
 #include "options.h"
 #include "output.h"
 #include "profile_commands.h"
+#include "report/json_text.h"
 #include "report/statistics.h"
 
 struct ab_args {
