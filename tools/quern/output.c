@@ -24,11 +24,6 @@ void out_error(const char *format, ...) {
     va_end(arguments);
 }
 
-void out_discard(void) {
-    clearerr(stdout);
-    __fpurge(stdout);
-}
-
 /* Where an earlier write failed, stdio keeps that and not why: one more fails for the same reason.
  * A newline does no harm to data that has a gap already. */
 bool out_flush(void) {
@@ -36,7 +31,8 @@ bool out_flush(void) {
     const bool flushed = fflush(stdout) == 0;
     if (flushed && !ferror(stdout)) return true;
     const int reason = flushed && write(STDOUT_FILENO, "\n", 1) == 1 ? 0 : errno;
-    out_discard();
+    clearerr(stdout);
+    __fpurge(stdout);
     out_error("cannot write to standard output: %s", reason != 0 ? strerror(reason) : "it failed");
     return false;
 }

@@ -19,11 +19,9 @@ enum {
 /* "quern: sentence" on stderr. */
 void out_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Flushes stdout; false, with its sentence printed, when data could not be written. */
+/* Flushes stdout; false, with its sentence printed, when data could not be written: it is forgotten
+ * then and not tried again. */
 bool out_flush(void);
-
-/* Forgets what could not be written, after its sentence was printed: it is not tried again. */
-void out_discard(void);
 
 /* Text that comes from a file: a newline or escape sequence in it is shown and stays harmless.
  * Returns the bytes printed. */
