@@ -88,6 +88,7 @@ class Terminal:
         self.process, self.file = pty.fork()
         if self.process == 0:
             try:
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup's would be inherited
                 fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
                 os.execve(program.path, [program.path, *map(str, arguments)], program.environment)
             finally:  # no program: this copy of the tests must not run them a second time
