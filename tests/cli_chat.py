@@ -103,36 +103,38 @@ def ctrl_c_stops_the_answer_and_not_the_program(program: Program):
     assert shown.split()[:5] == expected
 
 
-@case
-def ctrl_c_gives_up_a_line(program: Program):
+def gives_up_lines(program: Program, times: int, give_up) -> None:
+    """What was typed is forgotten so many times, and the chat goes on."""
     with Terminal(program, "run", program.model(MODEL), *GREEDY, "-n", 1) as terminal:
         terminal.prompt()
-        terminal.type("never sent")
-        terminal.wait("never sent")
-        terminal.type("\x03")
-        terminal.wait("^C")
-        terminal.prompt()
-        ask(terminal, "sent")
-        terminal.type("/exit\n")
-        assert terminal.finish()[0] == 0
-    history = (program.scratch / ".local/state/quern/history").read_text()
-    assert "sent" in history.split("\n") and "never" not in history
-
-
-@case
-def a_signal_gives_up_a_line(program: Program):
-    with Terminal(program, "run", program.model(MODEL), *GREEDY, "-n", 1) as terminal:
-        terminal.prompt()
-        for _ in range(2):
+        for _ in range(times):
             terminal.type("never sent")
             terminal.wait("never sent")
-            os.kill(terminal.process, signal.SIGINT)
+            give_up(terminal)
             terminal.prompt()
         ask(terminal, "sent")
         terminal.type("/exit\n")
         assert terminal.finish()[0] == 0
     history = (program.scratch / ".local/state/quern/history").read_text()
     assert "sent" in history.split("\n") and "never" not in history
+
+
+@case
+def ctrl_c_gives_up_a_line(program: Program):
+    def give_up(terminal):
+        terminal.type("\x03")
+        terminal.wait("^C")
+
+    gives_up_lines(program, 1, give_up)
+
+
+@case
+def a_signal_gives_up_a_line(program: Program):
+    def give_up(terminal):
+        terminal.settle()
+        os.kill(terminal.process, signal.SIGINT)
+
+    gives_up_lines(program, 2, give_up)
 
 
 @case

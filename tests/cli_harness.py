@@ -132,6 +132,17 @@ class Terminal:
             time.sleep(0.001)
         return before
 
+    def settle(self) -> None:
+        """Until the program waits for a key: its main thread sleeps.
+
+        The line editor does not notice a signal that comes between a key and the read of the next.
+        """
+        end = time.monotonic() + SECONDS
+        stat = Path(f"/proc/{self.process}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < end, "the program does not wait for a key"
+            time.sleep(0.001)
+
     def finish(self) -> tuple[int, str]:
         """Exit status and the rest that was shown."""
         end = time.monotonic() + SECONDS
