@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "formats/json_file.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file_map.h"
-
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
 
 /* A copy of a text in which whole numbers that 64 bits may not hold are reals, their last four
  * digits an exponent; NULL without memory. transformers writes model_max_length, where a model has
@@ -26,9 +23,9 @@ static char *with_large_as_reals(const char *text, size_t size) {
             continue;
         }
         if (text[i] == '"') in_string = !in_string;
-        if (in_string || !is_digit(text[i])) continue;
+        if (in_string || !isdigit((unsigned char)text[i])) continue;
         size_t end = i;
-        while (end < size && is_digit(text[end])) end++;
+        while (end < size && isdigit((unsigned char)text[end])) end++;
         const bool whole = end == size || !strchr(".eE", text[end]);
         const bool starts = i == 0 || !strchr(".eE+", text[i - 1]);
         if (whole && starts && end - i > MOST_DIGITS) memcpy(copy + end - 4, "e004", 4);

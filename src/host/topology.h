@@ -36,12 +36,14 @@ struct qn_topology {
     int n_default;         /* threads to use: min(fast cores or cores, mask, floor(quota)), >= 1 */
 };
 
+/* Processors of a synthetic description at the most. */
+enum { QN_TOPOLOGY_MOST = 8192 };
+
 /* synthetic: NULL for this machine, or an hwloc synthetic description (tests), whose processors
  * are all allowed and without a quota. Falls back to the affinity mask, a core a processor, when
  * hwloc cannot tell. To be read before a pool pins the calling thread, which narrows the mask.
  * Errors: QN_NO_MEMORY, QN_BAD_ARGUMENT (the description; one of more processors than Linux knows).
  */
-enum { QN_TOPOLOGY_MOST = 8192 };
 enum qn_status qn_topology_read(const char *synthetic, struct qn_topology *topology,
                                 struct qn_error *err);
 void qn_topology_free(struct qn_topology *topology); /* idempotent */

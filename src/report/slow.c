@@ -16,6 +16,7 @@
 
 #include "host/limits.h"
 #include "host/ticks.h"
+#include "report/statistics.h"
 
 /* ---- files ------------------------------------------------------------------------------ */
 
@@ -144,27 +145,18 @@ void qn_slow_watch_close(struct qn_slow_watch *watch) {
 
 /* ---- explaining ------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b) {
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Of sorted values; of an even number, the mean of the two in the middle. */
-static uint64_t median(const uint64_t *sorted, size_t n) {
-    const uint64_t low = sorted[(n - 1) / 2], high = sorted[n / 2];
-    return low + (high - low) / 2;
-}
-
 struct qn_slow_reading qn_slow_typical(const struct qn_slow_reading *readings, size_t n) {
     enum { MEMBERS = sizeof *readings / sizeof(uint64_t) };
     struct qn_slow_reading typical = {0};
-    uint64_t *const column = calloc(n + 1, sizeof *column);
+    double *const column = calloc(n + 1, sizeof *column); /* counts stay far below 2^53 */
     for (size_t m = 0; column && n > 0 && m < MEMBERS; m++) {
-        for (size_t i = 0; i < n; i++)
-            memcpy(&column[i], (const char *)&readings[i] + m * sizeof *column, sizeof *column);
-        qsort(column, n, sizeof *column, compare);
-        const uint64_t middle = median(column, n);
-        memcpy((char *)&typical + m * sizeof *column, &middle, sizeof middle);
+        uint64_t value;
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&value, (const char *)&readings[i] + m * sizeof value, sizeof value);
+            column[i] = (double)value;
+        }
+        value = (uint64_t)qn_spread_of(column, n).p50;
+        memcpy((char *)&typical + m * sizeof value, &value, sizeof value);
     }
     free(column);
     return typical;
