@@ -22,7 +22,10 @@
  * and at its end
  *     y = fma(S, d, y)
  *     y = fma(T, dmin, y)                                                                  (Q2_K)
- * The integers are exact as floats: at most 2 * 128 * (16 * 32 * 127) < 2^24, of Q6_K.
+ * The integers are exact as floats: at most 2 * 128 * (16 * 32 * 127) < 2^24, of Q6_K. In I16, for
+ * 64-blocks b = 0, 1, ...:
+ *     y = fma((float)(int32 dot of block b), weight scale of b * act scale of b, y)
+ * where the conversion is rounded; the product of scales, of 8 bits each, is exact.
  */
 #ifndef QN_KERNELS_KERNELS_H
 #define QN_KERNELS_KERNELS_H
@@ -101,6 +104,17 @@ static inline struct qn_act_at qn_act_at(const void *row, int k, int b) {
     const int n = qn_act_blocks(k);
     const struct qn_act_block *const blocks = (const struct qn_act_block *)(q + n * 32);
     return (struct qn_act_at){q + b * 32, blocks + b, (size_t)n * sizeof *blocks};
+}
+
+/* One row of I16 activations: Kp = K rounded up to 64; int16 q[Kp], then float scale[Kp / 64], then
+ * what is missing to an odd number of cache lines; the padding is zero. Weights of type I16 are
+ * rounded alike (round_i16.h): such that a dot of two blocks fits 32 bits. */
+enum { QN_I16_BLOCK = 64 };
+static inline int qn_i16_blocks(int k) {
+    return (k + QN_I16_BLOCK - 1) / QN_I16_BLOCK;
+}
+static inline const float *qn_i16_scales(const void *row, int k) {
+    return (const float *)((const int16_t *)row + qn_i16_blocks(k) * QN_I16_BLOCK);
 }
 
 /* Bytes of a row of K activations of the kind, an odd multiple of 64 (of each of two, in Q8X2). */

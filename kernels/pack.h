@@ -24,6 +24,7 @@
  *   Q5_K   256   176    nibbles [8 blocks], bits [8 blocks], low, high, d, dmin
  *   Q6_K   256   212    nibbles [8 blocks], pairs [8 blocks], sc i8 [16][R], d f16 [R], 2 R spare
  *   IQ4_XS 256   140    nibbles [8 blocks], sc i8 [8][R], d, 2 R spare
+ *   I16     64   132    i16 [32 k/2][R][2], d float [R]
  *
  * A group is 4 consecutive k, a block 32 k (8 groups), so a vector of R int32 lanes holds one
  * group of R rows:
@@ -38,7 +39,7 @@
  *   high     byte [p]: (sc >> 4) | (mn >> 4) << 2 of block p, the same << 4 of block p + 4
  *
  * The weight that a quant q stands for:
- *   Q8_0 d q         Q4_0 d (q - 8)    Q5_0 d (q - 16)   Q4_1, Q5_1 d q + m
+ *   I16, Q8_0 d q    Q4_0 d (q - 8)    Q5_0 d (q - 16)   Q4_1, Q5_1 d q + m
  *   IQ4_NL d qn_pack_iq4_values[q]     IQ4_XS d sc qn_pack_iq4_values[q]
  *   Q2_K, Q4_K, Q5_K d sc q - dmin mn  Q3_K d sc (q - 4)     Q6_K d sc (q - 32)
  * (sc and mn one per 16 k in Q2_K, Q3_K and Q6_K, one per 32 in the others). Products of d or dmin
@@ -54,12 +55,12 @@ extern const int8_t qn_pack_iq4_values[16];
 
 /* Raised with every change of what is packed, or of what quantize.h makes of floats before, so that
  * packed weights which were kept in a file are not read by a build that would make others. */
-enum { QN_PACK_VERSION = 2 };
+enum { QN_PACK_VERSION = 3 };
 
 /* Elements of k in a unit of the form, and the unit's bytes for one of its R rows. */
 static inline int qn_pack_unit_k(enum qn_pack form) {
     if (form <= QN_PACK_BF16) return 16;
-    return form <= QN_PACK_IQ4_NL ? 64 : 256;
+    return form <= QN_PACK_IQ4_NL || form == QN_PACK_I16 ? 64 : 256;
 }
 
 static inline int qn_pack_unit_bytes(enum qn_pack form) {
@@ -94,6 +95,8 @@ static inline int qn_pack_unit_bytes(enum qn_pack form) {
         return 212;
     case QN_PACK_IQ4_XS:
         return 140;
+    case QN_PACK_I16:
+        return 132;
     default:
         return 0;
     }

@@ -35,16 +35,16 @@ const char *qn_peak_name(enum qn_peak peak) {
 }
 
 enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles) {
-    if (!qn_pack_is_float(form) && qn_pack_act_many(form, bundles) == QN_ACT_Q8)
-        return QN_PEAK_INT8;
-    const bool floats = qn_pack_act_many(form, bundles) == QN_ACT_F32;
+    const enum qn_act act = qn_pack_act_many(form, bundles);
+    if (act == QN_ACT_Q8 || act == QN_ACT_I16) return QN_PEAK_INT8;
+    const bool floats = act == QN_ACT_F32;
     const bool found = qn_peak_find(bundles, QN_PEAK_BF16).run != NULL;
     return !floats && found ? QN_PEAK_BF16 : QN_PEAK_F32;
 }
 
 int qn_peak_steps(enum qn_pack form, enum qn_act act) {
     if (act == QN_ACT_BF16X2 && form == QN_PACK_F16) return 4;
-    return act == QN_ACT_BF16X2 || act == QN_ACT_Q8X2 ? 2 : 1;
+    return act == QN_ACT_BF16X2 || act == QN_ACT_Q8X2 || act == QN_ACT_I16 ? 2 : 1;
 }
 
 void qn_peak_add_chain(long n) {

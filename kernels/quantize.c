@@ -7,6 +7,7 @@
 #include <assert.h>
 
 #include "kernels/quantize_private.h"
+#include "kernels/round_i16.h"
 
 enum { BLOCK = 32 };
 
@@ -213,10 +214,20 @@ struct quantizer {
     size_t d_at;
 };
 
+static void quantize_i16(const float *x, size_t k, uint8_t *dst) {
+    for (size_t i = 0; i < k; i += QN_I16_BLOCK, dst += 4 + 2 * QN_I16_BLOCK) {
+        int16_t q[QN_I16_BLOCK];
+        const float d = qn_round_i16(x + i, q);
+        memcpy(dst, &d, sizeof d);
+        memcpy(dst + 4, q, sizeof q);
+    }
+}
+
 static const struct quantizer quantizers[QN_TYPE_COUNT] = {
     [QN_TYPE_F32] = {.row = quantize_f32},
     [QN_TYPE_F16] = {.row = quantize_f16},
     [QN_TYPE_BF16] = {.row = quantize_bf16},
+    [QN_TYPE_I16] = {.row = quantize_i16},
     [QN_TYPE_Q8_0] = {.blocks = quantize_q8_0},
     [QN_TYPE_Q4_0] = {.blocks = quantize_q4_0},
     [QN_TYPE_Q4_1] = {.blocks = quantize_q4_1},

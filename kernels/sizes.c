@@ -23,6 +23,7 @@ size_t qn_act_row_size(enum qn_act act, int k) {
     if (act == QN_ACT_Q8X2) return 2 * qn_act_row_size(QN_ACT_Q8, k);
     if (act == QN_ACT_BF16X2) return odd_lines(round_up((size_t)k, 32) * 4);
     if (act == QN_ACT_BF16) return odd_lines(round_up(round_up((size_t)k, 32) * 2, 128));
+    if (act == QN_ACT_I16) return odd_lines((size_t)qn_i16_blocks(k) * (QN_I16_BLOCK * 2 + 4));
     const size_t n_blocks = (size_t)qn_act_blocks(k);
     return odd_lines(n_blocks * (32 + sizeof(struct qn_act_block) + sizeof(struct qn_act_halves)));
 }

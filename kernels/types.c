@@ -19,6 +19,7 @@ const struct qn_type_info qn_type_infos[QN_TYPE_COUNT] = {
     [QN_TYPE_Q6_K] = {"Q6_K", 256, 210, QN_PACK_Q6_K},
     [QN_TYPE_IQ4_NL] = {"IQ4_NL", 32, 18, QN_PACK_IQ4_NL},
     [QN_TYPE_IQ4_XS] = {"IQ4_XS", 256, 136, QN_PACK_IQ4_XS},
+    [QN_TYPE_I16] = {"I16", 64, 132, QN_PACK_I16},
 };
 
 size_t qn_type_row_size(enum qn_type type, size_t k) {
@@ -26,11 +27,9 @@ size_t qn_type_row_size(enum qn_type type, size_t k) {
 }
 
 const char *qn_act_name(enum qn_act act) {
-    static const char *const names[QN_ACT_COUNT] = {[QN_ACT_F32] = "f32",
-                                                    [QN_ACT_Q8] = "q8",
-                                                    [QN_ACT_Q8X2] = "q8x2",
-                                                    [QN_ACT_BF16X2] = "bf16x2",
-                                                    [QN_ACT_BF16] = "bf16"};
+    static const char *const names[QN_ACT_COUNT] = {
+        [QN_ACT_F32] = "f32",       [QN_ACT_Q8] = "q8",     [QN_ACT_Q8X2] = "q8x2",
+        [QN_ACT_BF16X2] = "bf16x2", [QN_ACT_BF16] = "bf16", [QN_ACT_I16] = "i16"};
     return names[act];
 }
 
@@ -38,13 +37,22 @@ bool qn_pack_is_float(enum qn_pack pack) {
     return pack == QN_PACK_F32 || pack == QN_PACK_F16 || pack == QN_PACK_BF16;
 }
 
+enum qn_type qn_type_at_load(enum qn_type type, int k, uint32_t bundles) {
+    const bool has_words = bundles >> QN_ISA_AVX2 & 1, has_tiles = bundles >> QN_ISA_AMXBF16 & 1;
+    const bool is_half =
+        type == QN_TYPE_F16 || (type == QN_TYPE_BF16 && !(bundles >> QN_ISA_AVX512BF16 & 1));
+    const bool divides = k % qn_type_infos[QN_TYPE_I16].block == 0;
+    return is_half && divides && has_words && !has_tiles ? QN_TYPE_I16 : type;
+}
+
 enum qn_act qn_pack_act(enum qn_pack pack, uint32_t bundles) {
+    if (pack == QN_PACK_I16) return QN_ACT_I16;
     if (!qn_pack_is_float(pack)) return QN_ACT_Q8;
     if (pack != QN_PACK_F32 && bundles >> QN_ISA_AMXBF16 & 1) return QN_ACT_BF16X2;
     return pack == QN_PACK_BF16 && bundles >> QN_ISA_AVX512BF16 & 1 ? QN_ACT_BF16 : QN_ACT_F32;
 }
 
 enum qn_act qn_pack_act_many(enum qn_pack pack, uint32_t bundles) {
-    const bool is_fast = !qn_pack_is_float(pack) && bundles >> QN_ISA_AMXFAST & 1;
-    return is_fast ? QN_ACT_BF16 : qn_pack_act(pack, bundles);
+    const enum qn_act act = qn_pack_act(pack, bundles);
+    return act == QN_ACT_Q8 && bundles >> QN_ISA_AMXFAST & 1 ? QN_ACT_BF16 : act;
 }

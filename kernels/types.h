@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Stored types: rows of K elements in blocks (see qn_type_info). Layouts are those of GGUF. */
+/* Types of rows of K elements in blocks (see qn_type_info). Layouts are those of GGUF. */
 enum qn_type {
     QN_TYPE_F32,
     QN_TYPE_F16,
@@ -27,6 +27,10 @@ enum qn_type {
     QN_TYPE_Q6_K,
     QN_TYPE_IQ4_NL,
     QN_TYPE_IQ4_XS,
+    QN_TYPE_STORED, /* what files hold ends here */
+    /* What 16-bit floats become while they are loaded (qn_type_at_load): 64 integers of 16 bits
+     * with one scale, float d, int16 q [64]; the weight is d q. */
+    QN_TYPE_I16 = QN_TYPE_STORED,
     QN_TYPE_COUNT
 };
 
@@ -47,6 +51,7 @@ enum qn_pack {
     QN_PACK_Q5_K,
     QN_PACK_Q6_K,
     QN_PACK_IQ4_XS,
+    QN_PACK_I16,
     QN_PACK_COUNT
 };
 
@@ -63,10 +68,11 @@ enum qn_act {
      */
     QN_ACT_BF16X2,
     QN_ACT_BF16, /* bf16 [K padded to 32], rounded alike, then one or two lines of zeros likewise */
+    QN_ACT_I16,  /* int16 blocks of 64 with a scale (kernels.h) */
     QN_ACT_COUNT
 };
 
-const char *qn_act_name(enum qn_act act); /* "f32", "q8", "q8x2", "bf16x2", "bf16" */
+const char *qn_act_name(enum qn_act act); /* "f32", "q8", "q8x2", "bf16x2", "bf16", "i16" */
 
 struct qn_type_info {
     const char *name;  /* "Q4_K" */
@@ -86,9 +92,15 @@ void qn_type_to_float(enum qn_type type, const void *src, float *dst, size_t k);
 /* Forms of floats; the others are quantized. */
 bool qn_pack_is_float(enum qn_pack pack);
 
-/* The form of input rows that the kernels of these bundles (1 << enum qn_isa) multiply a packed
- * form with: Q8 for quantized ones, else F32, or BF16X2 where bf16 tiles multiply halves, or BF16
- * where instructions do that multiply bf16 alone. */
+/* What a matrix of the type is packed as for the kernels of these bundles (1 << enum qn_isa), where
+ * a row's K allows it: I16 for 16-bit floats, as x86 multiplies two pairs of such integers in the
+ * time of one pair of floats; else the type itself, as where instructions multiply bf16, halves too
+ * in AMX's tiles. Of 64 normal weights I16 keeps 5e-5 of their size, rounding to halves 1.5e-4. */
+enum qn_type qn_type_at_load(enum qn_type type, int k, uint32_t bundles);
+
+/* The form of input rows that the kernels of these bundles multiply a packed form with: I16 for
+ * I16, Q8 for the other quantized ones, else F32, or BF16X2 where bf16 tiles multiply halves, or
+ * BF16 where instructions do that multiply bf16 alone. */
 enum qn_act qn_pack_act(enum qn_pack pack, uint32_t bundles);
 /* The same of their matmuls, for more than one row: BF16 where these are other products than the
  * matvecs (QN_ISA_AMXFAST). */

@@ -7,7 +7,7 @@
 #include <assert.h>
 
 #include "kernels/half.h"
-#include "kernels/types.h"
+#include "kernels/kernels.h"
 
 enum { LEGACY_BLOCK = 32, K_BLOCK = 256 };
 
@@ -165,6 +165,13 @@ static void iq4_xs_block(const uint8_t *src, float *dst) {
     }
 }
 
+/* d float; q int16 [64] */
+static void i16_block(const uint8_t *src, float *dst) {
+    float d;
+    memcpy(&d, src, sizeof d);
+    for (int i = 0; i < QN_I16_BLOCK; i++) dst[i] = d * (float)(int16_t)load_u16(src + 4 + 2 * i);
+}
+
 /* Types of single elements, a row at a time. Halves as integers, so that compilers use vectors:
  * shifted into a float's place they have the right significand and an exponent that is 112 too low,
  * and the product by 2^112 sets it right, for subnormals too. The largest exponent of all means
@@ -174,7 +181,8 @@ static void f16_row(const uint8_t *src, float *dst, size_t k) {
         const uint32_t half = load_u16(src + 2 * i), sign = (half & 0x8000) << 16;
         const uint32_t shifted = (half & 0x7fff) << 13;
         const uint32_t finite = qn_float_bits(qn_float_from_bits(shifted) * 0x1p112f);
-        dst[i] = qn_float_from_bits(sign | (shifted >= 0x0f800000 ? shifted | 0x7f800000 : finite));
+        const uint32_t none = -(uint32_t)(shifted >= 0x0f800000); /* a choice would be a branch */
+        dst[i] = qn_float_from_bits(sign | finite | (0x7f800000 & none));
     }
 }
 
@@ -190,6 +198,7 @@ void qn_type_to_float(enum qn_type type, const void *src, float *dst, size_t k) 
         [QN_TYPE_Q3_K] = q3_k_block,     [QN_TYPE_Q4_K] = q4_k_block,
         [QN_TYPE_Q5_K] = q5_k_block,     [QN_TYPE_Q6_K] = q6_k_block,
         [QN_TYPE_IQ4_NL] = iq4_nl_block, [QN_TYPE_IQ4_XS] = iq4_xs_block,
+        [QN_TYPE_I16] = i16_block,
     };
     const size_t block = (size_t)qn_type_infos[type].block;
     const size_t size = (size_t)qn_type_infos[type].block_size;

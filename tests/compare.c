@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "kernels/half.h"
+#include "kernels/quantize.h"
 
 /* ---- numbers ---- */
 
@@ -78,6 +79,7 @@ static const struct {
     [QN_TYPE_Q5_0] = {0, -1},   [QN_TYPE_Q5_1] = {0, 2},    [QN_TYPE_Q2_K] = {80, 82},
     [QN_TYPE_Q3_K] = {108, -1}, [QN_TYPE_Q4_K] = {0, 2},    [QN_TYPE_Q5_K] = {0, 2},
     [QN_TYPE_Q6_K] = {208, -1}, [QN_TYPE_IQ4_NL] = {0, -1}, [QN_TYPE_IQ4_XS] = {0, -1},
+    [QN_TYPE_I16] = {-1, -1},
 };
 
 bool qn_stored_has_min(enum qn_type type) {
@@ -108,6 +110,7 @@ static void fill_floats(enum qn_type type, enum qn_input input, struct qn_random
         if (type == QN_TYPE_F16) memcpy(dst + i * 2, &half, 2);
         if (type == QN_TYPE_BF16) memcpy(dst + i * 2, &bfloat, 2);
     }
+    if (type == QN_TYPE_I16) qn_quantize_row(type, x, k, dst);
     free(x);
 }
 

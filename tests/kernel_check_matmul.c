@@ -58,7 +58,7 @@ static enum qn_pack form_of(const struct problem *p) {
 
 /* Weights whose products are summed exactly: the terms of a quantized sum are these. */
 static int block_of(enum qn_pack form) {
-    return qn_pack_is_float(form) ? 1 : 32;
+    return qn_pack_is_float(form) ? 1 : form == QN_PACK_I16 ? QN_I16_BLOCK : 32;
 }
 
 static bool form_has_min(enum qn_pack form) {
@@ -71,7 +71,8 @@ static bool form_has_min(enum qn_pack form) {
  *   instructions the activation is rounded to 8 bits first, 2^-8 of every term. With BF16 tiles
  *   it is the sum of two parts, off by 2^-17; adding the products of all parts is three more sums,
  *   and each may be flushed.
- * Quantized: integer dots, their conversion to float (below 2^24) and a weight's scale are exact.
+ * Quantized: integer dots, their conversion to float (below 2^24; of I16, rounded once) and a
+ *   weight's scale are exact.
  *   A term is rounded once when multiplied with the activation's scale, and scale_sum was rounded
  *   once; each block adds one fused rounding, two with mins: (blocks (1 + mins) + 3) u S. Where
  *   units of 8 blocks are summed apart (Q2_K, Q3_K, Q6_K), a term is in 8 roundings of its unit and
@@ -102,6 +103,11 @@ static void load_activations(struct problem *p) {
         const char *const row = p->rows[act] + (size_t)m * qn_act_row_size(act, p->k);
         double *const x = p->activations + (size_t)m * (size_t)p->k;
         for (int k = 0; k < p->k; k++) {
+            if (act == QN_ACT_I16) {
+                const double q = ((const int16_t *)(const void *)row)[k];
+                x[k] = (double)qn_i16_scales(row, p->k)[k / QN_I16_BLOCK] * q;
+                continue;
+            }
             const struct qn_act_at at = qn_act_at(row, p->k, k / 32);
             x[k] = act == QN_ACT_F32 ? (double)((const float *)row)[k]
                                      : (double)at.block->scale * at.q[k % 32];
@@ -187,7 +193,7 @@ static void problem_open(struct problem *p, const struct qn_kernels *ref) {
                 ref->prepare[act](x, p->k, p->rows[act] + (size_t)m * qn_act_row_size(act, p->k));
     }
     load_activations(p);
-    if (!qn_pack_is_float(form_of(p))) round_activations(p, ref, x);
+    if (p->rows[QN_ACT_BF16] && !qn_pack_is_float(form_of(p))) round_activations(p, ref, x);
     char *const part = allocate(1, stored_size);
     for (int n = 0; n < p->n; n++) expect_row(p, n, x, x + p->k, part);
     free(part);

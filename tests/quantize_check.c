@@ -313,6 +313,52 @@ static void check_bytes(const struct expected *e) {
     check(memcmp(whole, parts, size) == 0, e->type, "bytes of a row in parts", 0, 1);
 }
 
+/* ---- integers of 16 bits ---------------------------------------------------------------- */
+
+static const struct expected words = {QN_TYPE_I16, 0, 0xc1c20426bf21811b};
+
+/* Each value is off by half a scale at most, the scale is no more than the largest magnitude of 64
+ * equal ones needs, and a dot of any two such blocks fits 32 bits. */
+static void check_words(const float *x) {
+    static uint8_t bytes[MAX_BYTES];
+    qn_quantize_row(QN_TYPE_I16, x, K, bytes);
+    for (int b = 0; b < K; b += 64) {
+        float d;
+        int16_t q[64];
+        int64_t squares = 0;
+        memcpy(&d, bytes + b / 64 * 132, sizeof d);
+        memcpy(q, bytes + b / 64 * 132 + 4, sizeof q);
+        for (int i = 0; i < 64; i++) {
+            const double off = fabs((double)x[b + i] - (double)d * q[i]);
+            squares += q[i] * q[i];
+            check(off <= 0.5 * (1 + 0x1p-8) * (double)d, QN_TYPE_I16, "error of a value", off,
+                  0.5 * (double)d);
+        }
+        const double most = largest(x + b, 64) * 8 / 46200 * (1 + 0x1p-6);
+        check((double)d <= most, QN_TYPE_I16, "scale", (double)d, most);
+        check(squares < INT64_C(1) << 31, QN_TYPE_I16, "sum of squares", (double)squares, 0x1p31);
+    }
+}
+
+static void check_all_words(void) {
+    static float x[K];
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        make_row(x, seed);
+        if (seed == 2) /* one number outweighs all others */
+            for (int i = 0; i < K; i += 64) x[i] *= 1000;
+        if (seed == 3) /* all alike, so that the sum of squares is what binds */
+            for (int i = 0; i < K; i++) x[i] = i % 2 ? 1.0f : -1.0f;
+        if (seed == 4) /* two equal ones: both limits are near */
+            for (int i = 0; i < K; i++) x[i] = i % 64 < 2 ? 3.0f : 0.0f;
+        check_words(x);
+    }
+    check_constant(QN_TYPE_I16, 3.14159f);
+    check_magnitudes(QN_TYPE_I16);
+    check_nonfinite(QN_TYPE_I16, INFINITY);
+    check_nonfinite(QN_TYPE_I16, NAN);
+    check_bytes(&words);
+}
+
 /* ---- 16-bit floats ---------------------------------------------------------------------- */
 
 /* Every value keeps its bits; half way to the next goes to the even one. */
@@ -356,6 +402,7 @@ int main(void) {
         check_nonfinite(e->type, NAN);
         check_bytes(e);
     }
+    check_all_words();
     make_row(x, 2);
     check_search(QN_TYPE_Q4_0, -8, x);
     check_search(QN_TYPE_Q5_0, -16, x);

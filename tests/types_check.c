@@ -45,7 +45,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < stored.rows; i++) bytes[i] = (uint8_t)stored.i32[i];
     size_t byte = 0, value = 0;
     int failed = 0;
-    for (int type = 0; type < QN_TYPE_COUNT; type++) {
+    for (int type = 0; type < QN_TYPE_STORED; type++) {
         const int block = qn_type_infos[type].block;
         const int count = block > 1 ? BLOCKS * block : FLOATS;
         const size_t size = qn_type_row_size((enum qn_type)type, (size_t)count);
@@ -60,7 +60,7 @@ int main(int argc, char **argv) {
                stored.rows, values.rows, byte, value);
         failed++;
     }
-    printf("%d passed, %d failed\n", QN_TYPE_COUNT + 1 - failed, failed);
+    printf("%d passed, %d failed\n", QN_TYPE_STORED + 1 - failed, failed);
     free(bytes);
     npy_free(&stored);
     npy_free(&values);

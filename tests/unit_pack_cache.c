@@ -348,8 +348,9 @@ Test(pack_version, stands_for_these_bytes) {
         {QN_TYPE_Q6_K, {0x142e9f6f3820b481, 0x2d998268d6056fcf}},
         {QN_TYPE_IQ4_NL, {0x5c115948b4798a22, 0xaee118066e88dd71}},
         {QN_TYPE_IQ4_XS, {0xcd7ced6898c39d7e, 0x16c46ca627150e72}},
+        {QN_TYPE_I16, {0xeb8f88f3c8c20f09, 0xe00350c74dcbaadf}},
     };
-    cr_assert_eq(QN_PACK_VERSION, 2, "this table is of version 2");
+    cr_assert_eq(QN_PACK_VERSION, 3, "this table is of version 3");
     cr_assert_eq(sizeof expected / sizeof *expected, (size_t)QN_TYPE_COUNT, "a type is missing");
     for (int t = 0; t < QN_TYPE_COUNT; t++)
         for (int i = 0; i < 2; i++)

@@ -101,7 +101,8 @@ static void open_spec(const char *name, struct qn_checkpoint **checkpoint, struc
     struct qn_error err = {0};
     snprintf(path, sizeof path, "%s/%s", TEST_DATA, name);
     cr_assert_eq(qn_checkpoint_open(path, checkpoint, &err), QN_OK, "%s", err.message);
-    cr_assert_eq(qn_spec_read(*checkpoint, 16, NULL, spec, &err), QN_OK, "%s", err.message);
+    cr_assert_eq(qn_spec_read(*checkpoint, &(struct qn_kernels){.tile_rows = 16}, NULL, spec, &err),
+                 QN_OK, "%s", err.message);
 }
 
 static const struct qn_limits limits = {

@@ -20,7 +20,9 @@ static void plan_model(const char *file, int n_ctx, int n_ubatch, struct planned
     char path[512];
     snprintf(path, sizeof path, "%s/models/%s", TEST_DATA, file);
     cr_assert_eq(qn_checkpoint_open(path, &p->checkpoint, &err), QN_OK, "%s", err.message);
-    cr_assert_eq(qn_spec_read(p->checkpoint, 16, NULL, &p->spec, &err), QN_OK, "%s", err.message);
+    cr_assert_eq(
+        qn_spec_read(p->checkpoint, &(struct qn_kernels){.tile_rows = 16}, NULL, &p->spec, &err),
+        QN_OK, "%s", err.message);
     const struct qn_limits limits = {
         .n_ctx = n_ctx, .n_ubatch = n_ubatch, .n_sequences = 1, .n_logits = 1, .n_threads = 2};
     cr_assert_eq(qn_plan_new(&p->spec, &limits, &p->plan, &err), QN_OK, "%s", err.message);

@@ -8,6 +8,7 @@
 
 #include "kernels/act_block.h"
 #include "kernels/inventory.h"
+#include "kernels/round_i16.h"
 
 static inline float reduce_max(__m256 v) {
     __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -8,6 +8,7 @@
 
 #include "kernels/act_block.h"
 #include "kernels/inventory.h"
+#include "kernels/round_i16.h"
 
 /* ---- eight blocks at a time: one number of each is a lane ---- */
 

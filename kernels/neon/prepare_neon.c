@@ -8,6 +8,7 @@
 
 #include "kernels/act_block.h"
 #include "kernels/inventory.h"
+#include "kernels/round_i16.h"
 
 static inline float block_amax(const float32x4_t v[8]) {
     float32x4_t max = vabsq_f32(v[0]);

@@ -14,6 +14,8 @@ enum { TILE_ROWS = 8, STRIP = 16 };
 
 static double load_activation(enum qn_act act, const char *row, int k_count, int k) {
     if (act == QN_ACT_F32) return (double)((const float *)row)[k];
+    if (act == QN_ACT_I16)
+        return (double)qn_i16_scales(row, k_count)[k / QN_I16_BLOCK] * ((const int16_t *)row)[k];
     const struct qn_act_at at = qn_act_at(row, k_count, k / 32);
     return (double)at.block->scale * at.q[k % 32];
 }
@@ -78,3 +80,4 @@ MATMUL(q4_k, QN_PACK_Q4_K)
 MATMUL(q5_k, QN_PACK_Q5_K)
 MATMUL(q6_k, QN_PACK_Q6_K)
 MATMUL(iq4_xs, QN_PACK_IQ4_XS)
+MATMUL(i16, QN_PACK_I16)

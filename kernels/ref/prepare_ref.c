@@ -10,6 +10,7 @@
 #include "kernels/act_block.h"
 #include "kernels/half.h"
 #include "kernels/inventory.h"
+#include "kernels/round_i16.h"
 
 void qn_prepare_f32__ref(const float *x, int k, void *dst) {
     const size_t size = (size_t)k * sizeof(float);
@@ -34,6 +35,11 @@ void qn_prepare_bf16__ref(const float *x, int k, void *dst) {
     assert(k > 0);
     memset(dst, 0, qn_act_row_size(QN_ACT_BF16, k));
     for (int i = 0; i < k; i++) out[i] = qn_bfloat_from_float(x[i]);
+}
+
+void qn_prepare_i16__ref(const float *x, int k, void *dst) {
+    assert(k > 0 && (uintptr_t)dst % 64 == 0);
+    qn_round_i16_row(x, k, dst);
 }
 
 /* The largest magnitude of a block; one too small for 127 / amax and amax / 127 to be normal

@@ -76,6 +76,14 @@ static double weight_bf16(struct unit u, int k) {
     return (double)qn_bfloat_to_float(bits);
 }
 
+static double weight_i16(struct unit u, int k) {
+    int16_t q;
+    float d;
+    memcpy(&q, u.bytes + ((k / 2 * u.r + u.row) * 2 + k % 2) * 2, sizeof q);
+    memcpy(&d, u.bytes + (32 * u.r + u.row) * 4, sizeof d);
+    return (double)d * q;
+}
+
 static double weight_q8_0(struct unit u, int k) {
     return load_half(u, 64, k / 32) * quant8(u, k);
 }
@@ -141,7 +149,7 @@ void qn_unpack_unit_row__ref(enum qn_pack form, int r, const uint8_t *unit, int 
         [QN_PACK_IQ4_NL] = weight_iq4_nl, [QN_PACK_Q2_K] = weight_q2_k,
         [QN_PACK_Q3_K] = weight_q3_k,     [QN_PACK_Q4_K] = weight_q4_k,
         [QN_PACK_Q5_K] = weight_q5_k,     [QN_PACK_Q6_K] = weight_q6_k,
-        [QN_PACK_IQ4_XS] = weight_iq4_xs,
+        [QN_PACK_IQ4_XS] = weight_iq4_xs, [QN_PACK_I16] = weight_i16,
     };
     const int unit_k = qn_pack_unit_k(form);
     for (int k = 0; k < unit_k; k++) dst[k] = weights[form]((struct unit){unit, r, row}, k);

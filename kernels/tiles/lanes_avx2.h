@@ -22,9 +22,11 @@
 enum { QN_R = 8 };
 /* Register tiles: QN_TILE_M rows of activations by QN_PANEL_TILES tiles of integer weights, which
  * takes as many accumulators as sums; QN_TILE_M_HALVES rows where scaled dots of first halves, or
- * sums of 16 bits, wait beside them; and QN_FLOAT_M rows by two tiles of floats. */
+ * sums of 16 bits, wait beside them; QN_FLOAT_M rows by two tiles of floats, QN_I16_M of
+ * 16-bit integers. */
 #define QN_DIRECT_ROWS 4 /* up to so many rows of activations share an unpacked block */
 #define QN_FLOAT_M     6
+#define QN_I16_M       6
 #ifdef __AVXVNNI__ /* whose dots take no broadcast from memory: two share one */
 #define QN_PANEL_TILES   2
 #define QN_TILE_M        3
@@ -159,15 +161,29 @@ QN_INLINE lanes_i i_insert(lanes_i a, lanes_i b, lanes_i mask) {
     return i_or(a, i_and(b, mask));
 }
 
+/* A number that the compiler has to have ready where it stands: it would begin the products of a
+ * whole register tile early and spill them. */
+QN_INLINE lanes_i i_here(lanes_i a) {
+    __asm__ volatile("" : "+x"(a));
+    return a;
+}
+
 #ifdef __AVXVNNI__
 #define QN_HAVE_DPBUSD 1
 #define QN_HAVE_DOT    1
 QN_INLINE lanes_i i_dot(lanes_i acc, lanes_i u, lanes_i s) {
     return _mm256_dpbusd_avx_epi32(acc, u, s);
 }
+/* acc + i_dot16(a, b) */
+QN_INLINE lanes_i i_add_dot16(lanes_i acc, lanes_i a, lanes_i b) {
+    return _mm256_dpwssd_avx_epi32(acc, a, b);
+}
 #else
 #define QN_HAVE_DPBUSD 0
 #define QN_HAVE_DOT    0
+QN_INLINE lanes_i i_add_dot16(lanes_i acc, lanes_i a, lanes_i b) {
+    return _mm256_add_epi32(acc, i_dot16(a, b));
+}
 QN_INLINE lanes_i i_maddubs(lanes_i u, lanes_i s) {
     return _mm256_maddubs_epi16(u, s);
 }

@@ -127,8 +127,7 @@ static enum qn_status load_weights(struct qn_model *model, const char *path,
 static enum qn_status open_whole(struct qn_model *model, const char *path,
                                  const struct qn_model_options *options, struct qn_error *err) {
     qn_kernels_select(options->bundles, &model->kernels);
-    QN_TRY(qn_spec_read(model->checkpoint, model->kernels.tile_rows, options->quantize,
-                        &model->spec, err));
+    QN_TRY(qn_spec_read(model->checkpoint, &model->kernels, options->quantize, &model->spec, err));
     QN_TRY(qn_vocab_read(model->checkpoint, &model->tokenizer, err));
     if ((int)qn_tokenizer_n_tokens(model->tokenizer) > model->spec.hparams.n_vocab)
         return qn_fail(err, QN_BAD_FILE,

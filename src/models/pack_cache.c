@@ -63,8 +63,9 @@ static uint64_t hash_layout(const struct qn_spec *spec) {
     uint64_t hash = hash_text(spec->family->name, qn_checkpoint_gguf(spec->checkpoint) != NULL);
     for (size_t i = 0; i < spec->n_weights; i++) {
         const struct qn_weight *const w = &spec->weights[i];
-        const uint64_t values[] = {i,       (uint64_t)w->n, (uint64_t)w->k, (uint64_t)w->n_parts,
-                                   w->type, w->offset,      w->tile_size,   w->part_size};
+        const uint64_t values[] = {
+            i,         (uint64_t)w->n, (uint64_t)w->k, (uint64_t)w->n_parts, w->type,
+            w->packed, w->offset,      w->tile_size,   w->part_size};
         hash = qn_hash(values, sizeof values, hash);
         for (int part = 0; part < w->n_parts; part++) {
             const struct qn_source *const s = &w->sources[part];

@@ -72,12 +72,18 @@ static enum qn_status place_packed(const struct qn_spec *spec, struct qn_weight 
     size_t size;
     weight->part_size = (size_t)weight->k * sizeof(float);
     if (!vector) {
-        weight->tile_size = qn_pack_tile_size(weight->type, spec->tile_rows, weight->k);
+        weight->tile_size = qn_pack_tile_size(weight->packed, spec->tile_rows, weight->k);
         weight->part_size = weight->tile_size * (size_t)qn_weight_n_tiles(weight, spec->tile_rows);
     }
     if (!qn_checked_mul(weight->part_size, (size_t)weight->n_parts, &size))
         return qn_fail(err, QN_NO_MEMORY, "the weights exceed the address space");
     return take(end, size, &weight->offset, err);
+}
+
+static void set_types(const struct qn_spec *spec, enum qn_role role, struct qn_weight *weight) {
+    const enum qn_type stored = weight->sources->tensor->type;
+    weight->type = qn_quantize_type(spec->quantize, role, stored, weight->k);
+    weight->packed = qn_packed_type(weight->type, role, weight->k, spec->bundles);
 }
 
 static bool is_gguf(const struct qn_spec *spec) {
@@ -115,10 +121,9 @@ static enum qn_status place_rule(struct qn_spec *spec, const char *prefix,
                                  .k = qn_hparams_dim(&spec->hparams, info->k),
                                  .n_parts = info->per_expert ? spec->hparams.n_experts : 1,
                                  .sources = sources,
-                                 .type = sources[0].tensor->type,
                                  .plus_one = info->is_norm && spec->family->norm_plus_one &&
                                              !is_gguf(spec)};
-    weight->type = qn_quantize_type(spec->quantize, rule->role, weight->type, weight->k);
+    set_types(spec, rule->role, weight);
     spec->n_sources += (size_t)weight->n_parts;
     spec->n_params += (uint64_t)weight->n * (uint64_t)weight->k * (uint64_t)weight->n_parts;
     return info->by_row ? QN_OK : place_packed(spec, weight, info->n == QN_DIM_ONE, end, err);
@@ -130,7 +135,7 @@ static enum qn_status tie_head(struct qn_spec *spec, size_t *end, struct qn_erro
     spec->tied = head->n_parts == 0;
     if (!spec->tied) return QN_OK;
     *head = spec->weights[QN_ROLE_TOKEN_EMBD];
-    head->type = qn_quantize_type(spec->quantize, QN_ROLE_OUTPUT, head->type, head->k);
+    set_types(spec, QN_ROLE_OUTPUT, head);
     return place_packed(spec, head, false, end, err);
 }
 
@@ -238,9 +243,11 @@ static enum qn_status read_spec(struct qn_spec *spec, struct qn_error *err) {
     return count_unused(spec, err);
 }
 
-enum qn_status qn_spec_read(const struct qn_checkpoint *checkpoint, int tile_rows,
-                            const char *quantize, struct qn_spec *spec, struct qn_error *err) {
-    *spec = (struct qn_spec){.checkpoint = checkpoint, .tile_rows = tile_rows};
+enum qn_status qn_spec_read(const struct qn_checkpoint *checkpoint,
+                            const struct qn_kernels *kernels, const char *quantize,
+                            struct qn_spec *spec, struct qn_error *err) {
+    *spec = (struct qn_spec){
+        .checkpoint = checkpoint, .tile_rows = kernels->tile_rows, .bundles = kernels->bundles};
     QN_TRY(qn_quantize_parse(quantize, &spec->quantize, err));
     const enum qn_status status = read_spec(spec, err);
     if (status != QN_OK) qn_spec_free(spec);

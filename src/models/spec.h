@@ -22,11 +22,12 @@ struct qn_weight {
     int n, k;                        /* [n][k]; a vector is [1][k] */
     int n_parts;                     /* 0: the model has none; 1; or the number of experts */
     const struct qn_source *sources; /* [n_parts] */
-    enum qn_type type;               /* as packed; all sources are stored alike, perhaps not so */
-    bool plus_one;                   /* a norm that is stored less 1 (family.h) */
-    size_t offset;    /* in the arena: packed tiles of a matrix, floats of a vector */
-    size_t tile_size; /* bytes of a packed tile; 0 for a vector and for rows read in place */
-    size_t part_size; /* bytes of a part, all its tiles; parts lie one behind the other */
+    enum qn_type type;   /* of its values: as all sources are stored, or as they are quantized */
+    enum qn_type packed; /* the same, or what kernels want in its place (qn_type_at_load) */
+    bool plus_one;       /* a norm that is stored less 1 (family.h) */
+    size_t offset;       /* in the arena: packed tiles of a matrix, floats of a vector */
+    size_t tile_size;    /* bytes of a packed tile; 0 for a vector and for rows read in place */
+    size_t part_size;    /* bytes of a part, all its tiles; parts lie one behind the other */
 };
 
 struct qn_spec {
@@ -34,6 +35,7 @@ struct qn_spec {
     const struct qn_family *family;
     struct qn_hparams hparams;
     int tile_rows;
+    uint32_t bundles;          /* of the kernels that weights are packed for */
     enum qn_type quantize;     /* of float matrices; QN_TYPE_COUNT: none (models/quantize.h) */
     bool tied;                 /* the head is packed from the embedding */
     struct qn_weight *weights; /* see qn_spec_weight */
@@ -48,11 +50,13 @@ struct qn_spec {
     const char *unused; /* one that is not, or NULL */
 };
 
-/* quantize: the type that float matrices are packed as, NULL: as stored (models/quantize.h).
+/* kernels: that the weights are packed for. quantize: the type that float matrices are packed as,
+ * NULL: as stored (models/quantize.h).
  * Errors: QN_BAD_ARGUMENT (quantize), QN_UNSUPPORTED (another architecture), QN_BAD_FILE (a tensor
  * missing or of another shape, a key out of range), QN_NO_MEMORY. */
-enum qn_status qn_spec_read(const struct qn_checkpoint *checkpoint, int tile_rows,
-                            const char *quantize, struct qn_spec *spec, struct qn_error *err);
+enum qn_status qn_spec_read(const struct qn_checkpoint *checkpoint,
+                            const struct qn_kernels *kernels, const char *quantize,
+                            struct qn_spec *spec, struct qn_error *err);
 void qn_spec_free(struct qn_spec *spec); /* idempotent */
 
 /* The weight of a role; layer is ignored for model-wide roles. For a tied model the OUTPUT weight

@@ -23,22 +23,25 @@ struct load {
     const int *cuts; /* as of qn_weights_load */
     bool (*progress)(void *context, double done);
     void *context;
-    char *scratch; /* [threads][scratch_size], each a struct room */
-    size_t gathered_size, quantized_size, scratch_size;
+    char *scratch; /* [threads][scratch_size], each a struct room, 64-byte aligned */
+    size_t gathered_size, quantized_size, rounded_size, scratch_size;
     size_t total; /* packed bytes of all matrices */
     atomic_bool stop;
 };
 
-/* One thread's scratch memory: the rows of a tile gathered, then quantized, and one as floats. */
+/* One thread's scratch memory: the rows of a tile gathered, then quantized, and one rounded as
+ * activations are, and as floats. */
 struct room {
-    char *gathered, *quantized;
+    char *gathered, *quantized, *rounded;
     float *row;
 };
 
 static struct room room_of(const struct load *load, int thread) {
     char *const start = load->scratch + (size_t)thread * load->scratch_size;
     char *const quantized = start + load->gathered_size;
-    return (struct room){start, quantized, (float *)(void *)(quantized + load->quantized_size)};
+    char *const rounded = quantized + load->quantized_size;
+    return (struct room){start, quantized, rounded,
+                         (float *)(void *)(rounded + load->rounded_size)};
 }
 
 /* ---- matrices --------------------------------------------------------------------------- */
@@ -52,23 +55,47 @@ static int row_at(const struct qn_source *source, int row) {
     return source->first + row / source->group * source->stride + row % source->group;
 }
 
+/* room->row [k] -> blocks of I16. The kernels that round activations write the bytes of
+ * qn_quantize_row, twice as fast. */
+static void round_row(const struct qn_model *model, const struct room *room, int k, char *blocks) {
+    enum { SIZE = QN_I16_BLOCK * sizeof(int16_t) };
+    const char *q = room->rounded;
+    const float *const scales = qn_i16_scales(room->rounded, k);
+    model->kernels.prepare[QN_ACT_I16](room->row, k, room->rounded);
+    for (int b = 0; b < k / QN_I16_BLOCK; b++, q += SIZE) {
+        memcpy(blocks, &scales[b], sizeof *scales);
+        memcpy(blocks + sizeof *scales, q, SIZE);
+        blocks += sizeof *scales + SIZE;
+    }
+}
+
+/* A row of the source's type -> one as it is packed. */
+static void convert_row(const struct qn_model *model, const struct qn_weight *weight,
+                        enum qn_type stored, const char *src, const struct room *room, char *to) {
+    const size_t k = (size_t)weight->k;
+    qn_type_to_float(stored, src, room->row, k);
+    if (weight->type != stored) {
+        qn_quantize_row(weight->type, room->row, k, to);
+        if (weight->type == weight->packed) return;
+        qn_type_to_float(weight->type, to, room->row, k);
+    }
+    round_row(model, room, weight->k, to);
+}
+
 /* The n rows of a tile that lie row_size apart at src, of the source's type. */
 static void pack_tile(const struct qn_model *model, const struct qn_weight *weight,
                       const struct qn_source *source, const char *src, size_t row_size, int n,
                       const struct room *room, char *packed) {
     const enum qn_type stored = source->tensor->type;
-    const size_t k = (size_t)weight->k;
-    if (weight->type != stored) {
-        const size_t quantized_size = qn_type_row_size(weight->type, k);
-        for (int row = 0; row < n; row++) {
-            qn_type_to_float(stored, src + (size_t)row * row_size, room->row, k);
-            qn_quantize_row(weight->type, room->row, k,
-                            room->quantized + (size_t)row * quantized_size);
-        }
+    if (weight->packed != stored) {
+        const size_t size = qn_type_row_size(weight->packed, (size_t)weight->k);
+        for (int row = 0; row < n; row++)
+            convert_row(model, weight, stored, src + (size_t)row * row_size, room,
+                        room->quantized + (size_t)row * size);
         src = room->quantized;
-        row_size = quantized_size;
+        row_size = size;
     }
-    qn_pack_rows(weight->type, model->spec.tile_rows, weight->k, src, row_size, n, 0, n, packed);
+    qn_pack_rows(weight->packed, model->spec.tile_rows, weight->k, src, row_size, n, 0, n, packed);
 }
 
 /* Tiles [first, end) straight from the file. */
@@ -229,14 +256,17 @@ static enum qn_status allocate(struct load *load, struct qn_error *err) {
         const enum qn_type stored = weight->sources->tensor->type;
         const size_t k = (size_t)weight->k, rows = (size_t)spec->tile_rows;
         grow(&load->gathered_size, qn_type_row_size(stored, k) * rows);
-        if (weight->type != stored) {
-            grow(&load->quantized_size, qn_type_row_size(weight->type, k) * rows);
+        if (weight->packed != stored) {
+            grow(&load->quantized_size, qn_type_row_size(weight->packed, k) * rows);
             grow(&row_size, k * sizeof(float));
         }
+        if (weight->packed == QN_TYPE_I16)
+            grow(&load->rounded_size, qn_act_row_size(QN_ACT_I16, weight->k));
         load->total += weight->part_size * (size_t)weight->n_parts;
     }
-    load->scratch_size = load->gathered_size + load->quantized_size + row_size;
-    load->scratch = calloc((size_t)qn_pool_n_threads(load->model->pool), load->scratch_size);
+    load->scratch_size = load->gathered_size + load->quantized_size + load->rounded_size + row_size;
+    load->scratch =
+        aligned_alloc(64, (size_t)qn_pool_n_threads(load->model->pool) * load->scratch_size);
     return load->scratch ? QN_OK : qn_fail(err, QN_NO_MEMORY, "no memory to load weights");
 }
 

@@ -14,7 +14,7 @@ enum { PAGE = 2 << 20 };
 
 static const uint32_t act_bits = 1u << QN_BUFFER_ACT_F32 | 1u << QN_BUFFER_ACT_Q8 |
                                  1u << QN_BUFFER_ACT_Q8X2 | 1u << QN_BUFFER_ACT_BF16X2 |
-                                 1u << QN_BUFFER_ACT_BF16;
+                                 1u << QN_BUFFER_ACT_BF16 | 1u << QN_BUFFER_ACT_I16;
 static const uint32_t rope_bits = 1u << QN_BUFFER_COS | 1u << QN_BUFFER_SIN;
 
 /* The caller's until the next eval. */
@@ -234,6 +234,7 @@ static void size_buffers(struct qn_plan *plan) {
         [QN_BUFFER_ACT_Q8X2] = act_buffer(plan, "act_q8x2", QN_ACT_Q8X2),
         [QN_BUFFER_ACT_BF16X2] = act_buffer(plan, "act_bf16x2", QN_ACT_BF16X2),
         [QN_BUFFER_ACT_BF16] = act_buffer(plan, "act_bf16", QN_ACT_BF16),
+        [QN_BUFFER_ACT_I16] = act_buffer(plan, "act_i16", QN_ACT_I16),
         [QN_BUFFER_Q] = {"q", q, m, 0},
         [QN_BUFFER_K] = {"k", kv, m, 0},
         [QN_BUFFER_V] = {"v", kv, m, 0},

@@ -45,11 +45,10 @@ const char *qn_op_name(enum qn_op op) {
 }
 
 enum qn_buffer_id qn_act_buffer(enum qn_act act) {
-    static const enum qn_buffer_id ids[QN_ACT_COUNT] = {[QN_ACT_F32] = QN_BUFFER_ACT_F32,
-                                                        [QN_ACT_Q8] = QN_BUFFER_ACT_Q8,
-                                                        [QN_ACT_Q8X2] = QN_BUFFER_ACT_Q8X2,
-                                                        [QN_ACT_BF16X2] = QN_BUFFER_ACT_BF16X2,
-                                                        [QN_ACT_BF16] = QN_BUFFER_ACT_BF16};
+    static const enum qn_buffer_id ids[QN_ACT_COUNT] = {
+        [QN_ACT_F32] = QN_BUFFER_ACT_F32,   [QN_ACT_Q8] = QN_BUFFER_ACT_Q8,
+        [QN_ACT_Q8X2] = QN_BUFFER_ACT_Q8X2, [QN_ACT_BF16X2] = QN_BUFFER_ACT_BF16X2,
+        [QN_ACT_BF16] = QN_BUFFER_ACT_BF16, [QN_ACT_I16] = QN_BUFFER_ACT_I16};
     return ids[act];
 }
 

@@ -29,7 +29,7 @@ static void describe_products(const struct qn_plan *plan, const struct qn_step *
         const struct qn_weight *const w =
             qn_spec_weight(plan->spec, step->products[i].weight, step->layer);
         used += (size_t)snprintf(text + used, capacity - used, "%s%dx%d %s%s", i ? " " : "", w->n,
-                                 w->k, qn_type_infos[w->type].name,
+                                 w->k, qn_type_infos[w->packed].name,
                                  step->products[i].bias == QN_ROLE_COUNT ? "" : "+b");
     }
 }

@@ -27,8 +27,8 @@ static void add_step(struct qn_plan *plan, struct qn_step step) {
 enum qn_act qn_product_act(const struct qn_plan *plan, const struct qn_step *step,
                            const struct qn_product *product, bool many) {
     const struct qn_weight *const w = qn_spec_weight(plan->spec, product->weight, step->layer);
-    const enum qn_act act =
-        (many ? qn_pack_act_many : qn_pack_act)(qn_type_infos[w->type].pack, plan->limits.bundles);
+    const enum qn_act act = (many ? qn_pack_act_many : qn_pack_act)(qn_type_infos[w->packed].pack,
+                                                                    plan->limits.bundles);
     return act == QN_ACT_Q8 && product->out == QN_BUFFER_LOGITS ? QN_ACT_Q8X2 : act;
 }
 

@@ -74,6 +74,22 @@ static void tame_half(char *half) {
     memcpy(half, &bits, sizeof bits);
 }
 
+/* Blocks of random bytes as I16's: no number so large that a dot of two blocks exceeds 32 bits, and
+ * the scale of one whose largest number is about 1. */
+static void make_words(char *stored, size_t size) {
+    static const float scale = 0x1p-12f;
+    enum { BLOCK = 4 + 2 * QN_I16_BLOCK };
+    for (char *block = stored; block < stored + size; block += BLOCK) {
+        memcpy(block, &scale, sizeof scale);
+        for (int i = 0; i < QN_I16_BLOCK; i++) {
+            int16_t q;
+            memcpy(&q, block + 4 + 2 * i, sizeof q);
+            q /= 8; /* 64 times 4096^2 is 2^30 */
+            memcpy(block + 4 + 2 * i, &q, sizeof q);
+        }
+    }
+}
+
 /* One row of k stored weights: random bytes but for their scales, or floats of a type. */
 static void make_row(enum qn_type type, uint64_t seed, char *stored, int k) {
     const struct qn_type_info *const info = &qn_type_infos[type];
@@ -83,6 +99,7 @@ static void make_row(enum qn_type type, uint64_t seed, char *stored, int k) {
         return;
     }
     qn_lab_bytes(seed, stored, size);
+    if (type == QN_TYPE_I16) return make_words(stored, size);
     for (char *block = stored; block < stored + size; block += info->block_size) {
         if (type == QN_TYPE_BF16) block[1] = (char)((block[1] & 0x80) | 0x3d);
         if (type == QN_TYPE_F16) tame_half(block);

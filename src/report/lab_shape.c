@@ -71,7 +71,9 @@ static const char *product_problem(const struct qn_lab_kernel *kernel,
     for (int t = QN_TYPE_COUNT - 1; t >= 0; t--) /* that of the first type, which is measured */
         if ((int)qn_type_infos[t].pack == kernel->slot) block = qn_type_infos[t].block;
     if (shape->k % block == 0) return NULL;
-    return block == 256 ? "K must be a multiple of 256" : "K must be a multiple of 32";
+    return block == 256  ? "K must be a multiple of 256"
+           : block == 64 ? "K must be a multiple of 64"
+                         : "K must be a multiple of 32";
 }
 
 const char *qn_lab_shape_problem(const struct qn_lab_kernel *kernel,

@@ -57,7 +57,8 @@ static const char *const buffer_colours[QN_BUFFER_COUNT] = {
     [QN_BUFFER_COS] = "#98a2b3",      [QN_BUFFER_ACT_BF16X2] = "#d9b45b",
     [QN_BUFFER_ACT_BF16] = "#e3c987", [QN_BUFFER_SIN] = "#667085",
     [QN_BUFFER_LOGITS] = "#c8553d",   [QN_BUFFER_PARTS] = "#86b09a",
-    [QN_BUFFER_MAXIMA] = "#e39b8a",   [QN_BUFFER_ACT_Q8X2] = "#946013"};
+    [QN_BUFFER_MAXIMA] = "#e39b8a",   [QN_BUFFER_ACT_Q8X2] = "#946013",
+    [QN_BUFFER_ACT_I16] = "#b8864b"};
 
 static const char *const module_colours[QN_MODULE_COUNT] = {[QN_MODULE_EMBED] = "#7a8594",
                                                             [QN_MODULE_NORM] = "#e0a526",

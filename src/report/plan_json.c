@@ -29,7 +29,7 @@ static json_t *weights_json(const struct qn_plan *plan, const struct qn_step *st
         const struct qn_weight *const w =
             qn_spec_weight(plan->spec, step->products[i].weight, step->layer);
         json_array_append_new(list, json_pack("{s:i, s:i, s:s}", "outputs", w->n, "inputs", w->k,
-                                              "type", qn_type_infos[w->type].name));
+                                              "type", qn_type_infos[w->packed].name));
     }
     return list;
 }

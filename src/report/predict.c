@@ -37,7 +37,7 @@ static double peak_of(const struct qn_plan *plan, const struct qn_roof *roof,
     if (step->op != QN_OP_MATMUL) return peaks[QN_PEAK_F32].best;
     const struct qn_weight *const w =
         qn_spec_weight(plan->spec, step->products[0].weight, step->layer);
-    const enum qn_pack pack = qn_type_infos[w->type].pack;
+    const enum qn_pack pack = qn_type_infos[w->packed].pack;
     const enum qn_act act = qn_product_act(plan, step, &step->products[0], true);
     return peaks[qn_peak_of_form(pack, bundles)].best / qn_peak_steps(pack, act);
 }

@@ -49,10 +49,10 @@ static void tag_product(const struct qn_model *model, const struct qn_plan *plan
     for (int i = 0; i < step->n_products; i++) {
         const struct qn_weight *const w =
             qn_spec_weight(&model->spec, step->products[i].weight, step->layer);
-        const enum qn_pack pack = qn_type_infos[w->type].pack;
+        const enum qn_pack pack = qn_type_infos[w->packed].pack;
         alike = alike && w->n == first->n;
         n += w->n;
-        add_word(tag->type, sizeof tag->type, qn_type_infos[w->type].name);
+        add_word(tag->type, sizeof tag->type, qn_type_infos[w->packed].name);
         const enum qn_act act = qn_product_act(plan, step, &step->products[i], true);
         add_kernel(tag, &model->kernels, "matmul", act == QN_ACT_Q8X2 ? "matmul" : "matvec",
                    (int)pack);

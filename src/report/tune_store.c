@@ -26,7 +26,7 @@ void qn_tune_key_read(const char *root, const struct qn_kernels *kernels,
     for (size_t i = 0; i < spec->n_weights; i++) {
         const struct qn_weight *const w = &spec->weights[i];
         hash = mix(mix(hash, (uint64_t)w->n), (uint64_t)w->k);
-        hash = mix(mix(hash, (uint64_t)w->n_parts), w->n_parts ? (uint64_t)w->type : 0);
+        hash = mix(mix(hash, (uint64_t)w->n_parts), w->n_parts ? (uint64_t)w->packed : 0);
     }
     qn_machine_key_read(root, kernels, topology, topology->n_default, &key->machine);
     snprintf(key->model, sizeof key->model, "%s %dx%d heads %d/%d of %d vocabulary %d %llu %016llx",

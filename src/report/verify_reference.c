@@ -12,7 +12,8 @@
  *     product. The errors of the n products that a tensor depends on add up as sqrt(n); allowed is
  *     twice that, as a root mean square (single elements of products that cancel are off by more).
  *   - F16 and BF16: the same, for inputs that kernels may round to BF16: 2^-9 at most, evenly
- *     spread, so 2^-9 / sqrt(3); and 3e-2 for every logit.
+ *     spread, so 2^-9 / sqrt(3), which is more than integers of 16 bits lose; and 3e-2 for every
+ *     logit.
  */
 #include <assert.h>
 #include <math.h>

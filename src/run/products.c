@@ -81,7 +81,7 @@ static void run_kernel(const struct qn_kernels *kernels, enum qn_pack pack, enum
 static void run_pairs(const struct qn_executor *e, const struct qn_weight *w,
                       const struct qn_matmul *a, int thread) {
     const struct qn_model *const model = e->model;
-    const enum qn_pack pack = qn_type_infos[w->type].pack;
+    const enum qn_pack pack = qn_type_infos[w->packed].pack;
     const int columns = qn_plan_sums_columns(a->m), tile_rows = model->spec.tile_rows;
     assert(a->x_ld == qn_act_row_size(QN_ACT_Q8X2, a->k));
     struct qn_matmul parts = *a;
@@ -128,7 +128,7 @@ static void multiply(const struct qn_executor *e, const struct qn_step *step,
     if (act == QN_ACT_Q8X2)
         run_pairs(e, w, &a, thread);
     else
-        run_kernel(&model->kernels, qn_type_infos[w->type].pack, act, &a);
+        run_kernel(&model->kernels, qn_type_infos[w->packed].pack, act, &a);
 }
 
 /* Each expert that is used multiplies its slots, which are consecutive rows; those of a single

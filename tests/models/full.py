@@ -22,9 +22,10 @@ import numpy as np
 from fixtures import full
 
 MODELS = ["gpt2", "opt-125m", "pythia-160m", "qwen2-0.5b"]
-# Largest difference in deviations of the logits, and KL. F16 weights are multiplied as floats, whose
-# reordered sums give less than 1e-5; kernels for BF16 weights may round their inputs.
-BOUNDS = {"f32": (1e-4, 1e-8), "f16": (1e-4, 1e-8), "bf16": (3e-2, 1e-4)}
+# Largest difference in deviations of the logits, and KL: reordered sums give less than 1e-5. F16
+# weights and their inputs may be rounded to integers of 16 bits, inputs of BF16 weights to 8 bits
+# (check_logits.c).
+BOUNDS = {"f32": (1e-4, 1e-8), "f16": (1.2e-3, 1e-7), "bf16": (3e-2, 1e-4)}
 ROOM = 1.1  # of the weights' size: tokenizer files and logits lie beside them
 
 

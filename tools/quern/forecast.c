@@ -63,8 +63,7 @@ static enum qn_status make_limits(const struct model_args *model_args,
 
 static enum qn_status make_plan(const struct model_args *model_args,
                                 const struct session_args *session_args, struct forecast *f) {
-    QN_TRY(
-        qn_spec_read(f->checkpoint, f->kernels.tile_rows, model_args->quantize, &f->spec, &f->err));
+    QN_TRY(qn_spec_read(f->checkpoint, &f->kernels, model_args->quantize, &f->spec, &f->err));
     f->has_spec = true;
     struct qn_limits limits;
     QN_TRY(make_limits(model_args, session_args, &f->spec.hparams, f->kernels.bundles, &limits,

@@ -131,6 +131,7 @@ static const char *const pack_names[QN_PACK_COUNT] = {
     [QN_PACK_Q5_0] = "Q5_0", [QN_PACK_Q5_1] = "Q5_1", [QN_PACK_Q4_K] = "Q4_K",
     [QN_PACK_Q5_K] = "Q5_K", [QN_PACK_Q6_K] = "Q6_K", [QN_PACK_IQ4_NL] = "IQ4_NL",
     [QN_PACK_Q2_K] = "Q2_K", [QN_PACK_Q3_K] = "Q3_K", [QN_PACK_IQ4_XS] = "IQ4_XS",
+    [QN_PACK_I16] = "I16",
 };
 
 static uint64_t elements_of(const struct qn_tensor *tensor) {
@@ -213,8 +214,8 @@ static json_t *packed_of(const struct qn_spec *spec) {
     for (size_t i = 0; i < spec->n_weights; i++) {
         const struct qn_weight *const weight = &spec->weights[i];
         if (!weight->tile_size) continue;
-        totals[weight->type].n += (size_t)weight->n_parts;
-        totals[weight->type].bytes += weight->part_size * (size_t)weight->n_parts;
+        totals[weight->packed].n += (size_t)weight->n_parts;
+        totals[weight->packed].bytes += weight->part_size * (size_t)weight->n_parts;
     }
     json_t *packed = json_object();
     for (int t = 0; t < QN_TYPE_COUNT; t++)

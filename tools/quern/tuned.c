@@ -28,8 +28,7 @@ static enum qn_status read_spec(const char *path, const struct model_args *args,
     struct qn_checkpoint *checkpoint;
     struct qn_spec spec;
     QN_TRY(qn_checkpoint_open(path, &checkpoint, err));
-    const enum qn_status status =
-        qn_spec_read(checkpoint, kernels->tile_rows, args->quantize, &spec, err);
+    const enum qn_status status = qn_spec_read(checkpoint, kernels, args->quantize, &spec, err);
     if (status == QN_OK) {
         qn_tune_key_read("", kernels, topology, &spec, key);
         qn_spec_free(&spec);
