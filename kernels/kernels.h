@@ -25,7 +25,8 @@
  * The integers are exact as floats: at most 2 * 128 * (16 * 32 * 127) < 2^24, of Q6_K. In I16, for
  * 64-blocks b = 0, 1, ...:
  *     y = fma((float)(int32 dot of block b), weight scale of b * act scale of b, y)
- * where the conversion is rounded; the product of scales, of 8 bits each, is exact.
+ * where the conversion is rounded; the product of scales, of 8 bits each, is exact, if it is
+ * not subnormal.
  */
 #ifndef QN_KERNELS_KERNELS_H
 #define QN_KERNELS_KERNELS_H
@@ -303,9 +304,9 @@ struct qn_kernels {
 uint32_t qn_cpu_bundles(void);
 /* Of these, the ones that a model gets unless told otherwise. AMXFAST has to be asked for. So has
  * AVX512BF16, which rounds inputs of BF16 weights to 8 bits, but on AMD's processors: there it has
- * twice the rate of FMA (186 against 98 GFLOP/s a core of a Zen 4), so that a model of BF16 would
- * fall behind engines that round, and rounding costs less than int8 does elsewhere (mean KL 6e-5,
- * as llama.cpp's). On Intel's it has half the rate (92 against 145 on a Granite Rapids). */
+ * 1.1 times the rate of the integers that they become otherwise (216 against 195 GOP/s a core of a
+ * Zen 4) and needs no scales, and rounding costs less than int8 does elsewhere (mean KL 6e-5, as
+ * llama.cpp's). On Intel's it has half the rate of FMA (92 against 145 on a Granite Rapids). */
 uint32_t qn_cpu_default_bundles(void);
 
 /* Whether the processor is AMD's, for kernels that are faster in another way on it than on Intel's.

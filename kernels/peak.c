@@ -42,9 +42,11 @@ enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles) {
     return !floats && found ? QN_PEAK_BF16 : QN_PEAK_F32;
 }
 
-int qn_peak_steps(enum qn_pack form, enum qn_act act) {
+int qn_peak_steps(enum qn_pack form, enum qn_act act, uint32_t bundles) {
+    const uint32_t vnni = 1u << QN_ISA_AVXVNNI | 1u << QN_ISA_AVX512VNNI;
     if (act == QN_ACT_BF16X2 && form == QN_PACK_F16) return 4;
-    return act == QN_ACT_BF16X2 || act == QN_ACT_Q8X2 || act == QN_ACT_I16 ? 2 : 1;
+    if (act == QN_ACT_I16) return bundles & vnni ? 2 : 1;
+    return act == QN_ACT_BF16X2 || act == QN_ACT_Q8X2 ? 2 : 1;
 }
 
 void qn_peak_add_chain(long n) {

@@ -31,13 +31,14 @@ struct qn_peak_loop qn_peak_find(uint32_t bundles, enum qn_peak peak);
 /* "f32", "int8", "bf16" */
 const char *qn_peak_name(enum qn_peak peak);
 
-/* The kind of arithmetic that bounds products of a packed form; bf16 weights are bounded by bf16
- * dots where the bundles have them. */
+/* The kind of arithmetic that bounds products of a packed form: those of 16-bit integers are
+ * bounded by the instructions of int8, bf16 weights by bf16 dots where the bundles have them. */
 enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles);
 
 /* Operations of that kind for one of a product with such rows: the two parts of an activation are
- * taken one after the other, and by bf16 tiles with each the two parts of a half. */
-int qn_peak_steps(enum qn_pack form, enum qn_act act);
+ * taken one after the other, and by bf16 tiles with each the two parts of a half. VPDPWSSD does
+ * half of what VPDPBUSD does; without them 16-bit integers take as many multiplications as int8. */
+int qn_peak_steps(enum qn_pack form, enum qn_act act, uint32_t bundles);
 
 /* So many additions, each of the result of the one before: a cycle each on every processor that the
  * kernels are for. */

@@ -8,7 +8,7 @@
  * of one variance s^2, its expected square is s^2 sum_k (w_k - v_k)^2.
  *
  *   F16, BF16        nearest, ties to even; beyond F16's 65504 a finite value becomes 65504
- *   I16              as activations are (round_i16.h), for any magnitudes
+ *   I16              as activations are (round_i16.h), from 2^-100 on
  *   Q8_0             scale amax / 127, as everywhere
  *   Q4_0, Q5_0, IQ4_NL   the best of scales extreme / n, improved by least squares
  *   Q4_1, Q5_1       the best of (scale, min) around the block's range, improved likewise

@@ -38,7 +38,7 @@ bool qn_pack_is_float(enum qn_pack pack) {
 }
 
 enum qn_type qn_type_at_load(enum qn_type type, int k, uint32_t bundles) {
-    const bool has_words = bundles >> QN_ISA_AVX2 & 1, has_tiles = bundles >> QN_ISA_AMXBF16 & 1;
+    const bool has_words = bundles >> QN_ISA_AVX2 & 1, has_tiles = bundles >> QN_ISA_AMXINT8 & 1;
     const bool is_half =
         type == QN_TYPE_F16 || (type == QN_TYPE_BF16 && !(bundles >> QN_ISA_AVX512BF16 & 1));
     const bool divides = k % qn_type_infos[QN_TYPE_I16].block == 0;

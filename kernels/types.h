@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Types of rows of K elements in blocks (see qn_type_info). Layouts are those of GGUF. */
+/* Types of rows of K elements in blocks (see qn_type_info). Layouts are those of GGUF, but I16's.
+ */
 enum qn_type {
     QN_TYPE_F32,
     QN_TYPE_F16,
@@ -94,8 +95,9 @@ bool qn_pack_is_float(enum qn_pack pack);
 
 /* What a matrix of the type is packed as for the kernels of these bundles (1 << enum qn_isa), where
  * a row's K allows it: I16 for 16-bit floats, as x86 multiplies two pairs of such integers in the
- * time of one pair of floats; else the type itself, as where instructions multiply bf16, halves too
- * in AMX's tiles. Of 64 normal weights I16 keeps 5e-5 of their size, rounding to halves 1.5e-4. */
+ * time of one pair of floats; else the type itself, as where instructions multiply bf16, and where
+ * there are AMX's tiles. Of 64 normal weights I16 is off by 5e-5 of their size, halves by 1.5e-4.
+ */
 enum qn_type qn_type_at_load(enum qn_type type, int k, uint32_t bundles);
 
 /* The form of input rows that the kernels of these bundles multiply a packed form with: I16 for

@@ -89,6 +89,15 @@ def kernels_and_types_have_files_of_their_own(program: Program):
 
 
 @case
+def halves_and_what_they_become_have_files_of_their_own(program: Program):
+    model, folder = program.model("gemma2-f16"), program.scratch / "packed"
+    choices = [["--isa", isa] for isa in program.instruction_sets()[1] & {"ref", "avx2"}]
+    for choice in choices * 2:
+        logits(program, model, f"--pack-cache={folder}", *choice)
+    assert len(packed(folder)) == len(choices)
+
+
+@case
 def damage_is_found_and_repaired(program: Program):
     model, folder = program.model("qwen2-f32"), program.scratch / "packed"
     cache = f"--pack-cache={folder}"

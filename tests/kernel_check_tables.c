@@ -20,12 +20,11 @@ static enum qn_isa slot_isa(uint32_t mask, const char *op, int variant) {
     return isa;
 }
 
-/* Rows that no weight takes in this table are prepared by the reference alone, and forms that none
- * is packed in are multiplied by it. */
+/* Rows that no weight takes in this table are prepared by the reference alone; and I16, which none
+ * is packed as but on x86, is multiplied by it. */
 static bool is_needed(const struct qn_kernels *t, const char *op, int variant) {
     const bool is_product = strcmp(op, "matmul") == 0 || strcmp(op, "matvec") == 0;
-    if (is_product && variant == QN_PACK_I16)
-        return qn_type_at_load(QN_TYPE_F16, QN_I16_BLOCK, t->bundles) == QN_TYPE_I16;
+    if (is_product && variant == QN_PACK_I16) return t->bundles >> QN_ISA_AVX2 & 1;
     if (strcmp(op, "prepare") != 0) return true;
     for (int form = 0; form < QN_PACK_COUNT; form++)
         if ((int)qn_pack_act((enum qn_pack)form, t->bundles) == variant ||

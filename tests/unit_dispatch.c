@@ -7,6 +7,7 @@
 
 #include "kernels/cpu.h"
 #include "kernels/inventory.h"
+#include "models/quantize.h"
 
 /* Feature bits as Intel's and AMD's manuals number them, written apart from cpu.c on purpose. */
 #define FMA        (1u << 12)
@@ -226,4 +227,37 @@ Test(sizes, activation_rows_are_odd_numbers_of_lines) {
             const size_t size = qn_act_row_size((enum qn_act)act, k) / parts;
             cr_assert_eq(size % 128, 64, "%zu bytes for %d of kind %d", size, k, act);
         }
+}
+
+/* ---- types ------------------------------------------------------------------------------ */
+
+Test(types, halves_become_integers_where_these_are_faster) {
+    static const struct {
+        enum qn_type type;
+        int k;
+        enum qn_isa isa;
+        enum qn_type packed;
+    } cases[] = {{QN_TYPE_F16, 64, QN_ISA_REF, QN_TYPE_F16},
+                 {QN_TYPE_F16, 64, QN_ISA_AVX2, QN_TYPE_I16},
+                 {QN_TYPE_F16, 96, QN_ISA_AVX2, QN_TYPE_F16},
+                 {QN_TYPE_F16, 128, QN_ISA_AVXVNNI, QN_TYPE_I16},
+                 {QN_TYPE_F16, 64, QN_ISA_AVX512VNNI, QN_TYPE_I16},
+                 {QN_TYPE_F16, 64, QN_ISA_AVX512BF16, QN_TYPE_I16},
+                 {QN_TYPE_F16, 64, QN_ISA_AMXINT8, QN_TYPE_F16},
+                 {QN_TYPE_F16, 64, QN_ISA_AMXBF16, QN_TYPE_F16},
+                 {QN_TYPE_F16, 64, QN_ISA_I8MM, QN_TYPE_F16},
+                 {QN_TYPE_BF16, 64, QN_ISA_AVX2, QN_TYPE_I16},
+                 {QN_TYPE_BF16, 64, QN_ISA_AVX512VNNI, QN_TYPE_I16},
+                 {QN_TYPE_BF16, 64, QN_ISA_AVX512BF16, QN_TYPE_BF16},
+                 {QN_TYPE_F32, 64, QN_ISA_AVX512VNNI, QN_TYPE_F32},
+                 {QN_TYPE_Q8_0, 64, QN_ISA_AVX512VNNI, QN_TYPE_Q8_0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        cr_expect_eq(qn_type_at_load(cases[i].type, cases[i].k, qn_isa_mask(cases[i].isa)),
+                     cases[i].packed, "%s of %d for %s", qn_type_infos[cases[i].type].name,
+                     cases[i].k, qn_isa_name(cases[i].isa));
+    const uint32_t avx2 = qn_isa_mask(QN_ISA_AVX2);
+    cr_expect_eq(qn_packed_type(QN_TYPE_F16, QN_ROLE_ATTN_Q, 64, avx2), QN_TYPE_I16);
+    cr_expect_eq(qn_packed_type(QN_TYPE_F16, QN_ROLE_OUTPUT, 64, avx2), QN_TYPE_I16);
+    cr_expect_eq(qn_packed_type(QN_TYPE_F16, QN_ROLE_ROUTER, 64, avx2), QN_TYPE_F16);
+    cr_expect_eq(qn_packed_type(QN_TYPE_F16, QN_ROLE_TOKEN_EMBD, 64, avx2), QN_TYPE_F16);
 }

@@ -416,6 +416,9 @@ REFUSED(
 REFUSED(type_q8_1, QN_UNSUPPORTED, "has type Q8_1 (9)") {
     gguf_tensor(w, "a", SHAPE(256), 9, NULL, 288);
 }
+REFUSED(type_i16, QN_UNSUPPORTED, "has type I16 (25); this build runs F32") {
+    gguf_tensor(w, "a", SHAPE(64), 25, NULL, 128);
+}
 REFUSED(type_i32, QN_UNSUPPORTED, "has type I32 (26)") {
     gguf_tensor(w, "a", SHAPE(4), 26, NULL, 16);
 }

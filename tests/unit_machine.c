@@ -91,12 +91,15 @@ Test(machine, peaks_exist_for_the_sets_that_have_them) {
     cr_assert_eq(qn_peak_of_form(QN_PACK_Q4_K, mine & ~(1u << QN_ISA_AMXFAST)), QN_PEAK_INT8);
     cr_assert_eq(qn_peak_of_form(QN_PACK_F16, mine & ~(1u << QN_ISA_AMXBF16)), QN_PEAK_F32);
     if (mine >> QN_ISA_AMXBF16 & 1) cr_assert_eq(qn_peak_of_form(QN_PACK_F16, mine), QN_PEAK_BF16);
-    cr_assert_eq(qn_peak_steps(QN_PACK_F16, QN_ACT_BF16X2), 4);
-    cr_assert_eq(qn_peak_steps(QN_PACK_BF16, QN_ACT_BF16X2), 2);
-    cr_assert_eq(qn_peak_steps(QN_PACK_Q4_K, QN_ACT_Q8X2), 2);
-    cr_assert_eq(qn_peak_steps(QN_PACK_Q4_K, QN_ACT_Q8), 1);
-    cr_assert_eq(qn_peak_steps(QN_PACK_F32, QN_ACT_F32), 1);
+    cr_assert_eq(qn_peak_steps(QN_PACK_F16, QN_ACT_BF16X2, mine), 4);
+    cr_assert_eq(qn_peak_steps(QN_PACK_BF16, QN_ACT_BF16X2, mine), 2);
+    cr_assert_eq(qn_peak_steps(QN_PACK_Q4_K, QN_ACT_Q8X2, mine), 2);
+    cr_assert_eq(qn_peak_steps(QN_PACK_Q4_K, QN_ACT_Q8, mine), 1);
+    cr_assert_eq(qn_peak_steps(QN_PACK_F32, QN_ACT_F32, mine), 1);
     cr_assert_eq(qn_peak_of_form(QN_PACK_BF16, 1u << QN_ISA_REF), QN_PEAK_F32);
+    cr_assert_eq(qn_peak_of_form(QN_PACK_I16, mine), QN_PEAK_INT8);
+    cr_assert_eq(qn_peak_steps(QN_PACK_I16, QN_ACT_I16, qn_isa_mask(QN_ISA_AVX512VNNI)), 2);
+    cr_assert_eq(qn_peak_steps(QN_PACK_I16, QN_ACT_I16, qn_isa_mask(QN_ISA_AVX512)), 1);
 }
 
 static void run_nothing(void *context, int thread) {

@@ -28,7 +28,8 @@ enum {
     /* Bytes that each k of a weight row takes as tiles of bytes, at the most (tile_weights.h). */
     QN_TILE_BYTES_K = 3,
 
-    /* Rows of activations in pairs at a time, 2 bytes for each k of a row; and as bf16. */
+    /* Rows of activations in pairs at a time, 2 bytes for each k of a row; and as bf16 or integers
+     * of 16 bits. */
     QN_PAIR_ROWS = 96,
     QN_BF16_M = 96,
 

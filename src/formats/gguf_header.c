@@ -233,7 +233,7 @@ static enum qn_status read_tensor_type(struct reader *r, enum qn_type *type) {
     if (stored->type != NOT_RUN) return QN_OK;
     char runs[160] = "";
     size_t n = 0;
-    for (int i = 0; i < QN_TYPE_COUNT && n < sizeof runs; i++)
+    for (int i = 0; i < QN_TYPE_STORED && n < sizeof runs; i++)
         n += (size_t)snprintf(runs + n, sizeof runs - n, "%s%s", i ? ", " : "",
                               qn_type_infos[i].name);
     r->at -= sizeof number;

@@ -106,8 +106,8 @@ static enum qn_status load_weights(struct qn_model *model, const char *path,
                                    const struct qn_model_options *options, struct qn_error *err) {
     struct qn_error *const why = &model->uncached;
     struct qn_pack_cache cache;
-    if (!options->pack_cache || qn_pack_cache_find(options->pack_cache, path, options->quantize,
-                                                   &model->spec, &cache, why) != QN_OK)
+    if (!options->pack_cache ||
+        qn_pack_cache_find(options->pack_cache, path, &model->spec, &cache, why) != QN_OK)
         return pack_weights(model, options, err);
     const struct qn_packed_reader reader = {.pool = model->pool,
                                             .huge_pages = options->huge_pages,

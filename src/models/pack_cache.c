@@ -79,9 +79,20 @@ static uint64_t hash_layout(const struct qn_spec *spec) {
 
 /* ---- all -------------------------------------------------------------------------------- */
 
+/* What the weights are made, so that each choice of kernels and of --quantize has a file. */
+static uint64_t hash_types(const struct qn_spec *spec) {
+    uint64_t hash = (uint64_t)spec->tile_rows;
+    for (size_t i = 0; i < spec->n_weights; i++) {
+        const uint64_t types[] = {spec->weights[i].type, spec->weights[i].packed};
+        hash = qn_hash(types, sizeof types, hash);
+    }
+    return hash;
+}
+
 /* "tinyllama.gguf-0123456789abcdef.packed"; of a long name the beginning. */
-static enum qn_status set_path(const char *folder, const char *model_path, const char *quantize,
-                               int tile_rows, struct qn_pack_cache *cache, struct qn_error *err) {
+static enum qn_status set_path(const char *folder, const char *model_path,
+                               const struct qn_spec *spec, struct qn_pack_cache *cache,
+                               struct qn_error *err) {
     char own[PATH_MAX];
     if (!*folder) {
         if (!qn_folder_of_caches("/packed", own, sizeof own))
@@ -95,7 +106,7 @@ static enum qn_status set_path(const char *folder, const char *model_path, const
     if (!real)
         return qn_fail(err, QN_IO, "%s: packed weights are not kept: %s", model_path,
                        strerror(errno));
-    const uint64_t hash = hash_text(quantize ? quantize : "", hash_text(real, (uint64_t)tile_rows));
+    const uint64_t hash = hash_text(real, hash_types(spec));
     const int size = snprintf(cache->path, sizeof cache->path, "%s/%.80s-%016llx.packed", folder,
                               strrchr(real, '/') + 1, (unsigned long long)hash);
     free(real);
@@ -103,7 +114,7 @@ static enum qn_status set_path(const char *folder, const char *model_path, const
     return qn_fail(err, QN_IO, "packed weights are not kept: the name of their folder is too long");
 }
 
-enum qn_status qn_pack_cache_find(const char *folder, const char *model_path, const char *quantize,
+enum qn_status qn_pack_cache_find(const char *folder, const char *model_path,
                                   const struct qn_spec *spec, struct qn_pack_cache *cache,
                                   struct qn_error *err) {
     cache->recent = is_recent(spec->checkpoint);
@@ -114,7 +125,7 @@ enum qn_status qn_pack_cache_find(const char *folder, const char *model_path, co
         .layout = hash_layout(spec),
         .size = spec->arena_size,
     };
-    return set_path(folder, model_path, quantize, spec->tile_rows, cache, err);
+    return set_path(folder, model_path, spec, cache, err);
 }
 
 enum qn_status qn_pack_cache_keep(const struct qn_pack_cache *cache, struct qn_pool *pool,

@@ -25,9 +25,9 @@ struct qn_pack_cache {
     bool recent; /* the model's files were changed a moment ago */
 };
 
-/* folder: "" for packed/ among the user's caches (base/cache_folder.h). quantize: as given to
- * qn_spec_read. Error: QN_IO when the folder has no name or one too long. Makes nothing on disk. */
-enum qn_status qn_pack_cache_find(const char *folder, const char *model_path, const char *quantize,
+/* folder: "" for packed/ among the user's caches (base/cache_folder.h). Error: QN_IO when the
+ * folder has no name or one too long. Makes nothing on disk. */
+enum qn_status qn_pack_cache_find(const char *folder, const char *model_path,
                                   const struct qn_spec *spec, struct qn_pack_cache *cache,
                                   struct qn_error *err);
 /* Makes the folder and writes the packed weights. Error: QN_IO, also where they must not be kept;

@@ -50,8 +50,8 @@ struct qn_spec {
     const char *unused; /* one that is not, or NULL */
 };
 
-/* kernels: that the weights are packed for. quantize: the type that float matrices are packed as,
- * NULL: as stored (models/quantize.h).
+/* kernels: that the weights are packed for. quantize: the type of float matrices' values, NULL:
+ * as stored (models/quantize.h).
  * Errors: QN_BAD_ARGUMENT (quantize), QN_UNSUPPORTED (another architecture), QN_BAD_FILE (a tensor
  * missing or of another shape, a key out of range), QN_NO_MEMORY. */
 enum qn_status qn_spec_read(const struct qn_checkpoint *checkpoint,

@@ -39,7 +39,8 @@ static struct qn_cost cost_of_attention(const struct qn_plan *plan, const struct
 }
 
 /* A row: read, squared, summed and scaled by the norm (4 operations an element); its largest
- * magnitude, scaled and rounded by the quantization (3). */
+ * magnitude, scaled and rounded by the quantization (3; of 16-bit integers also rounded to 12 bits,
+ * squared and summed before: 7). */
 static struct qn_cost cost_of_prepare(const struct qn_plan *plan, const struct qn_step *step,
                                       double rows) {
     const struct qn_step *const product = step + 1;
@@ -50,6 +51,7 @@ static struct qn_cost cost_of_prepare(const struct qn_plan *plan, const struct q
         if (step->acts[rows > 1] >> act & 1) bytes += (double)qn_act_row_size((enum qn_act)act, k);
     if (step->acts[rows > 1] >> QN_ACT_Q8 & 1) flops += 3.0 * k;
     if (step->acts[rows > 1] >> QN_ACT_Q8X2 & 1) flops += 8.0 * k; /* both, and what is left */
+    if (step->acts[rows > 1] >> QN_ACT_I16 & 1) flops += 7.0 * k;
     return (struct qn_cost){rows * bytes, rows * flops};
 }
 

@@ -39,7 +39,7 @@ static double peak_of(const struct qn_plan *plan, const struct qn_roof *roof,
         qn_spec_weight(plan->spec, step->products[0].weight, step->layer);
     const enum qn_pack pack = qn_type_infos[w->packed].pack;
     const enum qn_act act = qn_product_act(plan, step, &step->products[0], true);
-    return peaks[qn_peak_of_form(pack, bundles)].best / qn_peak_steps(pack, act);
+    return peaks[qn_peak_of_form(pack, bundles)].best / qn_peak_steps(pack, act, bundles);
 }
 
 /* Rows of the stream were written a moment ago; weights and the cache come from further away. */

@@ -57,7 +57,7 @@ static void tag_product(const struct qn_model *model, const struct qn_plan *plan
         add_kernel(tag, &model->kernels, "matmul", act == QN_ACT_Q8X2 ? "matmul" : "matvec",
                    (int)pack);
         tag->peak = qn_peak_of_form(pack, model->kernels.bundles);
-        tag->peak_steps = qn_peak_steps(pack, act);
+        tag->peak_steps = qn_peak_steps(pack, act, model->kernels.bundles);
     }
     if (step->n_products > 1 && alike)
         snprintf(tag->shape, sizeof tag->shape, "%dx%dx%d", step->n_products, first->n, first->k);

@@ -27,13 +27,14 @@
  *   Q4_1    64    40    as Q4_0, then min f16 [2][R]; weight = scale * nibble + min
  *
  * ("bytes" is of a unit and row: a unit takes R times as many.) A group is 4 consecutive k, a
- * block 32. The other forms (Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, INT8) are laid out as kernels/pack.h of
+ * block 32. The other forms are laid out as kernels/pack.h of
  * Quern's sources documents.
  *
  * ---- activations ----
  *
  * Rows of x lie x_ld bytes apart, 64-byte aligned. For F32, F16 and BF16 weights a row is float [K
- * padded with zeros to a multiple of 16]. For all others it is int8 q[Kp], Kp = K rounded up to
+ * padded with zeros to a multiple of 16]. For I16 it is int16 q[Kp], Kp = K rounded up to 64, then
+ * float scale[Kp / 64]. For all others it is int8 q[Kp], Kp = K rounded up to
  * 256, then Kp / 32 of struct quern_block, then as many of struct quern_halves; x = scale * q, and
  * padding is zero.
  */

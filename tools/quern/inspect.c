@@ -125,15 +125,6 @@ static json_t *metadata_of(const struct qn_gguf *gguf) {
 
 /* ---- tensors ---------------------------------------------------------------------------- */
 
-static const char *const pack_names[QN_PACK_COUNT] = {
-    [QN_PACK_F32] = "F32",   [QN_PACK_F16] = "F16",   [QN_PACK_BF16] = "BF16",
-    [QN_PACK_Q8_0] = "Q8_0", [QN_PACK_Q4_0] = "Q4_0", [QN_PACK_Q4_1] = "Q4_1",
-    [QN_PACK_Q5_0] = "Q5_0", [QN_PACK_Q5_1] = "Q5_1", [QN_PACK_Q4_K] = "Q4_K",
-    [QN_PACK_Q5_K] = "Q5_K", [QN_PACK_Q6_K] = "Q6_K", [QN_PACK_IQ4_NL] = "IQ4_NL",
-    [QN_PACK_Q2_K] = "Q2_K", [QN_PACK_Q3_K] = "Q3_K", [QN_PACK_IQ4_XS] = "IQ4_XS",
-    [QN_PACK_I16] = "I16",
-};
-
 static uint64_t elements_of(const struct qn_tensor *tensor) {
     return tensor->shape[0] * tensor->shape[1] * tensor->shape[2] * tensor->shape[3];
 }
@@ -178,11 +169,10 @@ static json_t *types_of(const struct qn_checkpoint *checkpoint) {
     json_t *types = json_object();
     for (int t = 0; t < QN_TYPE_COUNT; t++)
         if (totals[t].n > 0)
-            json_object_set_new(
-                types, qn_type_infos[t].name,
-                json_pack("{s:I, s:I, s:I, s:s}", "tensors", (json_int_t)totals[t].n, "parameters",
-                          (json_int_t)totals[t].elements, "bytes", (json_int_t)totals[t].bytes,
-                          "packed_as", pack_names[qn_type_infos[t].pack]));
+            json_object_set_new(types, qn_type_infos[t].name,
+                                json_pack("{s:I, s:I, s:I}", "tensors", (json_int_t)totals[t].n,
+                                          "parameters", (json_int_t)totals[t].elements, "bytes",
+                                          (json_int_t)totals[t].bytes));
     return types;
 }
 

@@ -151,12 +151,10 @@ static void print_types(json_t *types) {
     if (json_object_size(types) == 0) return;
     const char *name;
     json_t *type;
-    printf("\nTypes:\n  %-7s %8s %14s %12s  %s\n", "type", "tensors", "parameters", "MiB",
-           "matrices packed as");
+    printf("\nTypes:\n  %-7s %8s %14s %12s\n", "type", "tensors", "parameters", "MiB");
     json_object_foreach(types, name, type) {
-        printf("  %-7s %8lld %14lld %12.2f  %s\n", name, number_of(type, "tensors"),
-               number_of(type, "parameters"), mebibytes_of(type, "bytes"),
-               text_of(type, "packed_as"));
+        printf("  %-7s %8lld %14lld %12.2f\n", name, number_of(type, "tensors"),
+               number_of(type, "parameters"), mebibytes_of(type, "bytes"));
     }
 }
 

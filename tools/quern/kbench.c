@@ -112,9 +112,10 @@ static enum qn_peak peak_kind(const struct qn_lab_kernel *kernel) {
 
 /* How many operations of that kind one of the kernel's takes. */
 static int peak_steps(const struct qn_lab_kernel *kernel) {
-    return strncmp(kernel->op, "mat", 3) == 0
-               ? qn_peak_steps((enum qn_pack)kernel->slot, qn_isa_mask(kernel->isa))
-               : 1;
+    if (strncmp(kernel->op, "mat", 3) != 0) return 1;
+    const enum qn_pack form = (enum qn_pack)kernel->slot;
+    const uint32_t bundles = qn_isa_mask(kernel->isa);
+    return qn_peak_steps(form, qn_pack_act_many(form, bundles), bundles);
 }
 
 /* A confidence interval of more than this part of the median says little. */

@@ -269,9 +269,9 @@ static const char description[] =
     "answers against transformers in float32; the first tensor that is off by more than rounding "
     "explains is named, with what still agrees and a guess at the reason. Allowed, in deviations "
     "of the tensor: for float32 weights 1e-3 for every element; for others a root mean square of "
-    "twice what rounding inputs costs, to BF16 (F16 and BF16 weights: 0.0023 sqrt(n)) or to int8 "
-    "(quantized: 0.026 sqrt(n)), where a tensor depends on n products. Of the logits, of all but "
-    "quantized weights, a mean KL of 1e-4, and of F16 and BF16 an error of 3e-2.";
+    "twice what rounding inputs costs, at most to BF16 (F16 and BF16 weights: 0.0023 sqrt(n)) or "
+    "to int8 (quantized: 0.026 sqrt(n)), where a tensor depends on n products. Of the logits, of "
+    "all but quantized weights, a mean KL of 1e-4, and of F16 and BF16 an error of 3e-2.";
 
 int command_verify(int argc, char **argv) {
     struct model_args model_args = {.path = NULL};
