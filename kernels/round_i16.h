@@ -39,10 +39,10 @@ static inline float qn_i16_amax(const float x[QN_I16_BLOCK]) {
     return amax;
 }
 
-/* The scale of a block of the largest magnitude amax, of 8 significant bits, so that its products with
- * integers of 16 are exact in float. Rounded to 12 bits the squares of the block's numbers add up
- * exactly; their norm is off by sqrt(64) / 2 at most, and so is that of the result:
- * (46200 + 4)^2 < 2^31. 16 * 2047 < 32767. */
+/* The scale of a block of the largest magnitude amax, of 8 significant bits, so that its products
+ * with integers of 16 are exact in float. Rounded to 12 bits the squares of the block's numbers add
+ * up exactly; their norm is off by sqrt(64) / 2 at most, and so is that of the result: (46200 +
+ * 4)^2 < 2^31. 16 * 2047 < 32767. */
 static inline float qn_i16_scale(const float x[QN_I16_BLOCK], float amax) {
     const float to_12 = 2047.0f / amax;
     int32_t squares = 0;
