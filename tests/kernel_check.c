@@ -3,10 +3,11 @@
  * The kernel checker: every kernel of the inventory that this machine can run, against its
  * specification, on awkward shapes and inputs, in buffers that fault at both ends.
  *
- *   kernel_check [--isa NAME] [--filter PART] [--share I/N] [--quick] [--verbose] [--list]
+ *   kernel_check [--isa NAME] [--filter PART] [--only kernels|tables]
+ *                [--quick] [--verbose] [--list]
  *
- * QUERN_ISA limits the bundles as it does in the engine; --isa checks one bundle's kernels only;
- * --share takes every Nth operation and variant from the Ith on, so that N runs check all together.
+ * QUERN_ISA limits the bundles as it does in the engine; --isa checks one bundle's kernels only.
+ * Tables are those that dispatch makes: which kernels they hold, and that one row and many agree.
  */
 #include "kernel_check.h"
 
@@ -151,15 +152,9 @@ static bool is_first_of_group(int i) {
     return true;
 }
 
-/* One of how many runs that check all groups together, counted from 1. */
-struct share {
-    unsigned mine, of;
-};
-
-static void check_groups(struct check *c, const struct share *share) {
-    unsigned group = 0;
+static void check_kernels(struct check *c) {
     for (int i = 0; i < KERNELS; i++)
-        if (is_first_of_group(i) && group++ % share->of == share->mine - 1) check_group(c, i);
+        if (is_first_of_group(i)) check_group(c, i);
 }
 
 /* ---- program ---- */
@@ -184,16 +179,10 @@ static void report_not_run(uint32_t machine) {
 static int usage(const char *problem) {
     fprintf(stderr,
             "kernel_check: %s\n"
-            "usage: kernel_check [--isa NAME] [--filter PART] [--share I/N] [--quick] [--verbose] "
-            "[--list]\n",
+            "usage: kernel_check [--isa NAME] [--filter PART] [--only kernels|tables] [--quick] "
+            "[--verbose] [--list]\n",
             problem);
     return 2;
-}
-
-static bool parse_share(const char *text, struct share *share) {
-    int end = 0;
-    return sscanf(text, "%u/%u%n", &share->mine, &share->of, &end) == 2 && text[end] == '\0' &&
-           share->mine >= 1 && share->mine <= share->of;
 }
 
 /* Bundles of QUERN_ISA, all where it is unset, 0 where it names none. */
@@ -207,8 +196,7 @@ static uint32_t environment_bundles(void) {
 int main(int argc, char **argv) {
     const uint32_t machine = check_machine_bundles() & environment_bundles();
     struct check c = {.bundles = machine, .subject = "start", .isa = "", .input = QN_INPUT_ZERO};
-    struct share share = {1, 1};
-    bool tables = true;
+    bool kernels = true, tables = true;
     if (!machine) return usage("QUERN_ISA names no instruction set");
     for (int i = 1; i < argc; i++) {
         enum qn_isa isa;
@@ -220,8 +208,11 @@ int main(int argc, char **argv) {
             c.verbose = true;
         else if (strcmp(argv[i], "--filter") == 0 && value)
             c.filter = argv[++i], tables = false;
-        else if (strcmp(argv[i], "--share") == 0 && value) {
-            if (!parse_share(argv[++i], &share)) return usage("--share wants I/N, as 1/2");
+        else if (strcmp(argv[i], "--only") == 0 && value) {
+            kernels = strcmp(value, "kernels") == 0;
+            tables = strcmp(value, "tables") == 0;
+            if (!kernels && !tables) return usage("--only wants kernels or tables");
+            i++;
         } else if (strcmp(argv[i], "--isa") == 0 && value) {
             if (!qn_isa_parse(value, &isa)) return usage("no such instruction set");
             if (!(machine >> isa & 1)) return usage("this machine or build cannot run that bundle");
@@ -232,8 +223,8 @@ int main(int argc, char **argv) {
     }
     qn_kernels_select(1u << QN_ISA_REF, &c.ref);
     catch_faults(&c);
-    check_groups(&c, &share);
-    if (tables && share.mine == 1) {
+    if (kernels) check_kernels(&c);
+    if (tables) {
         check_tables(&c);
         check_agreement(&c);
     }
