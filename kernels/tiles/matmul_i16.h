@@ -2,8 +2,8 @@
  *
  * Products of 16-bit integers, weights and activations in blocks of 64 with a scale each. The tiles
  * of weights are multiplied as they lie, two at a time, without a panel. Written once for both
- * vector widths: include lanes_avx2.h or lanes_avx512.h before. QN_I16_NAME(f)   f__<isa>, the name
- * of a kernel
+ * vector widths, over lanes_avx2.h or lanes_avx512.h, which is included before, and
+ *   QN_I16_NAME(f)   f__<isa>, the name of a kernel
  */
 #include <string.h>
 
@@ -15,8 +15,8 @@ enum {
     I16_STREAMS = 4
 };
 
-/* The integer dots of a block: of rows from x on, x_ld apart, by nt tiles of weights, w_ld apart.
- */
+/* The integer dots of a block: mr rows from x on, x_ld bytes apart, by nt tiles of weights, w_ld
+ * bytes apart. ask: for what lies ahead; next: fetches as many tiles behind them meanwhile. */
 QN_INLINE void i16_block(const int8_t *x, size_t x_ld, const uint8_t *w, size_t w_ld, const int mr,
                          const int nt, const bool ask, const bool next,
                          lanes_i (*dot)[I16_STREAMS]) {
@@ -39,8 +39,7 @@ QN_INLINE void i16_block(const int8_t *x, size_t x_ld, const uint8_t *w, size_t 
     }
 }
 
-/* Rows [m, m + mr) of activations by nt tiles of weights from output n on. ask: for what lies
- * ahead; next: fetches as many tiles behind them meanwhile. */
+/* Rows [m, m + mr) of activations by nt tiles of weights from output n on. */
 QN_INLINE void i16_tiles(const struct qn_matmul *a, int m, int n, const int mr, const int nt,
                          const bool ask, const bool next) {
     const size_t tile_size = qn_pack_form_tile_size(QN_PACK_I16, QN_R, a->k);
