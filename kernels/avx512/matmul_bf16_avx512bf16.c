@@ -39,8 +39,6 @@ QN_INLINE void bf16_tiles(const struct qn_matmul *a, int m, int n, const int mr,
         finish_tile(a, m + i, n + t * QN_R, y[i][t]);
 }
 
-typedef void bf16_fn(const struct qn_matmul *a, int m, int n);
-
 #define BF16_KERNEL(name, mr, nt, next)                                                            \
     static void bf16_##name(const struct qn_matmul *a, int m, int n) {                             \
         bf16_tiles(a, m, n, mr, nt, next);                                                         \
@@ -58,15 +56,12 @@ BF16_KERNELS(12)
 BF16_KERNEL(8x2_next, 8, 2, true)
 BF16_KERNEL(12x2_next, 12, 2, true)
 
-/* The largest register tile of at most `rows` rows of activations. Fewer rows than 8 leave no time
- * to fetch the next weights in. */
-static const struct {
-    int m;
-    bf16_fn *one, *two, *two_next;
-} tiles[] = {{12, bf16_12x1, bf16_12x2, bf16_12x2_next}, {8, bf16_8x1, bf16_8x2, bf16_8x2_next},
-             {6, bf16_6x1, bf16_6x2, bf16_6x2},          {4, bf16_4x1, bf16_4x2, bf16_4x2},
-             {3, bf16_3x1, bf16_3x2, bf16_3x2},          {2, bf16_2x1, bf16_2x2, bf16_2x2},
-             {1, bf16_1x1, bf16_1x2, bf16_1x2}};
+/* Fewer rows than 8 leave no time to fetch the next weights in. */
+static const struct qn_register_tile tiles[] = {
+    {12, bf16_12x1, bf16_12x2, bf16_12x2_next}, {8, bf16_8x1, bf16_8x2, bf16_8x2_next},
+    {6, bf16_6x1, bf16_6x2, bf16_6x2},          {4, bf16_4x1, bf16_4x2, bf16_4x2},
+    {3, bf16_3x1, bf16_3x2, bf16_3x2},          {2, bf16_2x1, bf16_2x2, bf16_2x2},
+    {1, bf16_1x1, bf16_1x2, bf16_1x2}};
 
 void qn_matvec_bf16__avx512bf16(const struct qn_matmul *a) {
     check_matmul(a);
@@ -77,16 +72,5 @@ void qn_matvec_bf16__avx512bf16(const struct qn_matmul *a) {
 
 void qn_matmul_bf16__avx512bf16(const struct qn_matmul *a) {
     check_matmul(a);
-    for (int m0 = 0; m0 < a->m; m0 += QN_BF16_M) {
-        const int rows = a->m - m0 < QN_BF16_M ? a->m - m0 : QN_BF16_M;
-        for (int n = a->n0; n < a->n1; n += 2 * QN_R)
-            for (int m = 0, t = 0; m < rows; m += tiles[t].m) {
-                while (tiles[t].m > rows - m) t++;
-                const bool next = m == 0 && a->n1 - n > 3 * QN_R;
-                bf16_fn *const kernel = next               ? tiles[t].two_next
-                                        : a->n1 - n > QN_R ? tiles[t].two
-                                                           : tiles[t].one;
-                kernel(a, m0 + m, n);
-            }
-    }
+    register_tiles(a, tiles);
 }

@@ -314,6 +314,31 @@ QN_INLINE void strips(const struct qn_matmul *a, const int rows, const int step,
         }
 }
 
+/* A register tile of m rows by one tile of weights or by two; two_first: for the first rows of a
+ * pass, for which weights come from memory. Each takes rows from m on by outputs from n on. */
+typedef void qn_register_fn(const struct qn_matmul *a, int m, int n);
+struct qn_register_tile {
+    int m;
+    qn_register_fn *one, *two, *two_first;
+};
+
+/* All rows by all outputs, in passes of as many rows as stay in L2, by the largest register tiles
+ * there are: from the highest to one of a single row. */
+QN_INLINE void register_tiles(const struct qn_matmul *a, const struct qn_register_tile *tiles) {
+    for (int m0 = 0; m0 < a->m; m0 += QN_BF16_M) {
+        const int rows = a->m - m0 < QN_BF16_M ? a->m - m0 : QN_BF16_M;
+        for (int n = a->n0; n < a->n1; n += 2 * QN_R)
+            for (int m = 0, t = 0; m < rows; m += tiles[t].m) {
+                while (tiles[t].m > rows - m) t++;
+                const bool first = m == 0 && a->n1 - n > 3 * QN_R;
+                qn_register_fn *const kernel = first              ? tiles[t].two_first
+                                               : a->n1 - n > QN_R ? tiles[t].two
+                                                                  : tiles[t].one;
+                kernel(a, m0 + m, n);
+            }
+    }
+}
+
 /* Outputs [n, n + R) of row m. */
 QN_INLINE float *result_tile(const struct qn_matmul *a, int m, int n) {
     return a->y + (size_t)m * a->y_ld + n;

@@ -12,6 +12,8 @@
 enum {
     I16_PAIRS = QN_I16_BLOCK / 2,
     I16_UNIT = (I16_PAIRS + 1) * QN_VEC, /* the pairs, then the scales: a vector of floats */
+    I16_M =
+        6, /* rows of a register tile at the most: sums of integers and of floats in registers */
     I16_STREAMS = 4
 };
 
@@ -46,11 +48,11 @@ QN_INLINE void i16_tiles(const struct qn_matmul *a, int m, int n, const int mr, 
     const int8_t *x = (const int8_t *)a->x + (size_t)m * a->x_ld;
     const uint8_t *w = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     const char *scale = (const char *)qn_i16_scales(x, a->k);
-    lanes_f y[QN_I16_M][I16_STREAMS];
+    lanes_f y[I16_M][I16_STREAMS];
     QN_UNROLL for (int i = 0; i < mr; i++) QN_UNROLL for (int t = 0; t < nt; t++) y[i][t] =
         f_zero();
     for (int b = qn_i16_blocks(a->k); b > 0; b--) {
-        lanes_i dot[QN_I16_M][I16_STREAMS];
+        lanes_i dot[I16_M][I16_STREAMS];
         i16_block(x, a->x_ld, w, tile_size, mr, nt, ask, next, dot);
         QN_UNROLL for (int t = 0; t < nt; t++) {
             const lanes_f d = f_load(
@@ -68,8 +70,6 @@ QN_INLINE void i16_tiles(const struct qn_matmul *a, int m, int n, const int mr, 
     QN_UNROLL for (int i = 0; i < mr; i++) QN_UNROLL for (int t = 0; t < nt; t++)
         finish_tile(a, m + i, n + t * QN_R, y[i][t]);
 }
-
-typedef void i16_fn(const struct qn_matmul *a, int m, int n);
 
 #define I16_KERNEL(name, mr, nt, ask, next)                                                        \
     static void i16_##name(const struct qn_matmul *a, int m, int n) {                              \
@@ -90,17 +90,12 @@ I16_KERNEL(4x2_ask, 4, 2, true, false)
 I16_KERNELS(6)
 I16_KERNEL(6x2_next, 6, 2, false, true)
 
-/* The largest register tile of at most `rows` rows of activations. The first rows of a pass, for
- * which weights come from memory, ask for them ahead or, where they take long enough, fetch the
- * next. */
-static const struct {
-    int m;
-    i16_fn *one, *two, *two_first;
-} i16_register_tiles[] = {{6, i16_6x1, i16_6x2, i16_6x2_next},
-                          {4, i16_4x1, i16_4x2, i16_4x2_ask},
-                          {3, i16_3x1, i16_3x2, i16_3x2_ask},
-                          {2, i16_2x1, i16_2x2, i16_2x2_ask},
-                          {1, i16_1x1, i16_1x2, i16_1x2}};
+/* The first rows of a pass ask ahead or, where they take long enough, fetch the next weights. */
+static const struct qn_register_tile i16_register_tiles[] = {{6, i16_6x1, i16_6x2, i16_6x2_next},
+                                                             {4, i16_4x1, i16_4x2, i16_4x2_ask},
+                                                             {3, i16_3x1, i16_3x2, i16_3x2_ask},
+                                                             {2, i16_2x1, i16_2x2, i16_2x2_ask},
+                                                             {1, i16_1x1, i16_1x2, i16_1x2}};
 
 void QN_I16_NAME(qn_matvec_i16)(const struct qn_matmul *a) {
     check_matmul(a);
@@ -111,16 +106,5 @@ void QN_I16_NAME(qn_matvec_i16)(const struct qn_matmul *a) {
 
 void QN_I16_NAME(qn_matmul_i16)(const struct qn_matmul *a) {
     check_matmul(a);
-    for (int m0 = 0; m0 < a->m; m0 += QN_BF16_M) {
-        const int rows = a->m - m0 < QN_BF16_M ? a->m - m0 : QN_BF16_M;
-        for (int n = a->n0; n < a->n1; n += 2 * QN_R)
-            for (int m = 0, t = 0; m < rows; m += i16_register_tiles[t].m) {
-                while (i16_register_tiles[t].m > rows - m) t++;
-                const bool first = m == 0 && a->n1 - n > 3 * QN_R;
-                i16_fn *const kernel = first              ? i16_register_tiles[t].two_first
-                                       : a->n1 - n > QN_R ? i16_register_tiles[t].two
-                                                          : i16_register_tiles[t].one;
-                kernel(a, m0 + m, n);
-            }
-    }
+    register_tiles(a, i16_register_tiles);
 }
