@@ -35,8 +35,7 @@ QN_INLINE void bf16_tiles(const struct qn_matmul *a, int m, int n, const int mr,
                 _mm512_dpbf16_ps(y[i][t], (__m512bh)wt[t], (__m512bh)xi);
         }
     }
-    QN_UNROLL for (int i = 0; i < mr; i++) QN_UNROLL for (int t = 0; t < nt; t++)
-        finish_tile(a, m + i, n + t * QN_R, y[i][t]);
+    finish_tiles(a, m, n, y[0], 4, mr, nt);
 }
 
 #define BF16_KERNEL(name, mr, nt, next)                                                            \

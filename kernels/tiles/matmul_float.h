@@ -56,8 +56,7 @@ QN_INLINE void float_tiles(const enum qn_pack form, const struct qn_matmul *a, i
             QN_UNROLL for (int m = 0; m < mr; m++) float_add(w, x[m][k + i], y[m], nt);
         }
     }
-    QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int t = 0; t < nt; t++)
-        finish_tile(a, m, n + t * QN_R, y[m][t]);
+    finish_tiles(a, 0, n, y[0], 4, mr, nt);
 }
 
 /* Weights are asked for ahead unless the processor does it better; it does while a weight of so
@@ -159,12 +158,11 @@ QN_INLINE void float_panel_kernel(const struct qn_float_panel *p, const int mr, 
             QN_UNROLL for (int m = 0; m < mr; m++) float_add(wk, x[m][k + i], y[m], nt);
         }
     }
-    QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
-        if (p->last)
-            finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);
-        else
+    if (p->last)
+        finish_tiles(p->matmul, p->m, p->n, y[0], 2, mr, nt);
+    else
+        QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++)
             f_store(p->sums + (m * 2 + n) * QN_R, y[m][n]);
-    }
 }
 
 #define QN_FLOAT_KERNEL(mr)                                                                        \

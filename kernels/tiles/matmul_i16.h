@@ -67,8 +67,7 @@ QN_INLINE void i16_tiles(const struct qn_matmul *a, int m, int n, const int mr, 
         w += I16_UNIT;
         scale += sizeof(float);
     }
-    QN_UNROLL for (int i = 0; i < mr; i++) QN_UNROLL for (int t = 0; t < nt; t++)
-        finish_tile(a, m + i, n + t * QN_R, y[i][t]);
+    finish_tiles(a, m, n, y[0], I16_STREAMS, mr, nt);
 }
 
 #define I16_KERNEL(name, mr, nt, ask, next)                                                        \

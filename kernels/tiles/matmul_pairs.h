@@ -135,8 +135,7 @@ QN_INLINE void pair_tiles(const enum qn_pack form, const struct qn_form_traits t
         (has_halves(t) ? pair_unit_halves : pair_unit)(form, t, p, ahead, y, mr);
         QN_UNROLL for (int i = 0; i < QN_PAIR; i++) p.unit[i] += unit_size;
     }
-    QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int i = 0; i < QN_PAIR; i++)
-        finish_tile(a, m, n + i * QN_R, y[m][i]);
+    finish_tiles(a, 0, n, y[0], QN_PAIR, mr, QN_PAIR);
 }
 
 /* A strip of mr = a->m rows, 2 or more, by the two tiles from output n on, or the last one. Of

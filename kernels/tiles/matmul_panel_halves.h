@@ -135,16 +135,13 @@ QN_INLINE void halves_end(const struct qn_form_traits t, const struct qn_panel *
                           lanes_f (*sum)[QN_PANEL_TILES], lanes_f (*min_sum)[QN_PANEL_TILES],
                           const int mr, const int nt) {
     const float *const d = (const float *)(block + halves_d_vector(t) * nt * QN_VEC);
+    lanes_f y[QN_PANEL_M][QN_PANEL_TILES];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
-        float *const sums = panel_sums(p, m, n);
         const lanes_f dmin = t.mins ? f_load(d + (nt + n) * QN_R) : f_zero();
-        const lanes_f y = add_unit(t, sum[m][n], f_load(d + n * QN_R), min_sum[m][n], dmin,
-                                   first ? f_zero() : f_load(sums));
-        if (last)
-            finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y);
-        else
-            f_store(sums, y);
+        y[m][n] = add_unit(t, sum[m][n], f_load(d + n * QN_R), min_sum[m][n], dmin,
+                           first ? f_zero() : f_load(panel_sums(p, m, n)));
     }
+    panel_end(p, last, y, mr, nt);
 }
 
 /* The register tile: mr rows of activations by nt tiles of weights over one panel. */

@@ -115,6 +115,16 @@ QN_INLINE float *panel_sums(const struct qn_panel *p, int m, int n) {
     return p->sums + (m * QN_PANEL_TILES + n) * QN_R;
 }
 
+/* Where a register tile's sums go: to the result if they are the last, or to wait for more. */
+QN_INLINE void panel_end(const struct qn_panel *p, bool last, lanes_f (*y)[QN_PANEL_TILES],
+                         const int mr, const int nt) {
+    if (last)
+        finish_tiles(p->matmul, p->m, p->n, y[0], QN_PANEL_TILES, mr, nt);
+    else
+        QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++)
+            f_store(panel_sums(p, m, n), y[m][n]);
+}
+
 /* A block's activations of mr rows, from those of row 0 on. */
 QN_INLINE void panel_rows_of(struct qn_act_at x0, size_t x_ld, struct qn_act_at *x, const int mr) {
     QN_UNROLL for (int m = 0; m < mr; m++) x[m] = act_of_row(x0, x_ld, m);
@@ -137,12 +147,7 @@ QN_INLINE void panel_kernel(const struct qn_form_traits t, const struct qn_panel
         block += panel_block_size(t, nt);
         x0 = act_further(x0, 1);
     }
-    QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
-        if (p->last)
-            finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);
-        else
-            f_store(panel_sums(p, m, n), y[m][n]);
-    }
+    panel_end(p, p->last, y, mr, nt);
 }
 
 /* What is added to the quants of forms without mins, so that one register tile serves all. With
