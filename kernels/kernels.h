@@ -193,21 +193,40 @@ typedef void qn_softcap_fn(float cap, int n, float *x);
  *            f16 scales [D/32][16].
  *   V block: [64 positions][Dp] elements, Dp = D rounded up to 16, padding zero. Q8_0: int8
  *            [64][Dp], then f16 scales [64][D/32].
+ * I16 has pairs of 16-bit integers, of which one instruction multiplies and adds two, and one scale
+ * for all of a row (round_kv.h): a tile of K is int16 [D/2][16][2], then float scales [16]; V is
+ * int16 [32][Dp][2], pairs of positions, then float scales [64].
  * A sequence owns blocks through a table: position p lies in blocks[p / 64]. */
 enum { QN_KV_BLOCK = 64, QN_KV_TILE = 16, QN_HEAD_SIZE_MAX = 256 /* D: even, at most this */ };
-enum qn_kv { QN_KV_F16, QN_KV_F32, QN_KV_Q8_0, QN_KV_COUNT };
+enum qn_kv { QN_KV_F16, QN_KV_F32, QN_KV_Q8_0, QN_KV_I16, QN_KV_COUNT };
+
+/* What a session caches unless told otherwise. I16 is closer to the floats than F16 (15 bits of a
+ * row's largest number in place of 11 of each), 3 % larger with D = 64, and where one instruction
+ * multiplies two integers, twice as many as floats, faster. NEON's multiplies four. */
+#ifdef __x86_64__
+enum { QN_KV_DEFAULT = QN_KV_I16 };
+#else
+enum { QN_KV_DEFAULT = QN_KV_F16 };
+#endif
 
 /* A cache's types: K's, then V's where it is another. */
 enum qn_cache {
     QN_CACHE_F16,
     QN_CACHE_F16_F32,
     QN_CACHE_F16_Q8_0,
+    QN_CACHE_F16_I16,
     QN_CACHE_F32_F16,
     QN_CACHE_F32,
     QN_CACHE_F32_Q8_0,
+    QN_CACHE_F32_I16,
     QN_CACHE_Q8_0_F16,
     QN_CACHE_Q8_0_F32,
     QN_CACHE_Q8_0,
+    QN_CACHE_Q8_0_I16,
+    QN_CACHE_I16_F16,
+    QN_CACHE_I16_F32,
+    QN_CACHE_I16_Q8_0,
+    QN_CACHE_I16,
     QN_CACHE_COUNT
 };
 static inline enum qn_cache qn_cache_of(enum qn_kv k, enum qn_kv v) {
@@ -220,7 +239,10 @@ static inline enum qn_kv qn_cache_v(enum qn_cache cache) {
     return (enum qn_kv)((int)cache % QN_KV_COUNT);
 }
 
-/* Bytes of a K block and of a V block of one head; multiples of 64. Q8_0 needs D % 32 == 0. */
+enum { QN_CACHE_DEFAULT = QN_KV_DEFAULT * QN_KV_COUNT + QN_KV_DEFAULT };
+
+/* Bytes of a K block and of a V block of one head; multiples of 64. Q8_0 needs D % 32 == 0, I16 an
+ * even one. */
 size_t qn_kv_k_block_size(enum qn_kv kv, int d);
 size_t qn_kv_v_block_size(enum qn_kv kv, int d);
 

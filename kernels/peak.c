@@ -42,11 +42,23 @@ enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles) {
     return !floats && found ? QN_PEAK_BF16 : QN_PEAK_F32;
 }
 
+static int steps_of_i16(uint32_t bundles) {
+    return bundles & (1u << QN_ISA_AVXVNNI | 1u << QN_ISA_AVX512VNNI) ? 2 : 1;
+}
+
 int qn_peak_steps(enum qn_pack form, enum qn_act act, uint32_t bundles) {
-    const uint32_t vnni = 1u << QN_ISA_AVXVNNI | 1u << QN_ISA_AVX512VNNI;
     if (act == QN_ACT_BF16X2 && form == QN_PACK_F16) return 4;
-    if (act == QN_ACT_I16) return bundles & vnni ? 2 : 1;
+    if (act == QN_ACT_I16) return steps_of_i16(bundles);
     return act == QN_ACT_BF16X2 || act == QN_ACT_Q8X2 ? 2 : 1;
+}
+
+enum qn_peak qn_peak_of_cache(enum qn_cache cache, uint32_t bundles) {
+    const bool integers = cache == QN_CACHE_I16 && bundles >> QN_ISA_AVX2 & 1;
+    return integers ? QN_PEAK_INT8 : QN_PEAK_F32;
+}
+
+int qn_peak_steps_of_cache(enum qn_cache cache, uint32_t bundles) {
+    return qn_peak_of_cache(cache, bundles) == QN_PEAK_INT8 ? steps_of_i16(bundles) : 1;
 }
 
 void qn_peak_add_chain(long n) {

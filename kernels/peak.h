@@ -40,6 +40,10 @@ enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles);
  * half of what VPDPBUSD does; without them 16-bit integers take as many multiplications as int8. */
 int qn_peak_steps(enum qn_pack form, enum qn_act act, uint32_t bundles);
 
+/* The same of attention: floats, but on x86 where K and V are 16-bit integers. */
+enum qn_peak qn_peak_of_cache(enum qn_cache cache, uint32_t bundles);
+int qn_peak_steps_of_cache(enum qn_cache cache, uint32_t bundles);
+
 /* So many additions, each of the result of the one before: a cycle each on every processor that the
  * kernels are for. */
 void qn_peak_add_chain(long n);

@@ -52,7 +52,7 @@ size_t qn_matmul_scratch_size(int m, int k) {
     return round_up(most, 64);
 }
 
-/* Q8_0 adds one half-precision scale for every 32 bytes. */
+/* Q8_0 adds one half-precision scale for every 32 bytes, I16 one float for every position. */
 static size_t kv_size(enum qn_kv kv, size_t elements) {
     switch (kv) {
     case QN_KV_F16:
@@ -61,6 +61,8 @@ static size_t kv_size(enum qn_kv kv, size_t elements) {
         return elements * 4;
     case QN_KV_Q8_0:
         return elements + elements / 32 * 2;
+    case QN_KV_I16:
+        return elements * 2 + QN_KV_BLOCK * sizeof(float);
     default:
         assert(0);
         return 0;
@@ -68,7 +70,7 @@ static size_t kv_size(enum qn_kv kv, size_t elements) {
 }
 
 size_t qn_kv_k_block_size(enum qn_kv kv, int d) {
-    assert(kv != QN_KV_Q8_0 || d % 32 == 0);
+    assert((kv != QN_KV_Q8_0 || d % 32 == 0) && (kv != QN_KV_I16 || d % 2 == 0));
     return kv_size(kv, (size_t)d * QN_KV_BLOCK);
 }
 

@@ -172,7 +172,7 @@ struct quern_session_options { /* all zero: defaults */
     int n_ubatch;              /* tokens that go through the layers at once; 0: 512 */
     int n_sequences;           /* ids 0 .. n_sequences-1; 0: 1 */
     int n_logits;              /* rows of logits that one eval may ask for; 0: n_sequences */
-    const char *kv_type_k, *kv_type_v; /* "f16" (NULL), "f32", "q8_0" */
+    const char *kv_type_k, *kv_type_v; /* "i16" (NULL on x86), "f16" (elsewhere), "f32", "q8_0" */
     /* Called between ubatches; return false to stop. May be NULL. */
     bool (*keep_going)(void *context);
     void *keep_going_context;

@@ -132,7 +132,7 @@ def wrong_usage_is_one_sentence(program: Program):
         (["-c", "''"], ["run", "-c", "", model]),
         (["-s", "'-2'", "-1 for a random one"], ["run", "-s", "-2", model]),
         (["-s", "'18446744073709551616'"], ["run", "-s", "18446744073709551616", model]),
-        (["-ctk", "f16|f32|q8_0", "'q4_0'"], ["run", "-ctk", "q4_0", model]),
+        (["-ctk", "f16|i16|f32|q8_0", "'q4_0'"], ["run", "-ctk", "q4_0", model]),
         (["--raw", "no value"], ["run", "--raw=1", model]),
         (["--isa", "sse9"], ["run", "--isa", "sse9", model, "x"]),
         (["no model", "Hugging Face folder"], ["run"]),

@@ -120,6 +120,8 @@ def the_largest_context_fits_and_the_next_does_not(program: Program):
     sizes = [plan(program, "-ctk", k, "-ctv", v)["memory"]["kv_cache"]
              for k, v in (("f16", "f16"), ("f32", "f16"), ("f16", "f32"), ("f32", "f32"))]
     assert sizes[1] * 2 == sizes[2] * 2 == sizes[0] * 3 == sizes[3] * 3 / 2, sizes
+    integers = plan(program, "-ctk", "i16", "-ctv", "i16")["memory"]["kv_cache"]
+    assert integers == sizes[0] * 9 / 8, "a scale of 4 bytes for each 16 integers of 2"
     learned = plan(program, model="gpt2-f32")
     assert learned["capacity"]["largest_context"]["f16"] == learned["trained_context"]
 

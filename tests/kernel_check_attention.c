@@ -26,11 +26,24 @@ static double float_at(const char *floats, size_t i) {
     return (double)x;
 }
 
+static int int16_at(const char *integers, size_t i) {
+    int16_t x;
+    memcpy(&x, integers + 2 * i, sizeof x);
+    return x;
+}
+
+static double v_scale(const char *block, int padded, int slot) {
+    return float_at(block + 64 * padded * 2, (size_t)slot);
+}
+
 static double k_at(enum qn_kv kv, const char *block, int d, int slot, int i) {
     const char *const tile = block + (size_t)(slot / 16) * (qn_kv_k_block_size(kv, d) / 4);
     const size_t at = (size_t)(i * 16 + slot % 16), scale = (size_t)(i / 32 * 16 + slot % 16);
     if (kv == QN_KV_F16) return half_at(tile, at);
     if (kv == QN_KV_F32) return float_at(tile, at);
+    if (kv == QN_KV_I16)
+        return int16_at(tile, (size_t)((i / 2 * 16 + slot % 16) * 2 + i % 2)) *
+               float_at(tile + d * 16 * 2, (size_t)(slot % 16));
     return ((const int8_t *)tile)[at] * half_at(tile + d * 16, scale);
 }
 
@@ -39,16 +52,36 @@ static double v_at(enum qn_kv kv, const char *block, int d, int slot, int i) {
     const size_t at = (size_t)(slot * padded + i), scale = (size_t)(slot * (d / 32) + i / 32);
     if (kv == QN_KV_F16) return half_at(block, at);
     if (kv == QN_KV_F32) return float_at(block, at);
+    if (kv == QN_KV_I16)
+        return int16_at(block, (size_t)((slot / 2 * padded + i) * 2 + slot % 2)) *
+               v_scale(block, padded, slot);
     return ((const int8_t *)block)[at] * half_at(block + 64 * padded, scale);
 }
 
 /* ---- kv_store ---- */
 
+/* The largest step of the integers that a row of K, a query or a row of V becomes (round_kv.h), in
+ * which numbers count as 2^80 at the most: of K the norm is below 46300, less what 8 bits may hide
+ * of it, and integers below 128 * 255. */
+static double i16_step(const float *x, int d, bool is_k) {
+    double amax = 0, squares = 0;
+    for (int i = 0; i < d; i++) {
+        const double magnitude = fmin(fabs((double)x[i]), 0x1p80);
+        amax = fmax(amax, magnitude);
+        squares += magnitude * magnitude;
+    }
+    if (!is_k) return amax / 8191;
+    return fmax((sqrt(squares) + 16 * amax / 255) / 46300, amax / (128 * 255));
+}
+
 /* How far a cached value may lie from x, in a block of 32 with largest magnitude amax. Half: half
  * a unit of 11 bits, or of the smallest subnormal. Q8_0: half a step of amax / 127, plus 127 times
- * the same error of the scale; two more roundings of u. */
+ * the same error of the scale; two more roundings of u. I16, where amax is the row's step: half of
+ * one, and the roundings of a number and of its factor, up to 2^15 steps by 2 u; a row below 2^-80
+ * is none. */
 static double store_error(enum qn_kv kv, double x, double amax) {
     if (kv == QN_KV_F32) return 0;
+    if (kv == QN_KV_I16) return amax * (0.5 + 0x1p16 * QN_U) + 3 * QN_U * fabs(x) + 0x1p-80;
     if (kv == QN_KV_F16) return fmax(fabs(x) * 0x1p-11, 0x1p-25);
     return amax / 254 + 127 * fmax(amax / 127 * 0x1p-11, 0x1p-25) + 3 * QN_U * amax;
 }
@@ -64,10 +97,15 @@ static double largest(const float *x, int from) {
  * times that, are the largest magnitudes. */
 static void compare_cached(struct check *c, enum qn_kv kv, int d, int slot, const float *x,
                            const char *block, bool is_k) {
-    const double limit = kv == QN_KV_F16 ? 65504.0 : kv == QN_KV_Q8_0 ? 127 * 65504.0 : INFINITY;
+    const double limit = kv == QN_KV_F16    ? 65504.0
+                         : kv == QN_KV_Q8_0 ? 127 * 65504.0
+                         : kv == QN_KV_I16  ? 0x1p80
+                                            : INFINITY;
     struct qn_worst worst = {0};
     for (int i = 0; i < d; i++) {
-        const double amax = kv == QN_KV_Q8_0 ? largest(x, i / 32 * 32) : 0;
+        const double amax = kv == QN_KV_Q8_0  ? largest(x, i / 32 * 32)
+                            : kv == QN_KV_I16 ? i16_step(x, d, is_k)
+                                              : 0;
         const double found = is_k ? k_at(kv, block, d, slot, i) : v_at(kv, block, d, slot, i);
         if (amax > limit) continue; /* only the bytes are specified */
         const double wanted = fmin(fmax((double)x[i], -limit), limit);
@@ -90,8 +128,9 @@ static void fill_bytes(struct qn_random *r, char *dst, size_t size) {
 }
 
 static void clear_v_padding(enum qn_kv kv, int d, char *block) {
+    const bool pairs = kv == QN_KV_I16;
     const size_t size = kv == QN_KV_F16 ? 2 : 4, padded = (size_t)((d + 15) / 16 * 16);
-    for (size_t s = 0; s < QN_KV_BLOCK && kv != QN_KV_Q8_0; s++)
+    for (size_t s = 0; s < QN_KV_BLOCK / (pairs ? 2 : 1) && kv != QN_KV_Q8_0; s++)
         memset(block + (s * padded + (size_t)d) * size, 0, (padded - (size_t)d) * size);
 }
 
@@ -99,7 +138,7 @@ static const int kv_sizes[] = {1, 4, 8, 20, 24, 32, 40, 64, 80, 96, 100, 128, 16
 enum { KV_SIZES = sizeof kv_sizes / sizeof *kv_sizes, D_MAX = 256 };
 
 static bool has_size(enum qn_kv kv, int d) {
-    return kv != QN_KV_Q8_0 || d % 32 == 0;
+    return (kv != QN_KV_Q8_0 || d % 32 == 0) && (kv != QN_KV_I16 || d % 2 == 0);
 }
 
 void check_kv_store(struct check *c, const struct check_kernel *const *kernels, int n) {
@@ -242,18 +281,21 @@ static void scene_close(struct scene *s) {
 
 /* The score of a position, and how far off a float computation may be: d products and sums, off by
  * d u of the sum of magnitudes, a cached Q8_0 value rounded once, two roundings for the scale. The
- * soft cap never widens it, because tanh' <= 1, and adds 4 u: quotient and product u, tanh 2 u. */
+ * soft cap never widens it, because tanh' <= 1, and adds 4 u: quotient and product u, tanh 2 u.
+ * Where K is I16 the query becomes integers, too, off by half a step and a little. */
 static double score(const struct scene *s, const float *q, int p, double *error) {
     const struct qn_attention *const a = &s->a;
     const char *const block = a->k + (size_t)a->blocks[p / QN_KV_BLOCK] * a->k_stride;
-    double sum = 0, magnitudes = 0;
+    double sum = 0, magnitudes = 0, of_k = 0;
     for (int i = 0; i < a->d; i++) {
-        const double term = (double)q[i] * k_at(s->k_type, block, a->d, p % QN_KV_BLOCK, i);
-        sum += term;
-        magnitudes += fabs(term);
+        const double k = k_at(s->k_type, block, a->d, p % QN_KV_BLOCK, i);
+        sum += (double)q[i] * k;
+        magnitudes += fabs((double)q[i] * k);
+        of_k += fabs(k);
     }
     const double scaled = sum * (double)a->scale, cap = (double)a->softcap;
     *error = (a->d + 4) * QN_U * magnitudes * (double)a->scale;
+    if (s->k_type == QN_KV_I16) *error += 0.51 * i16_step(q, a->d, true) * of_k * (double)a->scale;
     if (cap == 0) return scaled;
     const double capped = cap * tanh(scaled / cap);
     *error += 4 * QN_U * fabs(capped);
@@ -296,6 +338,37 @@ static void expect_head(struct scene *s, int m, int g, double *scores) {
                          (fabs(v_at(s->v_type, block, a->d, p % QN_KV_BLOCK, i)) + fabs(out[i]));
     }
     for (int i = 0; i < a->d; i++) bounds[i] += QN_U * fabs(out[i]);
+}
+
+/* Where V is I16, a row's weights in a block, times the scales of their positions, are rounded to
+ * integers, of which the sum is below 262000 and the largest below 32760: half a step each, times
+ * the integers of V; a product more is rounded. */
+static void widen_for_weights(struct scene *s, int m, int g, const double *scores) {
+    const struct qn_attention *const a = &s->a;
+    const int first = first_visible(a, m), last = a->pos[m], padded = (a->d + 15) / 16 * 16;
+    double *const bounds = s->bounds + ((size_t)m * (size_t)a->g + (size_t)g) * (size_t)a->d;
+    double max = -INFINITY, weights = 0;
+    for (int p = first; p <= last; p++) max = fmax(max, scores[p]);
+    for (int p = first; p <= last; p++) weights += exp(scores[p] - max);
+    for (int b = first / QN_KV_BLOCK; b <= last / QN_KV_BLOCK; b++) {
+        const char *const block = a->v + (size_t)a->blocks[b] * a->v_stride;
+        const int from = b * QN_KV_BLOCK < first ? first : b * QN_KV_BLOCK;
+        const int end = b * QN_KV_BLOCK + 63 < last ? b * QN_KV_BLOCK + 64 : last + 1;
+        double sum = 0, largest = 0;
+        for (int p = from; p < end; p++) {
+            const double w = exp(scores[p] - max) * v_scale(block, padded, p % QN_KV_BLOCK);
+            sum += w;
+            largest = fmax(largest, w);
+        }
+        const double step = fmax(sum / 262000, largest / 32760) / weights;
+        for (int p = from; p < end; p++)
+            for (int i = 0; i < a->d; i++) {
+                const double v = fabs(v_at(QN_KV_I16, block, a->d, p % QN_KV_BLOCK, i));
+                const double scale = v_scale(block, padded, p % QN_KV_BLOCK);
+                const double weight = exp(scores[p] - max) / weights;
+                if (v > 0) bounds[i] += 0.51 * step * v / scale + 4 * QN_U * weight * v;
+            }
+    }
 }
 
 static void compare_out(struct check *c, const struct scene *s, const float *out) {
@@ -364,7 +437,10 @@ static void check_scene(struct check *c, const struct check_kernel *const *kerne
     double scores[2 * T_MAX];
     scene_open(s, &c->ref, input, &r, side);
     for (int m = 0; m < s->a.m; m++)
-        for (int g = 0; g < s->a.g; g++) expect_head(s, m, g, scores);
+        for (int g = 0; g < s->a.g; g++) {
+            expect_head(s, m, g, scores);
+            if (s->v_type == QN_KV_I16) widen_for_weights(s, m, g, scores);
+        }
     const size_t count = ((size_t)s->a.m - 1) * s->a.out_ld + (size_t)(s->a.g * s->a.d);
     for (int j = 0; j < n; j++) {
         check_begin(c, kernels[j], input, seed, "T=%d d=%d G=%d M=%d window=%d cap=%g", s->t,

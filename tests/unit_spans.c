@@ -130,14 +130,14 @@ static void decode_at(struct quern_model *model, int position) {
     struct quern_batch batch = {.n = (size_t)position, .tokens = tokens};
     cr_assert_eq(quern_session_new(model, &options, &session, &err), QUERN_OK, "%s", err.message);
     cr_assert_eq(quern_session_eval(session, &batch, &err), QUERN_OK);
-    real_attention = kernels->attention[QN_CACHE_F16];
+    real_attention = kernels->attention[QN_CACHE_DEFAULT];
     real_merge = kernels->attention_merge[0];
-    kernels->attention[QN_CACHE_F16] = record_attention;
+    kernels->attention[QN_CACHE_DEFAULT] = record_attention;
     kernels->attention_merge[0] = record_merge;
     n_calls = n_merges = 0;
     batch.n = 1;
     cr_assert_eq(quern_session_eval(session, &batch, &err), QUERN_OK);
-    kernels->attention[QN_CACHE_F16] = real_attention;
+    kernels->attention[QN_CACHE_DEFAULT] = real_attention;
     kernels->attention_merge[0] = real_merge;
     for (int h = 0; h < qn_model_of(model)->spec.hparams.n_kv_heads; h++)
         cr_assert_eq(qn_session_of(session)->executor.n_spans_done[h], 0);

@@ -106,6 +106,13 @@ ATTENTION(f32_q8_0, F32, Q8_0)
 ATTENTION(q8_0_f16, Q8_0, F16)
 ATTENTION(q8_0_f32, Q8_0, F32)
 ATTENTION(q8_0, Q8_0, Q8_0)
+ATTENTION(f16_i16, F16, I16)
+ATTENTION(f32_i16, F32, I16)
+ATTENTION(q8_0_i16, Q8_0, I16)
+ATTENTION(i16_f16, I16, F16)
+ATTENTION(i16_f32, I16, F32)
+ATTENTION(i16_q8_0, I16, Q8_0)
+ATTENTION(i16, I16, I16)
 
 void qn_attention_merge__ref(const float *parts, int n_spans, int n_rows, int d, float *out) {
     assert(n_spans > 0 && n_rows > 0 && d > 0 && d <= QN_HEAD_SIZE_MAX);

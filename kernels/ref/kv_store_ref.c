@@ -7,47 +7,46 @@
 
 #include "kernels/inventory.h"
 #include "kernels/ref/kv_ref.h"
+#include "kernels/round_kv.h"
 
-/* Where a vector goes: value i at run + (first + i * step) elements, the scale of 32-block b at
- * number first_scale + b * scale_step of the scales, which follow the run's values. */
+/* Where a row goes: among the values of `run`, which its scales follow. */
 struct place {
+    enum qn_kv kv;
     char *run;
     size_t values;
-    size_t first, step;
-    size_t first_scale, scale_step;
+    int d, slot;
+    bool is_k;
 };
 
 static struct place k_place(enum qn_kv kv, int d, int slot, void *block) {
-    return (struct place){
-        .run = (char *)block + (size_t)(slot / QN_KV_TILE) * qn_k_tile_size(kv, d),
-        .values = (size_t)d * QN_KV_TILE,
-        .first = qn_k_place(slot, 0),
-        .step = QN_KV_TILE,
-        .first_scale = qn_k_place(slot, 0),
-        .scale_step = QN_KV_TILE,
-    };
+    char *const tile = (char *)block + (size_t)(slot / QN_KV_TILE) * qn_k_tile_size(kv, d);
+    return (struct place){kv, tile, (size_t)d * QN_KV_TILE, d, slot, true};
 }
 
-static struct place v_place(int d, int slot, void *block) {
-    return (struct place){
-        .run = block,
-        .values = QN_KV_BLOCK * qn_v_row(d),
-        .first = (size_t)slot * qn_v_row(d),
-        .step = 1,
-        .first_scale = (size_t)slot * (size_t)(d / 32),
-        .scale_step = 1,
-    };
+static struct place v_place(enum qn_kv kv, int d, int slot, void *block) {
+    return (struct place){kv, block, QN_KV_BLOCK * qn_v_row(d), d, slot, false};
+}
+
+static char *value_at(struct place to, int i, size_t size) {
+    return to.run +
+           size * (to.is_k ? qn_k_place(to.kv, to.slot, i) : qn_v_place(to.kv, to.d, to.slot, i));
+}
+
+/* value_size: of the values that lie before. */
+static char *scale_at(struct place to, int i, size_t value_size, size_t size) {
+    return to.run + to.values * value_size +
+           size * (to.is_k ? qn_k_scale(to.kv, to.slot, i) : qn_v_scale(to.kv, to.d, to.slot, i));
 }
 
 static void store_f16(const float *x, int d, struct place to) {
     for (int i = 0; i < d; i++) {
         const uint16_t half = qn_half_from_float(x[i]);
-        memcpy(to.run + (to.first + (size_t)i * to.step) * 2, &half, 2);
+        memcpy(value_at(to, i, 2), &half, 2);
     }
 }
 
 static void store_f32(const float *x, int d, struct place to) {
-    for (int i = 0; i < d; i++) memcpy(to.run + (to.first + (size_t)i * to.step) * 4, x + i, 4);
+    for (int i = 0; i < d; i++) memcpy(value_at(to, i, 4), x + i, 4);
 }
 
 static void store_q8_0(const float *x, int d, struct place to) {
@@ -57,9 +56,32 @@ static void store_q8_0(const float *x, int d, struct place to) {
         if (amax < QN_ACT_AMAX_MIN) amax = 0;
         const float inverse = amax > 0 ? 127.0f / amax : 0;
         const uint16_t scale = qn_half_from_float(amax / 127.0f);
-        memcpy(to.run + to.values + (to.first_scale + (size_t)b * to.scale_step) * 2, &scale, 2);
+        memcpy(scale_at(to, b * 32, 1, 2), &scale, 2);
         for (int i = b * 32; i < b * 32 + 32; i++)
-            to.run[to.first + (size_t)i * to.step] = (char)(int8_t)rintf(x[i] * inverse);
+            *value_at(to, i, 1) = (char)(int8_t)rintf(x[i] * inverse);
+    }
+}
+
+/* What a row is multiplied with; 0 for zeros, which have a scale of 0. */
+static float i16_factor(const float *x, int d, bool is_k) {
+    float amax = 0, squares = 0;
+    for (int i = 0; i < d; i++) amax = fmaxf(amax, fabsf(x[i]));
+    if (amax < QN_KV_AMAX_MIN) return 0;
+    if (!is_k) return (float)QN_KV_V_MAX / amax;
+    const float to_8 = (float)QN_KV_NORM_MAX / amax;
+    for (int i = 0; i < d; i++) squares += rintf(x[i] * to_8) * rintf(x[i] * to_8);
+    return qn_kv_k_factor(amax, squares);
+}
+
+static void store_i16(const float *x, int d, struct place to) {
+    float row[QN_HEAD_SIZE_MAX];
+    for (int i = 0; i < d; i++) row[i] = fminf(fmaxf(x[i], -QN_KV_MAX), QN_KV_MAX);
+    const float factor = i16_factor(row, d, to.is_k);
+    const float scale = factor > 0 ? 1.0f / factor : 0;
+    memcpy(scale_at(to, 0, 2, 4), &scale, 4);
+    for (int i = 0; i < d; i++) {
+        const int16_t q = (int16_t)rintf(row[i] * factor);
+        memcpy(value_at(to, i, 2), &q, 2);
     }
 }
 
@@ -67,7 +89,7 @@ static void store(void (*put)(const float *, int, struct place), enum qn_kv kv, 
                   const float *v, int d, int slot, void *k_block, void *v_block) {
     assert(d > 0 && slot >= 0 && slot < QN_KV_BLOCK);
     if (k) put(k, d, k_place(kv, d, slot, k_block));
-    if (v) put(v, d, v_place(d, slot, v_block));
+    if (v) put(v, d, v_place(kv, d, slot, v_block));
 }
 
 void qn_kv_store_f16__ref(const float *k, const float *v, int d, int slot, void *k_block,
@@ -83,4 +105,9 @@ void qn_kv_store_f32__ref(const float *k, const float *v, int d, int slot, void 
 void qn_kv_store_q8_0__ref(const float *k, const float *v, int d, int slot, void *k_block,
                            void *v_block) {
     store(store_q8_0, QN_KV_Q8_0, k, v, d, slot, k_block, v_block);
+}
+
+void qn_kv_store_i16__ref(const float *k, const float *v, int d, int slot, void *k_block,
+                          void *v_block) {
+    store(store_i16, QN_KV_I16, k, v, d, slot, k_block, v_block);
 }

@@ -98,6 +98,40 @@ static inline vec vec_load_i8(const int8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 
+static inline void vec_store_i16(int16_t *p, vec x) {
+    const __m256i n = _mm256_cvtps_epi32(x);
+    _mm_storeu_si128((__m128i *)p,
+                     _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1)));
+}
+
+static inline void vec_spread_i16(int16_t *p, const int16_t *q) {
+    for (int i = 0; i < QN_VEC_WIDTH; i++) p[i * 2] = q[i];
+}
+
+typedef __m256i ivec;
+
+static inline ivec ivec_zero(void) {
+    return _mm256_setzero_si256();
+}
+static inline ivec ivec_load(const void *p) {
+    return _mm256_loadu_si256(p);
+}
+static inline ivec ivec_set1(const int16_t *p) {
+    int32_t pair;
+    memcpy(&pair, p, sizeof pair);
+    return _mm256_set1_epi32(pair);
+}
+/* The compiler has to have the sum ready where it stands: it would begin all products of a strip
+ * and spill them. */
+static inline ivec ivec_dot(ivec c, ivec a, ivec b) {
+    ivec sum = _mm256_add_epi32(c, _mm256_madd_epi16(a, b));
+    __asm__ volatile("" : "+x"(sum));
+    return sum;
+}
+static inline vec vec_from_i(ivec x) {
+    return _mm256_cvtepi32_ps(x);
+}
+
 static inline void vec_unzip(vec lo, vec hi, vec *even, vec *odd) {
     const __m256 e = _mm256_shuffle_ps(lo, hi, 0x88), o = _mm256_shuffle_ps(lo, hi, 0xdd);
     *even = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(e), 0xd8));

@@ -10,8 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifndef QN_VEC_NAME
 #define QN_VEC_NAME(function) function##__avx512
-#define QN_VEC_WIDTH          16
+#endif
+#define QN_VEC_WIDTH 16
 /* Accumulators of a strip of attention: with a row of b vectors they leave spares of 32. */
 #define QN_VEC_ACCUMULATORS 24
 
@@ -91,6 +93,45 @@ static inline void vec_store_f16(uint16_t *p, vec x) {
 }
 static inline vec vec_load_i8(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+static inline void vec_store_i16(int16_t *p, vec x) {
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x)));
+}
+
+static inline void vec_spread_i16(int16_t *p, const int16_t *q) {
+    const __m512i x = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)q));
+    _mm512_mask_storeu_epi16(p, 0x55555555, x);
+}
+
+typedef __m512i ivec;
+
+static inline ivec ivec_zero(void) {
+    return _mm512_setzero_si512();
+}
+static inline ivec ivec_load(const void *p) {
+    return _mm512_loadu_si512(p);
+}
+static inline ivec ivec_set1(const int16_t *p) {
+    int32_t pair;
+    memcpy(&pair, p, sizeof pair);
+    return _mm512_set1_epi32(pair);
+}
+/* The compiler has to have the sum ready where it stands: it would keep copies of a whole strip's
+ * in memory. */
+static inline ivec ivec_dot(ivec c, ivec a, ivec b) {
+#ifdef __AVX512VNNI__
+    ivec sum = _mm512_dpwssd_epi32(c, a, b);
+#else
+    ivec sum = _mm512_add_epi32(c, _mm512_madd_epi16(a, b));
+#endif
+#ifdef __AVX512F__
+    __asm__ volatile("" : "+v"(sum));
+#endif
+    return sum;
+}
+static inline vec vec_from_i(ivec x) {
+    return _mm512_cvtepi32_ps(x);
 }
 
 static inline void vec_unzip(vec lo, vec hi, vec *even, vec *odd) {

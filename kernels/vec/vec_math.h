@@ -20,6 +20,13 @@
  *   vec_reduce_add, _max      over the W lanes
  *   vec_load_f16, _store_f16  W binary16 numbers, to nearest even
  *   vec_load_i8               W int8
+ *   vec_store_i16             W whole numbers of 16 bits, from floats to the nearest
+ *   vec_spread_i16(p, q)      q[0..W) -> p[0], p[2], ..., and nothing else is written
+ *   ivec                      W pairs of 16-bit integers, or W integers of 32 bits
+ *   ivec_zero, ivec_load      the first; the second W pairs, any alignment
+ *   ivec_set1(p)              the pair at p in every lane
+ *   ivec_dot(c, a, b)         c + the sum of a's two integers times b's
+ *   vec_from_i                integers of 32 bits as floats, rounded once
  *   vec_unzip(lo, hi, e, o)   2W consecutive floats -> those of even and odd index; vec_zip back
  *   vec_erf, vec_tanh         SLEEF's, at most 1 ulp
  *

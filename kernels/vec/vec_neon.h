@@ -99,6 +99,36 @@ static inline vec vec_load_i8(const int8_t *p) {
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
 }
 
+static inline void vec_store_i16(int16_t *p, vec x) {
+    vst1_s16(p, vqmovn_s32(vcvtnq_s32_f32(x)));
+}
+
+static inline void vec_spread_i16(int16_t *p, const int16_t *q) {
+    for (int i = 0; i < QN_VEC_WIDTH; i++) p[i * 2] = q[i];
+}
+
+typedef int32x4_t ivec;
+
+static inline ivec ivec_zero(void) {
+    return vdupq_n_s32(0);
+}
+static inline ivec ivec_load(const void *p) {
+    return vld1q_s32(p);
+}
+static inline ivec ivec_set1(const int16_t *p) {
+    int32_t pair;
+    memcpy(&pair, p, sizeof pair);
+    return vdupq_n_s32(pair);
+}
+static inline ivec ivec_dot(ivec c, ivec a, ivec b) {
+    const int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+    const int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
+    return vaddq_s32(c, vpaddq_s32(low, vmull_high_s16(x, y)));
+}
+static inline vec vec_from_i(ivec x) {
+    return vcvtq_f32_s32(x);
+}
+
 static inline void vec_unzip(vec lo, vec hi, vec *even, vec *odd) {
     *even = vuzp1q_f32(lo, hi);
     *odd = vuzp2q_f32(lo, hi);

@@ -7,7 +7,7 @@
 #include "plan/plan_internal.h"
 
 static const char *const kv_names[QN_KV_COUNT] = {
-    [QN_KV_F16] = "f16", [QN_KV_F32] = "f32", [QN_KV_Q8_0] = "q8_0"};
+    [QN_KV_F16] = "f16", [QN_KV_F32] = "f32", [QN_KV_Q8_0] = "q8_0", [QN_KV_I16] = "i16"};
 
 bool qn_kv_parse(const char *name, enum qn_kv *kv) {
     for (int i = 0; i < QN_KV_COUNT; i++) {
@@ -25,10 +25,13 @@ const char *qn_kv_name(enum qn_kv kv) {
 const char *qn_cache_name(enum qn_cache cache) {
     static const char *const names[QN_CACHE_COUNT] = {
         [QN_CACHE_F16] = "f16",           [QN_CACHE_F16_F32] = "f16/f32",
-        [QN_CACHE_F16_Q8_0] = "f16/q8_0", [QN_CACHE_F32_F16] = "f32/f16",
-        [QN_CACHE_F32] = "f32",           [QN_CACHE_F32_Q8_0] = "f32/q8_0",
+        [QN_CACHE_F16_Q8_0] = "f16/q8_0", [QN_CACHE_F16_I16] = "f16/i16",
+        [QN_CACHE_F32_F16] = "f32/f16",   [QN_CACHE_F32] = "f32",
+        [QN_CACHE_F32_Q8_0] = "f32/q8_0", [QN_CACHE_F32_I16] = "f32/i16",
         [QN_CACHE_Q8_0_F16] = "q8_0/f16", [QN_CACHE_Q8_0_F32] = "q8_0/f32",
-        [QN_CACHE_Q8_0] = "q8_0",
+        [QN_CACHE_Q8_0] = "q8_0",         [QN_CACHE_Q8_0_I16] = "q8_0/i16",
+        [QN_CACHE_I16_F16] = "i16/f16",   [QN_CACHE_I16_F32] = "i16/f32",
+        [QN_CACHE_I16_Q8_0] = "i16/q8_0", [QN_CACHE_I16] = "i16",
     };
     return names[cache];
 }

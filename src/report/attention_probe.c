@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/round_kv.h"
 #include "report/probe.h"
 #include "run/heads.h"
 #include "run/work.h"
@@ -124,22 +125,46 @@ double qn_attention_value_error(enum qn_cache cache) {
                                            : 0; /* 127 times the half nearest to 1 / 127 */
 }
 
+/* Half a step, and a little, of integers of which a block's add up to QN_KV_WEIGHTS_MAX at the
+ * most; a step is at most a share of 1 / QN_KV_WEIGHT_MAX of the sum. */
+double qn_attention_weight_error(enum qn_cache cache) {
+    return qn_cache_v(cache) == QN_KV_I16 ? 0.51 * QN_KV_BLOCK / QN_KV_WEIGHTS_MAX : 0;
+}
+double qn_attention_sum_error(enum qn_cache cache) {
+    return qn_cache_v(cache) == QN_KV_I16 ? 0.51 * QN_KV_BLOCK / QN_KV_WEIGHT_MAX : 0;
+}
+
 /* ---- expected --------------------------------------------------------------------------- */
 
 struct score {
     double value, error; /* error: at most, of the same in float */
 };
 
+/* By how much the numbers of a query may be off that becomes integers (round_kv.h): half a step,
+ * and a little. The factor comes from a norm of 8 bits. */
+static double query_error(const float *q, int d) {
+    double amax = 0, squares = 0;
+    for (int i = 0; i < d; i++) {
+        amax = fmax(amax, fabs((double)q[i]));
+        squares += (double)q[i] * (double)q[i];
+    }
+    return 0.51 * fmax((sqrt(squares) + 16 * amax / QN_KV_NORM_MAX) / 46300,
+                       amax / (128 * QN_KV_NORM_MAX));
+}
+
 /* A sum of D products in float, in any order, is off by at most D roundings of the sum of their
  * magnitudes; the query was scaled and rounded before. Soft caps add some roundings of the cap. */
-static struct score score(const struct qn_hparams *hp, const float *q, const float *k) {
+static struct score score(const struct qn_hparams *hp, enum qn_kv kv, const float *q,
+                          const float *k) {
     const double u = 0x1p-24, scale = (double)hp->attn_scale, cap = (double)hp->attn_softcap;
-    double sum = 0, magnitude = 0;
+    double sum = 0, magnitude = 0, of_k = 0;
     for (int i = 0; i < hp->head_size; i++) {
         sum += (double)q[i] * (double)k[i];
         magnitude += fabs((double)q[i] * (double)k[i]);
+        of_k += fabs((double)k[i]);
     }
     struct score s = {sum * scale, (hp->head_size + 2) * u * magnitude * fabs(scale)};
+    if (kv == QN_KV_I16) s.error += query_error(q, hp->head_size) * of_k * fabs(scale);
     if (cap > 0) {
         s.value = cap * tanh(s.value / cap);
         s.error += 8 * u * cap;
@@ -168,6 +193,7 @@ void qn_attention_expected(const struct qn_attention_probe *probe, int layer, in
     const struct qn_hparams *const hp = &session->model->spec.hparams;
     const int n = probe->n, d = hp->head_size, window = qn_hparams_window(hp, layer);
     const int kv_head = head / (hp->n_heads / hp->n_kv_heads);
+    const enum qn_kv kv = qn_cache_k(session->plan.limits.cache);
     float *const k = malloc((size_t)n * (size_t)d * sizeof *k);
     struct score *const scores = malloc((size_t)n * sizeof *scores);
     memset(weights, 0, (size_t)n * (size_t)probe->n_slots * sizeof *weights);
@@ -179,7 +205,7 @@ void qn_attention_expected(const struct qn_attention_probe *probe, int layer, in
     for (int m = 0; k && scores && m < n; m++) {
         const float *const q = q_at(probe, layer, m) + head * d;
         const int first = window && m >= window ? m - window + 1 : 0;
-        for (int p = first; p <= m; p++) scores[p] = score(hp, q, k + p * d);
+        for (int p = first; p <= m; p++) scores[p] = score(hp, kv, q, k + p * d);
         bounds[m] = softmax_row(scores, first, m, weights + (size_t)m * (size_t)probe->n_slots);
     }
     free(k);

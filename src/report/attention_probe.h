@@ -38,5 +38,9 @@ void qn_attention_expected(const struct qn_attention_probe *probe, int layer, in
 
 /* Share of a weight by which the cache's type alone may change the identity matrix. */
 double qn_attention_value_error(enum qn_cache cache);
+/* Share of a row's largest weight by which each may be off because weights became integers, and of
+ * their sum by which that may be. */
+double qn_attention_weight_error(enum qn_cache cache);
+double qn_attention_sum_error(enum qn_cache cache);
 
 #endif

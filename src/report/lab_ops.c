@@ -382,7 +382,9 @@ static void run_attention(const struct qn_lab_job *job, char *copy, int thread) 
 }
 
 /* Outputs are averages of values in [-1, 1]. A score is off by D u |q| |k| scale < D u sqrt(D),
- * which scales a weight by as much, and weights are sums of T terms. One head tells. */
+ * which scales a weight by as much, and weights are sums of T terms. One head tells. Of I16 queries
+ * and weights are integers, too (round_kv.h): a query, scaled, has a norm below 1 and is off by
+ * half of 1.1 / 46300 in each of D; a block's 64 weights by half of 1 / 32760 of their sum. */
 static enum qn_status check_attention(const struct qn_lab_job *job, struct qn_lab_result *result,
                                       struct qn_error *err) {
     (void)err;
@@ -393,7 +395,10 @@ static enum qn_status check_attention(const struct qn_lab_job *job, struct qn_la
     const float *const found = floats(job->fixed, job->fixed_at[PART_OUT]);
     const float *const expected = floats(job->fixed, job->fixed_at[PART_EXPECTED]);
     struct qn_lab_compare compare = {.right = true};
-    const double bound = (2 * s->d * sqrt(s->d) + s->t + 64) * 0x1p-24;
+    const bool k_i16 = qn_cache_k(job->cache) == QN_KV_I16;
+    const bool v_i16 = qn_cache_v(job->cache) == QN_KV_I16;
+    const double bound = (2 * s->d * sqrt(s->d) + s->t + 64) * 0x1p-24 +
+                         (k_i16 ? 1.1 / 46300 * s->d : 0) + (v_i16 ? 32.0 / 32760 : 0);
     for (int m = 0; m < s->m; m++)
         for (int i = 0; i < s->g * s->d; i++) {
             const size_t at = (size_t)m * (size_t)(s->heads * s->g * s->d) + (size_t)i;

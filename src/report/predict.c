@@ -34,6 +34,10 @@ static struct qn_pass pass_of(const struct qn_plan *plan, const struct stretch *
 static double peak_of(const struct qn_plan *plan, const struct qn_roof *roof,
                       const struct qn_step *step, uint32_t bundles) {
     const struct qn_rate *const peaks = roof->limits.peak;
+    const enum qn_cache cache = plan->limits.cache;
+    if (step->op == QN_OP_ATTENTION)
+        return peaks[qn_peak_of_cache(cache, bundles)].best /
+               qn_peak_steps_of_cache(cache, bundles);
     if (step->op != QN_OP_MATMUL) return peaks[QN_PEAK_F32].best;
     const struct qn_weight *const w =
         qn_spec_weight(plan->spec, step->products[0].weight, step->layer);

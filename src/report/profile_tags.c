@@ -87,6 +87,8 @@ static void tag_attention(const struct qn_model *model, const struct qn_plan *pl
     snprintf(tag->shape, sizeof tag->shape, "%d/%dx%d", hp->n_heads, hp->n_kv_heads, hp->head_size);
     snprintf(tag->type, sizeof tag->type, "%s", qn_cache_name(plan->limits.cache));
     add_kernel(tag, &model->kernels, "attention", "attention", (int)plan->limits.cache);
+    tag->peak = qn_peak_of_cache(plan->limits.cache, model->kernels.bundles);
+    tag->peak_steps = qn_peak_steps_of_cache(plan->limits.cache, model->kernels.bundles);
 }
 
 static void tag_step(const struct qn_session *session, int s, struct qn_tag *tag) {

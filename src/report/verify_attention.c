@@ -50,7 +50,10 @@ static double entropy_of(const float *w, int first, int last) {
 static void check_row(const struct attention *a, int first, int m, const float *w,
                       const double *expected, double bound, struct head *head) {
     const double allowed = bound + qn_attention_value_error(a->v->options->cache);
-    double sum = 0;
+    double sum = 0, largest = 0;
+    for (int p = first; p <= m; p++) largest = fmax(largest, expected[p]);
+    /* Weights below the smallest normal float may be flushed to zero. */
+    const double anywhere = largest * qn_attention_weight_error(a->v->options->cache) + 0x1p-126;
     for (int p = 0; p < a->probe.n_slots; p++) {
         const double weight = (double)w[p];
         sum += weight;
@@ -58,8 +61,7 @@ static void check_row(const struct attention *a, int first, int m, const float *
         if (p < first || p > m) head->leak = fmax(head->leak, fabs(weight));
         const double off = fabs(weight - expected[p]);
         head->off = fmax(head->off, off);
-        /* Weights below the smallest normal float may be flushed to zero. */
-        head->excess = fmax(head->excess, (off - 0x1p-126) / (allowed * expected[p] + 0x1p-126));
+        head->excess = fmax(head->excess, (off - 0x1p-126) / (allowed * expected[p] + anywhere));
     }
     head->sum_error = fmax(head->sum_error, fabs(sum - 1));
 }
@@ -139,7 +141,9 @@ static void judge(const struct attention *a) {
     struct qn_verify *const v = a->v;
     const int n = a->probe.n, n_all = a->n_layers * a->n_heads;
     /* The float sums of a row and of its normalization, and the cache's type. */
-    const double sum_allowed = (2 * n + 16) * 0x1p-24 + qn_attention_value_error(v->options->cache);
+    const double sum_allowed = (2 * n + 16) * 0x1p-24 +
+                               qn_attention_value_error(v->options->cache) +
+                               qn_attention_sum_error(v->options->cache);
     int n_bad = 0, bad = -1;
     for (int i = 0; i < n_all; i++) {
         if (a->heads[i].n_bad && bad < 0) bad = i;

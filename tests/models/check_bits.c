@@ -88,7 +88,12 @@ void check_bits(struct quern_model *model, const struct subject *subject, const 
     quern_model_info(model, &info);
     const size_t n_vocab = (size_t)info.n_vocab;
     const bool in_32s = info.head_size % 32 == 0; /* as q8_0 wants them */
-    const char *const kinds[] = {"f16", "f32", in_32s ? "q8_0" : "f32/f16",
+    const char *const kinds[] = {"f16",
+                                 "i16",
+                                 "f32",
+                                 "i16/f16",
+                                 "f16/i16",
+                                 in_32s ? "q8_0" : "f32/f16",
                                  in_32s ? "q8_0/f16" : "f16/f32"};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         float *const expected = all_logits(model, ids, kinds[k], n_vocab);

@@ -16,7 +16,7 @@
 #include "run/access.h"
 #include "tuned.h"
 
-#define KV_TYPES "f16|f32|q8_0"
+#define KV_TYPES "f16|i16|f32|q8_0"
 
 struct bench_args {
     struct qn_int_list n_prompt, n_gen, n_depth, n_threads, n_batch, n_ubatch;
@@ -262,10 +262,12 @@ int command_bench(int argc, char **argv) {
                               .parallel_gen = {{128}, 1, false},
                               .n_batch = {{session.n_batch}, 1, false},
                               .n_ubatch = {{QN_DEFAULT_UBATCH}, 1, false},
-                              .type_k = {{"f16"}, 1, false},
-                              .type_v = {{"f16"}, 1, false},
+                              .type_k = {.n = 1},
+                              .type_v = {.n = 1},
                               .repeats = 5,
                               .output = "md"};
+    snprintf(args.type_k.values[0], sizeof args.type_k.values[0], "%s", session.kv_type_k);
+    snprintf(args.type_v.values[0], sizeof args.type_v.values[0], "%s", session.kv_type_v);
     const struct option_group groups[] = {
         OPTION_GROUP("Options", bench_options, &args),
         OPTION_GROUP(NULL, model_options, &model_args),

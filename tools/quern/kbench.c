@@ -103,18 +103,24 @@ struct kbench {
     int n_wrong;
 };
 
-/* The arithmetic that bounds an operation: products have that of their form, attention is float. */
+/* The arithmetic that bounds an operation: of products that of their form, of attention that of the
+ * cache. */
 static enum qn_peak peak_kind(const struct qn_lab_kernel *kernel) {
-    return strncmp(kernel->op, "mat", 3) == 0
-               ? qn_peak_of_form((enum qn_pack)kernel->slot, qn_isa_mask(kernel->isa))
+    const uint32_t bundles = qn_isa_mask(kernel->isa);
+    if (strncmp(kernel->op, "mat", 3) == 0)
+        return qn_peak_of_form((enum qn_pack)kernel->slot, bundles);
+    return strcmp(kernel->op, "attention") == 0
+               ? qn_peak_of_cache((enum qn_cache)kernel->slot, bundles)
                : QN_PEAK_F32;
 }
 
 /* How many operations of that kind one of the kernel's takes. */
 static int peak_steps(const struct qn_lab_kernel *kernel) {
+    const uint32_t bundles = qn_isa_mask(kernel->isa);
+    if (strcmp(kernel->op, "attention") == 0)
+        return qn_peak_steps_of_cache((enum qn_cache)kernel->slot, bundles);
     if (strncmp(kernel->op, "mat", 3) != 0) return 1;
     const enum qn_pack form = (enum qn_pack)kernel->slot;
-    const uint32_t bundles = qn_isa_mask(kernel->isa);
     return qn_peak_steps(form, qn_pack_act_many(form, bundles), bundles);
 }
 
