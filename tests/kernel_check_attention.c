@@ -66,8 +66,8 @@ static double v_at(enum qn_kv kv, const char *block, int d, int slot, int i) {
 static double i16_step(const float *x, int d, bool is_k) {
     double amax = 0, squares = 0;
     for (int i = 0; i < d; i++) {
-        const double magnitude = fmin(fabs((double)x[i]), 0x1p80);
-        amax = fmax(amax, magnitude);
+        const double magnitude = fabs((double)x[i]) < 0x1p80 ? fabs((double)x[i]) : 0x1p80;
+        if (magnitude > amax) amax = magnitude;
         squares += magnitude * magnitude;
     }
     if (!is_k) return amax / 8191;

@@ -10,8 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifndef QN_VEC_NAME
 #define QN_VEC_NAME(function) function##__avx2
-#define QN_VEC_WIDTH          8
+#endif
+#define QN_VEC_WIDTH 8
 /* Accumulators of a strip of attention: with a row of b vectors they fill 16 registers. */
 #define QN_VEC_ACCUMULATORS 12
 
@@ -124,7 +126,11 @@ static inline ivec ivec_set1(const int16_t *p) {
 /* The compiler has to have the sum ready where it stands: it would begin all products of a strip
  * and spill them. */
 static inline ivec ivec_dot(ivec c, ivec a, ivec b) {
+#ifdef __AVXVNNI__
+    ivec sum = _mm256_dpwssd_avx_epi32(c, a, b);
+#else
     ivec sum = _mm256_add_epi32(c, _mm256_madd_epi16(a, b));
+#endif
     __asm__ volatile("" : "+x"(sum));
     return sum;
 }

@@ -207,6 +207,27 @@ static inline int qn_reduce_add_epi32(__m512i x) {
 #undef _mm512_reduce_add_epi32
 #define _mm512_reduce_add_epi32(x) qn_reduce_add_epi32(x)
 
+static inline __m256i qn_cvtepi32_epi16(__m512i x) {
+    int32_t lanes[16];
+    int16_t low[16];
+    __m256i result;
+    memcpy(lanes, &x, sizeof lanes);
+    for (int i = 0; i < 16; i++) low[i] = (int16_t)lanes[i];
+    memcpy(&result, low, sizeof low);
+    return result;
+}
+#undef _mm512_cvtepi32_epi16
+#define _mm512_cvtepi32_epi16(x) qn_cvtepi32_epi16(x)
+
+static inline void qn_mask_storeu_epi16(void *p, uint32_t mask, __m512i x) {
+    int16_t lanes[32];
+    memcpy(lanes, &x, sizeof lanes);
+    for (int i = 0; i < 32; i++)
+        if (mask >> i & 1) memcpy((char *)p + i * 2, lanes + i, 2);
+}
+#undef _mm512_mask_storeu_epi16
+#define _mm512_mask_storeu_epi16(p, mask, x) qn_mask_storeu_epi16(p, mask, x)
+
 /* ---- SLEEF ---- */
 
 static inline __m512 qn_erf(__m512 x) {
