@@ -270,7 +270,10 @@ enum { QN_ATTENTION_SPAN = 8 * QN_KV_BLOCK };
  *   M' = max(M, m)   L <- fma(l, e^(m - M'), L e^(M - M'))   O <- fma(o, e^(m - M'), O e^(M - M'))
  * from M = -FLT_MAX, L = 0 and O = 0; out = O / L. The numbers of a row depend on its own q, pos
  * and the cache alone, and are the same where spans are computed apart and merged later. Slots
- * after pos may hold anything finite. Keeps its buffers, up to 190 KB, on the stack. */
+ * after pos may hold anything finite. Where K is I16, scale * q is rounded to integers as K is;
+ * where V is, so are the weights of a block, times the scales of their positions: of step g, such
+ * that they add up to 262000 and are below 32760 each (round_kv.h). Keeps its buffers, up to 190
+ * KB, on the stack. */
 struct qn_attention {
     const float *q; /* q[m * q_ld + g * d + i], already rotated */
     size_t q_ld;
