@@ -200,9 +200,9 @@ typedef void qn_softcap_fn(float cap, int n, float *x);
 enum { QN_KV_BLOCK = 64, QN_KV_TILE = 16, QN_HEAD_SIZE_MAX = 256 /* D: even, at most this */ };
 enum qn_kv { QN_KV_F16, QN_KV_F32, QN_KV_Q8_0, QN_KV_I16, QN_KV_COUNT };
 
-/* What a session caches unless told otherwise. I16 is closer to the floats than F16 (15 bits of a
- * row's largest number in place of 11 of each), 3 % larger with D = 64, and where one instruction
- * multiplies two integers, twice as many as floats, faster. NEON's multiplies four. */
+/* What a session caches unless told otherwise. I16 is closer to the floats than F16 (some 15 bits
+ * of a row's largest number in place of 11 of each) and 3 % larger with D = 64. x86 multiplies
+ * twice as many such integers at a time as floats; NEON as many, so F16 it stays there. */
 #ifdef __x86_64__
 enum { QN_KV_DEFAULT = QN_KV_I16 };
 #else
