@@ -198,16 +198,21 @@ typedef void qn_softcap_fn(float cap, int n, float *x);
  * int16 [32][Dp][2], pairs of positions, then float scales [64].
  * A sequence owns blocks through a table: position p lies in blocks[p / 64]. */
 enum { QN_KV_BLOCK = 64, QN_KV_TILE = 16, QN_HEAD_SIZE_MAX = 256 /* D: even, at most this */ };
-enum qn_kv { QN_KV_F16, QN_KV_F32, QN_KV_Q8_0, QN_KV_I16, QN_KV_COUNT };
-
+enum qn_kv {
+    QN_KV_F16,
+    QN_KV_F32,
+    QN_KV_Q8_0,
+    QN_KV_I16,
+    QN_KV_COUNT,
 /* What a session caches unless told otherwise. I16 is closer to the floats than F16 (some 15 bits
  * of a row's largest number in place of 11 of each) and 3 % larger with D = 64. x86 multiplies
  * twice as many such integers at a time as floats; NEON as many, so F16 it stays there. */
 #ifdef __x86_64__
-enum { QN_KV_DEFAULT = QN_KV_I16 };
+    QN_KV_DEFAULT = QN_KV_I16
 #else
-enum { QN_KV_DEFAULT = QN_KV_F16 };
+    QN_KV_DEFAULT = QN_KV_F16
 #endif
+};
 
 /* A cache's types: K's, then V's where it is another. */
 enum qn_cache {
@@ -227,7 +232,8 @@ enum qn_cache {
     QN_CACHE_I16_F32,
     QN_CACHE_I16_Q8_0,
     QN_CACHE_I16,
-    QN_CACHE_COUNT
+    QN_CACHE_COUNT,
+    QN_CACHE_DEFAULT = QN_KV_DEFAULT * QN_KV_COUNT + QN_KV_DEFAULT
 };
 static inline enum qn_cache qn_cache_of(enum qn_kv k, enum qn_kv v) {
     return (enum qn_cache)((int)k * QN_KV_COUNT + (int)v);
@@ -238,8 +244,6 @@ static inline enum qn_kv qn_cache_k(enum qn_cache cache) {
 static inline enum qn_kv qn_cache_v(enum qn_cache cache) {
     return (enum qn_kv)((int)cache % QN_KV_COUNT);
 }
-
-enum { QN_CACHE_DEFAULT = QN_KV_DEFAULT * QN_KV_COUNT + QN_KV_DEFAULT };
 
 /* Bytes of a K block and of a V block of one head; multiples of 64. Q8_0 needs D % 32 == 0, I16 an
  * even one. */

@@ -25,13 +25,13 @@ enum { QN_KV_V_MAX = 8191, QN_KV_WEIGHTS_MAX = 262000, QN_KV_WEIGHT_MAX = 32760 
 
 /* For the norm of K a row is rounded to 8 bits first: the squares of up to 256 such numbers, and
  * every sum of them, are exact as floats. */
-enum { QN_KV_NORM_MAX = 255 };
+enum { QN_KV_NORM_MAX = 255, QN_KV_K_NORM = 46300 };
 
 /* What a row of K with the largest magnitude amax > 0 is multiplied with. squares: of its numbers
  * times QN_KV_NORM_MAX / amax, rounded, whose norm is off by sqrt(256) / 2 at the most, and so is
  * that of the result: (46300 + 8)^2 < 2^31. 128 * 255 < 32767. */
 static inline float qn_kv_k_factor(float amax, float squares) {
-    const float more = 46300.0f / (sqrtf(squares) + 8.0f);
+    const float more = (float)QN_KV_K_NORM / (sqrtf(squares) + 8.0f);
     return (float)QN_KV_NORM_MAX / amax * (more < 128.0f ? more : 128.0f);
 }
 

@@ -265,7 +265,7 @@ static int or_default(int value, int fallback) {
 }
 
 static enum qn_status parse_kv(const char *name, enum qn_kv *kv, struct qn_error *err) {
-    *kv = (enum qn_kv)QN_KV_DEFAULT;
+    *kv = QN_KV_DEFAULT;
     if (!name || qn_kv_parse(name, kv)) return QN_OK;
     return qn_fail(err, QN_BAD_ARGUMENT, "KV cache type '%.32s'; expected f16, i16, f32 or q8_0",
                    name);

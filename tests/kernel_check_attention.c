@@ -101,11 +101,10 @@ static void compare_cached(struct check *c, enum qn_kv kv, int d, int slot, cons
                          : kv == QN_KV_Q8_0 ? 127 * 65504.0
                          : kv == QN_KV_I16  ? 0x1p80
                                             : INFINITY;
+    const double step = kv == QN_KV_I16 ? i16_step(x, d, is_k) : 0;
     struct qn_worst worst = {0};
     for (int i = 0; i < d; i++) {
-        const double amax = kv == QN_KV_Q8_0  ? largest(x, i / 32 * 32)
-                            : kv == QN_KV_I16 ? i16_step(x, d, is_k)
-                                              : 0;
+        const double amax = kv == QN_KV_Q8_0 ? largest(x, i / 32 * 32) : step;
         const double found = is_k ? k_at(kv, block, d, slot, i) : v_at(kv, block, d, slot, i);
         if (amax > limit) continue; /* only the bytes are specified */
         const double wanted = fmin(fmax((double)x[i], -limit), limit);
@@ -361,13 +360,13 @@ static void widen_for_weights(struct scene *s, int m, int g, const double *score
             largest = fmax(largest, w);
         }
         const double step = fmax(sum / 262000, largest / 32760) / weights;
-        for (int p = from; p < end; p++)
-            for (int i = 0; i < a->d; i++) {
-                const double v = fabs(v_at(QN_KV_I16, block, a->d, p % QN_KV_BLOCK, i));
-                const double scale = v_scale(block, padded, p % QN_KV_BLOCK);
-                const double weight = exp(scores[p] - max) / weights;
-                if (v > 0) bounds[i] += 0.51 * step * v / scale + 4 * QN_U * weight * v;
-            }
+        for (int p = from; p < end; p++) {
+            const double scale = v_scale(block, padded, p % QN_KV_BLOCK);
+            if (scale == 0) continue; /* so are its numbers */
+            const double error = 0.51 * step / scale + 4 * QN_U * exp(scores[p] - max) / weights;
+            for (int i = 0; i < a->d; i++)
+                bounds[i] += error * fabs(v_at(QN_KV_I16, block, a->d, p % QN_KV_BLOCK, i));
+        }
     }
 }
 

@@ -71,12 +71,7 @@ QN_INLINE void panel_tile(const struct qn_form_traits t, const struct qn_panel *
         add_rows(t, p, block, x, dots[b % 2], y, TILE_M / 2, TILE_M, nt);
         if (ahead && nt == 2) store_panel_dots(next + TILE_DOTS, 1);
     }
-    QN_UNROLL for (int m = 0; m < TILE_M; m++) QN_UNROLL for (int n = 0; n < nt; n++) {
-        if (p->last)
-            finish_tile(p->matmul, p->m + m, p->n + n * QN_R, y[m][n]);
-        else
-            f_store(panel_sums(p, m, n), y[m][n]);
-    }
+    panel_end(p, p->last, y, TILE_M, nt);
 }
 
 static void panel_tile_32x1(const struct qn_panel *p) {

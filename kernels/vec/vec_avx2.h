@@ -118,10 +118,8 @@ static inline ivec ivec_zero(void) {
 static inline ivec ivec_load(const void *p) {
     return _mm256_loadu_si256(p);
 }
-static inline ivec ivec_set1(const int16_t *p) {
-    int32_t pair;
-    memcpy(&pair, p, sizeof pair);
-    return _mm256_set1_epi32(pair);
+static inline ivec ivec_set1(int32_t x) {
+    return _mm256_set1_epi32(x);
 }
 /* The compiler has to have the sum ready where it stands: it would begin all products of a strip
  * and spill them. */

@@ -24,7 +24,7 @@
  *   vec_spread_i16(p, q)      q[0..W) -> p[0], p[2], ..., and nothing else is written
  *   ivec                      W pairs of 16-bit integers, or W integers of 32 bits
  *   ivec_zero, ivec_load      the first; the second W pairs, any alignment
- *   ivec_set1(p)              the pair at p in every lane
+ *   ivec_set1(x)              the integer of 32 bits, or the pair that it holds, in every lane
  *   ivec_dot(c, a, b)         c + the sum of a's two integers times b's
  *   vec_from_i                integers of 32 bits as floats, rounded once
  *   vec_unzip(lo, hi, e, o)   2W consecutive floats -> those of even and odd index; vec_zip back

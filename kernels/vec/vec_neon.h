@@ -115,10 +115,8 @@ static inline ivec ivec_zero(void) {
 static inline ivec ivec_load(const void *p) {
     return vld1q_s32(p);
 }
-static inline ivec ivec_set1(const int16_t *p) {
-    int32_t pair;
-    memcpy(&pair, p, sizeof pair);
-    return vdupq_n_s32(pair);
+static inline ivec ivec_set1(int32_t x) {
+    return vdupq_n_s32(x);
 }
 static inline ivec ivec_dot(ivec c, ivec a, ivec b) {
     const int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);

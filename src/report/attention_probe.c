@@ -140,16 +140,17 @@ struct score {
     double value, error; /* error: at most, of the same in float */
 };
 
-/* By how much the numbers of a query may be off that becomes integers (round_kv.h): half a step,
- * and a little. The factor comes from a norm of 8 bits. */
+/* By how much the numbers of a query may be off that becomes integers: half a step, and a little,
+ * as kernels round it when it has been scaled. */
 static double query_error(const float *q, int d) {
-    double amax = 0, squares = 0;
+    float amax = 0, squares = 0;
+    for (int i = 0; i < d; i++) amax = fmaxf(amax, fabsf(q[i]));
+    if (amax == 0) return 0;
     for (int i = 0; i < d; i++) {
-        amax = fmax(amax, fabs((double)q[i]));
-        squares += (double)q[i] * (double)q[i];
+        const float n = rintf(q[i] * ((float)QN_KV_NORM_MAX / amax));
+        squares += n * n;
     }
-    return 0.51 * fmax((sqrt(squares) + 16 * amax / QN_KV_NORM_MAX) / 46300,
-                       amax / (128 * QN_KV_NORM_MAX));
+    return 0.51 / (double)qn_kv_k_factor(amax, squares);
 }
 
 /* A sum of D products in float, in any order, is off by at most D roundings of the sum of their

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/round_kv.h"
 #include "report/lab_internal.h"
 
 enum { SEED_COPY = 10, SEED_FIXED = 20 };
@@ -398,7 +399,8 @@ static enum qn_status check_attention(const struct qn_lab_job *job, struct qn_la
     const bool k_i16 = qn_cache_k(job->cache) == QN_KV_I16;
     const bool v_i16 = qn_cache_v(job->cache) == QN_KV_I16;
     const double bound = (2 * s->d * sqrt(s->d) + s->t + 64) * 0x1p-24 +
-                         (k_i16 ? 1.1 / 46300 * s->d : 0) + (v_i16 ? 32.0 / 32760 : 0);
+                         (k_i16 ? 1.1 / QN_KV_K_NORM * s->d : 0) +
+                         (v_i16 ? QN_KV_BLOCK / 2 / (double)QN_KV_WEIGHT_MAX : 0);
     for (int m = 0; m < s->m; m++)
         for (int i = 0; i < s->g * s->d; i++) {
             const size_t at = (size_t)m * (size_t)(s->heads * s->g * s->d) + (size_t)i;

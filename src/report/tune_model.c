@@ -111,7 +111,7 @@ static bool is_prefill(enum qn_tune_what what) {
 /* The settings found so far, and the value in place of the one that is searched. */
 static struct qn_session *apply(struct tuner *t, int value) {
     struct qn_tuned now_used = t->report->tuned;
-    enum qn_kv kv = (enum qn_kv)QN_KV_DEFAULT;
+    enum qn_kv kv = QN_KV_DEFAULT;
     if (t->what == QN_TUNE_THREADS) now_used.n_threads = value;
     if (t->what == QN_TUNE_THREADS_BATCH) now_used.n_threads_batch = value;
     if (t->what == QN_TUNE_UBATCH) now_used.n_ubatch = value;

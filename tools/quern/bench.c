@@ -16,8 +16,6 @@
 #include "run/access.h"
 #include "tuned.h"
 
-#define KV_TYPES "f16|i16|f32|q8_0"
-
 struct bench_args {
     struct qn_int_list n_prompt, n_gen, n_depth, n_threads, n_batch, n_ubatch;
     struct qn_int_list n_parallel, parallel_prompt, parallel_gen;

@@ -64,9 +64,9 @@ const struct option batch_options[2] = {
 };
 
 const struct option cache_options[2] = {
-    {"-ctk, --cache-type-k", OPTION_CHOICE, "f16|i16|f32|q8_0", 0, 0,
+    {"-ctk, --cache-type-k", OPTION_CHOICE, KV_TYPES, 0, 0,
      offsetof(struct session_args, kv_type_k), false, false, "type of cached keys"},
-    {"-ctv, --cache-type-v", OPTION_CHOICE, "f16|i16|f32|q8_0", 0, 0,
+    {"-ctv, --cache-type-v", OPTION_CHOICE, KV_TYPES, 0, 0,
      offsetof(struct session_args, kv_type_v), false, false, "type of cached values"},
 };
 
@@ -91,8 +91,8 @@ const struct option sampling_options[7] = {
 
 struct session_args session_args_default(void) {
     return (struct session_args){.n_batch = 2048,
-                                 .kv_type_k = qn_kv_name((enum qn_kv)QN_KV_DEFAULT),
-                                 .kv_type_v = qn_kv_name((enum qn_kv)QN_KV_DEFAULT)};
+                                 .kv_type_k = qn_kv_name(QN_KV_DEFAULT),
+                                 .kv_type_v = qn_kv_name(QN_KV_DEFAULT)};
 }
 
 struct sampling_args sampling_args_default(void) {

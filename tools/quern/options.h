@@ -49,6 +49,9 @@ extern const struct option sampling_options[7];
 #define OPTION_GROUP(heading, table, address)                                                      \
     { .title = (heading), .options = (table), .n_options = COUNT(table), .target = (address) }
 
+/* Choices of -ctk and -ctv. */
+#define KV_TYPES "f16|i16|f32|q8_0"
+
 struct session_args session_args_default(void);
 struct sampling_args sampling_args_default(void);
 
