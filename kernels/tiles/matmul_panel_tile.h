@@ -8,9 +8,9 @@
 
 #include "kernels/tiles/matmul_forms.h"
 
-/* A panel is, block after block: quants [8 groups][nt][R][4], scales float [nt][R], negated mins
- * alike, and starts int32 alike (panel_has_starts); of forms with halves what
- * matmul_panel_halves.h says. */
+/* A panel is, block after block: quants [8 groups][nt][R][4], or of each group their absolute
+ * values, then their signs (panel_splits_signs); scales float [nt][R], negated mins alike, and with
+ * signs starts int32 alike; of forms with halves what matmul_panel_halves.h says. */
 struct qn_panel {
     const uint8_t *blocks; /* [n_blocks] */
     int n_blocks;
@@ -27,14 +27,21 @@ typedef void qn_panel_fn(const struct qn_panel *p);
  * negative: -x - 1, which costs less than -x. Dots come out too small by the |w| of their negative
  * weights, which depends on weights alone and is added to their start. A pair of products is
  * -2 * 128 * 128 to 2 * 127 * 127, within the range of 16 bits. */
-QN_INLINE bool panel_has_starts(const struct qn_form_traits t) {
+QN_INLINE bool panel_splits_signs(const struct qn_form_traits t) {
     return t.bits == 8 && !QN_HAVE_DOT;
 }
 
-QN_INLINE size_t panel_block_size(const struct qn_form_traits t, const int nt) {
-    const int vectors = 8 + 1 + (t.mins ? 1 : 0) + (panel_has_starts(t) ? 1 : 0);
-    return (size_t)nt * QN_VEC * (size_t)vectors;
+/* Vectors of a block's quants, for each tile. */
+QN_INLINE int panel_quant_vectors(const struct qn_form_traits t) {
+    return panel_splits_signs(t) ? 16 : 8;
 }
+
+QN_INLINE size_t panel_block_size(const struct qn_form_traits t, const int nt) {
+    const int factors = 1 + (t.mins ? 1 : 0) + (panel_splits_signs(t) ? 1 : 0);
+    return (size_t)nt * QN_VEC * (size_t)(panel_quant_vectors(t) + factors);
+}
+_Static_assert(QN_PANEL_BYTES >= QN_PANEL_ROWS * (QN_PANEL_K / 32) * (16 + 2) * 4,
+               "quants and signs fit a panel");
 
 /* All mr x nt integer dots of a block, or of half of one, whose k are from `from` on, onto acc.
  * x: the block of mr rows. times [nt][R][2]: what pairs of
@@ -57,18 +64,15 @@ QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const
     lanes_i pairs[QN_PANEL_M][QN_PANEL_TILES];
     const int flush = groups_a_flush(t.bits);
     QN_UNROLL for (int g = 0; g < t.sub / 4; g++) {
-        lanes_i wg[QN_PANEL_TILES], flip[QN_PANEL_TILES];
-        QN_UNROLL for (int n = 0; n < nt; n++) {
-            wg[n] = i_load(w + (g * nt + n) * QN_VEC);
-            if (t.bits != 8) continue;
-            flip[n] = i_negative8(wg[n]);
-            wg[n] = i_abs8(wg[n]);
-        }
+        const uint8_t *const group_w = w + g * (t.bits == 8 ? 2 : 1) * nt * QN_VEC;
+        lanes_i wg[QN_PANEL_TILES];
+        QN_UNROLL for (int n = 0; n < nt; n++) wg[n] = i_load(group_w + n * QN_VEC);
         QN_UNROLL for (int m = 0; m < mr; m++) {
             const lanes_i group = broadcast_group(x[m].q + from + 4 * g);
             QN_UNROLL for (int n = 0; n < nt; n++) {
                 if (t.bits == 8) {
-                    acc[m][n] = i_add_pairs(acc[m][n], i_maddubs(wg[n], i_xor(group, flip[n])), 1);
+                    const lanes_i flipped = i_xor(group, i_load(group_w + (nt + n) * QN_VEC));
+                    acc[m][n] = i_add_pairs(acc[m][n], i_maddubs(wg[n], flipped), 1);
                     continue;
                 }
                 const lanes_i products = i_maddubs(wg[n], group);
@@ -86,12 +90,12 @@ QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const
 QN_INLINE void panel_block(const struct qn_form_traits t, const uint8_t *block,
                            const struct qn_act_at *x, lanes_f (*y)[QN_PANEL_TILES], const int mr,
                            const int nt) {
-    const float *const scale = (const float *)(block + nt * 8 * QN_VEC);
+    const float *const scale = (const float *)(block + nt * panel_quant_vectors(t) * QN_VEC);
     const float *const neg_min = scale + nt * QN_R;
     const uint8_t *const starts = block + panel_block_size(t, nt) - (size_t)nt * QN_VEC;
     lanes_i acc[QN_PANEL_M][QN_PANEL_TILES];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < nt; n++) acc[m][n] =
-        panel_has_starts(t) ? i_load(starts + n * QN_VEC) : i_set1(dot_start(t, x[m], 0));
+        panel_splits_signs(t) ? i_load(starts + n * QN_VEC) : i_set1(dot_start(t, x[m], 0));
     panel_dots(t, block, NULL, x, 0, acc, mr, nt);
     lanes_f sc[QN_PANEL_TILES], nm[QN_PANEL_TILES];
     QN_UNROLL for (int n = 0; n < nt; n++) {
@@ -177,6 +181,21 @@ QN_INLINE lanes_i panel_start(const lanes_i w[8]) {
     return start;
 }
 
+/* Stores group g of tile n of nt. */
+QN_INLINE void panel_store_group(const struct qn_form_traits t, lanes_i w, int g, int n,
+                                 const int nt, uint8_t *block) {
+#if !QN_HAVE_DOT
+    if (panel_splits_signs(t)) {
+        i_store(block + (2 * g * nt + n) * QN_VEC, i_abs8(w));
+        i_store(block + ((2 * g + 1) * nt + n) * QN_VEC, i_negative8(w));
+        return;
+    }
+#else
+    (void)t;
+#endif
+    i_store(block + (g * nt + n) * QN_VEC, w);
+}
+
 /* Unpacks blocks of tile n of nt into a panel. unit: the tile's unit at the panel's first k. */
 QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits t,
                             const uint8_t *unit, int n_blocks, int n, const int nt,
@@ -192,11 +211,11 @@ QN_INLINE void panel_unpack(const enum qn_pack form, const struct qn_form_traits
             unpack_block(form, unit, b, w);
             QN_UNROLL for (int g = 0; g < 8; g++) {
                 if (lift) w[g] = i_add8(w[g], i_set1_8(lift));
-                i_store(panel + (g * nt + n) * QN_VEC, w[g]);
+                panel_store_group(t, w[g], g, n, nt, panel);
             }
-            if (panel_has_starts(t))
+            if (panel_splits_signs(t))
                 i_store(panel + block_size - (size_t)(nt - n) * QN_VEC, panel_start(w));
-            float *const out = (float *)(panel + nt * 8 * QN_VEC) + n * QN_R;
+            float *const out = (float *)(panel + nt * panel_quant_vectors(t) * QN_VEC) + n * QN_R;
             f_store(out, dot_scale(t, f_load(scale + b * QN_R)));
             if (t.mins) f_store(out + nt * QN_R, f_load(neg_min + b * QN_R));
         }
