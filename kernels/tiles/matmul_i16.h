@@ -12,33 +12,44 @@
 enum {
     I16_PAIRS = QN_I16_BLOCK / 2,
     I16_UNIT = (I16_PAIRS + 1) * QN_VEC, /* the pairs, then the scales: a vector of floats */
-    I16_M =
-        6, /* rows of a register tile at the most: sums of integers and of floats in registers */
-    I16_STREAMS = 4
+    /* Rows of a register tile at the most: sums of integers and of floats in registers. */
+    I16_M = 6,
+    I16_STREAMS = 4,
+    /* Pairs that a round of the loop adds. With VPMADDWD gcc copies every sum once a round, which
+     * is a quarter of the instructions of a round of one (bench/NOTES.md). */
+    I16_STEPS = QN_R == 8 && !QN_HAVE_DOT ? 4 : 1
 };
 
-/* The integer dots of a block: mr rows from x on, x_ld bytes apart, by nt tiles of weights, w_ld
- * bytes apart. ask: for what lies ahead; next: fetches as many tiles behind them meanwhile. */
+/* Adds a pair of k to the integer dots of mr rows from x on, x_ld bytes apart, by nt tiles of
+ * weights, w_ld bytes apart. ask: for what lies ahead; next: fetches as many tiles behind them
+ * meanwhile. */
+QN_INLINE void i16_step(const int8_t *x, size_t x_ld, const uint8_t *w, size_t w_ld, const int mr,
+                        const int nt, const bool ask, const bool next,
+                        lanes_i (*dot)[I16_STREAMS]) {
+    lanes_i wt[I16_STREAMS];
+    QN_UNROLL for (int t = 0; t < nt; t++) {
+        const uint8_t *const stream = w + (size_t)t * w_ld;
+        if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L1, 0, 3);
+        if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L2, 0, 2);
+        if (next) __builtin_prefetch(stream + (size_t)nt * w_ld, 0, 2);
+        wt[t] = i_load(stream);
+    }
+    QN_UNROLL for (int i = 0; i < mr; i++) {
+        const lanes_i xi = i_here(broadcast_group(x + (size_t)i * x_ld));
+        QN_UNROLL for (int t = 0; t < nt; t++) dot[i][t] =
+            i_here(i_add_dot16(dot[i][t], wt[t], xi));
+    }
+}
+
+/* The dots of a block. */
 QN_INLINE void i16_block(const int8_t *x, size_t x_ld, const uint8_t *w, size_t w_ld, const int mr,
                          const int nt, const bool ask, const bool next,
                          lanes_i (*dot)[I16_STREAMS]) {
     QN_UNROLL for (int i = 0; i < mr; i++) QN_UNROLL for (int t = 0; t < nt; t++) dot[i][t] =
         i_zero();
-    for (int pair = 0; pair < I16_PAIRS; pair++, w += QN_VEC, x += 4) {
-        lanes_i wt[I16_STREAMS];
-        QN_UNROLL for (int t = 0; t < nt; t++) {
-            const uint8_t *const stream = w + (size_t)t * w_ld;
-            if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L1, 0, 3);
-            if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L2, 0, 2);
-            if (next) __builtin_prefetch(stream + (size_t)nt * w_ld, 0, 2);
-            wt[t] = i_load(stream);
-        }
-        QN_UNROLL for (int i = 0; i < mr; i++) {
-            const lanes_i xi = i_here(broadcast_group(x + (size_t)i * x_ld));
-            QN_UNROLL for (int t = 0; t < nt; t++) dot[i][t] =
-                i_here(i_add_dot16(dot[i][t], wt[t], xi));
-        }
-    }
+    for (int pair = 0; pair < I16_PAIRS; pair += I16_STEPS)
+        QN_UNROLL for (int step = 0; step < I16_STEPS; step++, w += QN_VEC, x += 4)
+            i16_step(x, x_ld, w, w_ld, mr, nt, ask, next, dot);
 }
 
 /* Rows [m, m + mr) of activations by nt tiles of weights from output n on. */
