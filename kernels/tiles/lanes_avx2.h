@@ -24,13 +24,15 @@ enum { QN_R = 8 };
  * share each broadcast of activations; QN_TILE_M_HALVES rows where scaled dots of first halves, or
  * sums of 16 bits, wait beside them; and QN_FLOAT_M rows by two tiles of floats. Without VNNI, sums
  * of floats wait in memory while a block's integers have the registers. */
-#define QN_DIRECT_ROWS 4 /* up to so many rows of activations share an unpacked block */
+#define QN_DIRECT_ROWS 4 /* up to so many rows of activations are a strip, which shares weights */
 #define QN_FLOAT_M     6
 #define QN_PANEL_TILES 2
 #ifdef __AVXVNNI__
+#define QN_STRIP_TILES   1 /* tiles of weights that strips take at a time */
 #define QN_TILE_M        3
 #define QN_TILE_M_HALVES 2
 #else
+#define QN_STRIP_TILES   2
 #define QN_TILE_M        4
 #define QN_TILE_M_HALVES 3
 #endif

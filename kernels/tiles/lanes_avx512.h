@@ -23,7 +23,12 @@ enum { QN_R = 16 };
 /* Register tiles: QN_TILE_M rows of activations by QN_PANEL_TILES tiles of integer weights, which
  * takes as many accumulators as sums; QN_TILE_M_HALVES rows where scaled dots of first halves, or
  * sums of 16 bits, wait beside them; and QN_FLOAT_M rows by two tiles of floats. */
-#define QN_DIRECT_ROWS   8 /* up to so many rows of activations share an unpacked block */
+#define QN_DIRECT_ROWS 8 /* up to so many rows of activations are a strip, which shares weights */
+#ifdef __AVX512VNNI__
+#define QN_STRIP_TILES 2 /* tiles of weights that strips take at a time */
+#else
+#define QN_STRIP_TILES 1
+#endif
 #define QN_FLOAT_M       12
 #define QN_PANEL_TILES   2
 #define QN_TILE_M        6

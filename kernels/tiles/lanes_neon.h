@@ -23,7 +23,8 @@ enum { QN_R = 8 };
 /* Register tiles: QN_TILE_M rows of activations by QN_PANEL_TILES tiles of integer weights, which
  * takes as many accumulators as sums; QN_TILE_M_HALVES rows where scaled dots of first halves, or
  * sums of 16 bits, wait beside them; and QN_FLOAT_M rows by two tiles of floats. */
-#define QN_DIRECT_ROWS   4 /* up to so many rows of activations share an unpacked block */
+#define QN_DIRECT_ROWS   4 /* up to so many rows of activations are a strip, which shares weights */
+#define QN_STRIP_TILES   1 /* tiles of weights that strips take at a time */
 #define QN_FLOAT_M       6
 #define QN_PANEL_TILES   1
 #define QN_TILE_M        6

@@ -194,8 +194,25 @@ QN_INLINE int groups_a_flush(const int bits) {
     return bits == 4 ? 8 : bits == 6 ? 2 : 4;
 }
 
-/* acc + the dot of n_groups groups of w with those at a. times: what pairs of 16-bit sums are
- * multiplied with, where there are no dots of bytes; NULL: dot_times(). */
+#if !QN_HAVE_DOT
+/* Adds the products of group g of a block, or of half of one, to *acc, by way of *pairs, which adds
+ * up as many groups as fit 16 bits. x: the group of activations. times: what pairs of 16-bit sums
+ * are multiplied with; NULL: dot_times(). */
+QN_INLINE void add_group(const struct qn_form_traits t, const int g, lanes_i w, lanes_i x,
+                         const lanes_i *times, lanes_i *pairs, lanes_i *acc) {
+    if (t.bits == 8) {
+        *acc = i_dot_s8(*acc, w, x);
+        return;
+    }
+    const int flush = groups_a_flush(t.bits);
+    const lanes_i products = i_maddubs(w, x);
+    *pairs = g % flush == 0 ? products : i_add16(*pairs, products);
+    if (g % flush != flush - 1) return;
+    *acc = times ? i_add_times(*acc, *pairs, *times) : i_add_pairs(*acc, *pairs, dot_times(t));
+}
+#endif
+
+/* acc + the dot of n_groups groups of w with those at a. times: as in add_group(). */
 QN_INLINE lanes_i dot_groups(const struct qn_form_traits t, lanes_i acc, const lanes_i *w,
                              const int8_t *a, const int n_groups, const lanes_i *times) {
 #if QN_HAVE_DOT
@@ -204,17 +221,8 @@ QN_INLINE lanes_i dot_groups(const struct qn_form_traits t, lanes_i acc, const l
         i_dot_group(acc, w[g], groups_load(a + g / 4 * 16), g % 4);
 #else
     lanes_i pairs = i_zero();
-    const int flush = groups_a_flush(t.bits);
-    QN_UNROLL for (int g = 0; g < n_groups; g++) {
-        const lanes_i x = broadcast_group(a + 4 * g);
-        if (t.bits == 8) {
-            acc = i_dot_s8(acc, w[g], x);
-            continue;
-        }
-        pairs = g % flush == 0 ? i_maddubs(w[g], x) : i_add16(pairs, i_maddubs(w[g], x));
-        if ((g + 1) % flush != 0 && g + 1 != n_groups) continue;
-        acc = times ? i_add_times(acc, pairs, *times) : i_add_pairs(acc, pairs, dot_times(t));
-    }
+    QN_UNROLL for (int g = 0; g < n_groups; g++)
+        add_group(t, g, w[g], broadcast_group(a + 4 * g), times, &pairs, &acc);
 #endif
     return acc;
 }

@@ -99,12 +99,18 @@ QN_INLINE lanes_i halves_owed(const struct qn_form_traits t, lanes_i low, lanes_
     return i_pair(i_shl32(low, t.shift), i_shl32(high, t.shift));
 }
 
+/* Where the scaled dot of a block starts. */
+QN_INLINE lanes_i halves_start(const struct qn_form_traits t, lanes_i low, lanes_i high,
+                               struct qn_act_at x) {
+    return t.mins ? i_zero() : i_dot16(halves_owed(t, low, high), neg_sums(x));
+}
+
 /* Adds a block of one row. */
 QN_INLINE lanes_f add_halves_block(const struct qn_form_traits t, const lanes_i w[8],
                                    struct qn_act_at x, lanes_i scale_low, lanes_i scale_high,
                                    lanes_f sum) {
     const lanes_i times[2] = {half_times(scale_low), half_times(scale_high)};
-    lanes_i dot = t.mins ? i_zero() : i_dot16(halves_owed(t, scale_low, scale_high), neg_sums(x));
+    lanes_i dot = halves_start(t, scale_low, scale_high, x);
     QN_UNROLL for (int h = 0; h < 2; h++) dot =
         dot_groups(t, dot, w + h * 4, x.q + h * 16, 4, &times[h]);
     return f_fma(f_from_i(dot), f_set1(x.block->scale), sum);

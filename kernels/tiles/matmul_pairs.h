@@ -20,15 +20,27 @@ struct qn_pair {
     size_t x_ld;
 };
 
-/* Dots of groups [g0, g1) of block b onto acc[mr][2]. */
-QN_INLINE void pair_dots(const enum qn_pack form, const struct qn_pair *p, int b, const int g0,
-                         const int g1, lanes_i (*acc)[QN_PAIR], const int mr) {
+/* Dots of groups [g0, g1) of block b onto acc[mr][2]. times [2]: what pairs of 16-bit sums are
+ * multiplied with, where there are no dots of bytes; NULL: dot_times(). */
+QN_INLINE void pair_dots(const enum qn_pack form, const struct qn_form_traits t,
+                         const struct qn_pair *p, int b, const int g0, const int g1,
+                         const lanes_i *times, lanes_i (*acc)[QN_PAIR], const int mr) {
+#if QN_HAVE_DOT
+    (void)t, (void)times;
+#else
+    lanes_i pairs[QN_DIRECT_ROWS][QN_PAIR]; /* sums of 16 bits */
+#endif
     QN_UNROLL for (int g = g0; g < g1; g++) {
         lanes_i w[QN_PAIR];
         QN_UNROLL for (int n = 0; n < QN_PAIR; n++) w[n] = unpack_group(form, p->unit[n], b, g);
         QN_UNROLL for (int m = 0; m < mr; m++) {
             const lanes_i x = broadcast_group(p->x.q + (size_t)m * p->x_ld + g * 4);
-            QN_UNROLL for (int n = 0; n < QN_PAIR; n++) acc[m][n] = i_dot(acc[m][n], w[n], x);
+            QN_UNROLL for (int n = 0; n < QN_PAIR; n++)
+#if QN_HAVE_DOT
+                acc[m][n] = i_dot(acc[m][n], w[n], x);
+#else
+                add_group(t, g - g0, w[n], x, times ? &times[n] : NULL, &pairs[m][n], &acc[m][n]);
+#endif
         }
     }
 }
@@ -40,20 +52,21 @@ QN_INLINE void pair_block(const enum qn_pack form, const struct qn_form_traits t
     lanes_i acc[QN_DIRECT_ROWS][QN_PAIR];
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) acc[m][n] =
         i_set1(dot_start(t, act_of_row(p->x, p->x_ld, m), 0));
-    pair_dots(form, p, b, 0, 8, acc, mr);
+    pair_dots(form, t, p, b, 0, 8, NULL, acc, mr);
     lanes_f sc[QN_PAIR], nm[QN_PAIR];
     QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
-        sc[n] = f_load(scale + (n * 8 + b) * QN_R);
+        sc[n] = dot_scale(t, f_load(scale + (n * 8 + b) * QN_R));
         nm[n] = t.mins ? f_load(neg_min + (n * 8 + b) * QN_R) : f_zero();
     }
     QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) y[m][n] =
         add_dot(t, acc[m][n], act_of_row(p->x, p->x_ld, m).block, sc[n], nm[n], y[m][n]);
 }
 
-/* The same of a form with halves, to the units' sums. */
-QN_INLINE void pair_halves(const enum qn_pack form, const struct qn_form_traits t,
-                           const struct qn_pair *p, int b, lanes_f (*sum)[QN_PAIR],
-                           lanes_f (*min_sum)[QN_PAIR], const int mr) {
+#if QN_HAVE_DOT
+/* The dots of a block of a form with halves, scaled, to the units' sums. */
+QN_INLINE void pair_halves_dots(const enum qn_pack form, const struct qn_form_traits t,
+                                const struct qn_pair *p, int b, lanes_f (*sum)[QN_PAIR],
+                                const int mr) {
     struct half_scales scales[QN_PAIR];
     QN_UNROLL for (int n = 0; n < QN_PAIR; n++) scales[n] = half_scales_of(
         half_scale(form, p->unit[n], 2 * b), half_scale(form, p->unit[n], 2 * b + 1));
@@ -62,7 +75,7 @@ QN_INLINE void pair_halves(const enum qn_pack form, const struct qn_form_traits 
         lanes_i dots[QN_DIRECT_ROWS][QN_PAIR];
         QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++)
             dots[m][n] = i_set1(dot_start(t, act_of_row(p->x, p->x_ld, m), h));
-        pair_dots(form, p, b, 4 * h, 4 * h + 4, dots, mr);
+        pair_dots(form, t, p, b, 4 * h, 4 * h + 4, NULL, dots, mr);
         QN_UNROLL for (int m = 0; m < mr; m++) QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
             if (h == 0)
                 low[m][n] = low_half(dots[m][n], scales[n]);
@@ -71,6 +84,35 @@ QN_INLINE void pair_halves(const enum qn_pack form, const struct qn_form_traits 
                                        act_of_row(p->x, p->x_ld, m), sum[m][n]);
         }
     }
+}
+#else
+QN_INLINE void pair_halves_dots(const enum qn_pack form, const struct qn_form_traits t,
+                                const struct qn_pair *p, int b, lanes_f (*sum)[QN_PAIR],
+                                const int mr) {
+    lanes_i times[2][QN_PAIR], dots[QN_DIRECT_ROWS][QN_PAIR];
+    QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
+        const lanes_i low = half_scale(form, p->unit[n], 2 * b);
+        const lanes_i high = half_scale(form, p->unit[n], 2 * b + 1);
+        times[0][n] = half_times(low);
+        times[1][n] = half_times(high);
+        QN_UNROLL for (int m = 0; m < mr; m++) dots[m][n] =
+            halves_start(t, low, high, act_of_row(p->x, p->x_ld, m));
+    }
+    QN_UNROLL for (int h = 0; h < 2; h++)
+        pair_dots(form, t, p, b, 4 * h, 4 * h + 4, times[h], dots, mr);
+    QN_UNROLL for (int m = 0; m < mr; m++) {
+        const lanes_f scale = f_set1(act_of_row(p->x, p->x_ld, m).block->scale);
+        QN_UNROLL for (int n = 0; n < QN_PAIR; n++) sum[m][n] =
+            f_fma(f_from_i(dots[m][n]), scale, sum[m][n]);
+    }
+}
+#endif
+
+/* A block of a form with halves, to the units' sums. */
+QN_INLINE void pair_halves(const enum qn_pack form, const struct qn_form_traits t,
+                           const struct qn_pair *p, int b, lanes_f (*sum)[QN_PAIR],
+                           lanes_f (*min_sum)[QN_PAIR], const int mr) {
+    pair_halves_dots(form, t, p, b, sum, mr);
     if (!t.mins) return;
     QN_UNROLL for (int n = 0; n < QN_PAIR; n++) {
         const lanes_i mins = half_mins(p->unit[n], b);

@@ -62,7 +62,6 @@ QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const
     }
 #else
     lanes_i pairs[QN_PANEL_M][QN_PANEL_TILES];
-    const int flush = groups_a_flush(t.bits);
     QN_UNROLL for (int g = 0; g < t.sub / 4; g++) {
         const uint8_t *const group_w = w + g * (t.bits == 8 ? 2 : 1) * nt * QN_VEC;
         lanes_i wg[QN_PANEL_TILES];
@@ -75,11 +74,8 @@ QN_INLINE void panel_dots(const struct qn_form_traits t, const uint8_t *w, const
                     acc[m][n] = i_add_pairs(acc[m][n], i_maddubs(wg[n], flipped), 1);
                     continue;
                 }
-                const lanes_i products = i_maddubs(wg[n], group);
-                pairs[m][n] = g % flush == 0 ? products : i_add16(pairs[m][n], products);
-                if (g % flush != flush - 1) continue;
-                acc[m][n] = times ? i_add_times(acc[m][n], pairs[m][n], i_load(times + n * QN_VEC))
-                                  : i_add_pairs(acc[m][n], pairs[m][n], dot_times(t));
+                const lanes_i by = times ? i_load(times + n * QN_VEC) : i_zero();
+                add_group(t, g, wg[n], group, times ? &by : NULL, &pairs[m][n], &acc[m][n]);
             }
         }
     }

@@ -77,9 +77,8 @@ QN_PANEL_KERNELS(panel_8, QN_TRAITS_8)
 #endif
 
 /* Strips of 2 to QN_DIRECT_ROWS rows, whose weights are unpacked in registers. They are bound by
- * arithmetic, which is faster by pairs of tiles, group by group, where there are registers for
- * twice as many accumulators as rows. */
-#if QN_DIRECT_ROWS == 8 && QN_HAVE_DPBUSD
+ * arithmetic, which is faster by pairs of tiles, group by group. */
+#if QN_STRIP_TILES == 2
 #include "kernels/tiles/matmul_pairs.h"
 #define QN_STRIP pair_strip
 enum { QN_STRIP_N = QN_PAIR * QN_R };
