@@ -22,13 +22,7 @@ QN_INLINE void bf16_tiles(const struct qn_matmul *a, int m, int n, const int mr,
         f_zero();
     for (int pairs = (a->k + 15) / 16 * 8; pairs > 0; pairs--, w += QN_VEC, x += 4) {
         lanes_i wt[4];
-        QN_UNROLL for (int t = 0; t < nt; t++) {
-            const uint8_t *const stream = w + (size_t)t * tile_size;
-            if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L1, 0, 3);
-            if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L2, 0, 2);
-            if (next) __builtin_prefetch(stream + (size_t)nt * tile_size, 0, 2);
-            wt[t] = i_load(stream);
-        }
+        load_streams(w, tile_size, nt, ask, next, wt);
         QN_UNROLL for (int i = 0; i < mr; i++) {
             const lanes_i xi = broadcast_group(x + (size_t)i * a->x_ld);
             QN_UNROLL for (int t = 0; t < nt; t++) y[i][t] =

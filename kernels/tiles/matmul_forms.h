@@ -322,6 +322,19 @@ QN_INLINE void strips(const struct qn_matmul *a, const int rows, const int step,
         }
 }
 
+/* The vectors at w of nt streams, w_ld bytes apart, into wt[nt]. ask: for what lies ahead in each;
+ * next: fetches as many streams behind them. */
+QN_INLINE void load_streams(const uint8_t *w, size_t w_ld, const int nt, const bool ask,
+                            const bool next, lanes_i *wt) {
+    QN_UNROLL for (int t = 0; t < nt; t++) {
+        const uint8_t *const stream = w + (size_t)t * w_ld;
+        if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L1, 0, 3);
+        if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L2, 0, 2);
+        if (next) __builtin_prefetch(stream + (size_t)nt * w_ld, 0, 2);
+        wt[t] = i_load(stream);
+    }
+}
+
 /* A register tile of m rows by one tile of weights or by two; two_first: for the first rows of a
  * pass, for which weights come from memory. Each takes rows from m on by outputs from n on. */
 typedef void qn_register_fn(const struct qn_matmul *a, int m, int n);

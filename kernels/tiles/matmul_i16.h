@@ -27,13 +27,7 @@ QN_INLINE void i16_step(const int8_t *x, size_t x_ld, const uint8_t *w, size_t w
                         const int nt, const bool ask, const bool next,
                         lanes_i (*dot)[I16_STREAMS]) {
     lanes_i wt[I16_STREAMS];
-    QN_UNROLL for (int t = 0; t < nt; t++) {
-        const uint8_t *const stream = w + (size_t)t * w_ld;
-        if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L1, 0, 3);
-        if (ask) __builtin_prefetch(stream + QN_FLOAT_AHEAD_L2, 0, 2);
-        if (next) __builtin_prefetch(stream + (size_t)nt * w_ld, 0, 2);
-        wt[t] = i_load(stream);
-    }
+    load_streams(w, w_ld, nt, ask, next, wt);
     QN_UNROLL for (int i = 0; i < mr; i++) {
         const lanes_i xi = i_here(broadcast_group(x + (size_t)i * x_ld));
         QN_UNROLL for (int t = 0; t < nt; t++) dot[i][t] =

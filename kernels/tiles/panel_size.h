@@ -42,5 +42,6 @@ enum {
     QN_GEMM_N = 128,
     QN_GEMM_PANEL_K = 1024,
 };
+_Static_assert(QN_PANEL_BYTES >= QN_FLOAT_K * QN_PANEL_ROWS * 4, "floats fit a panel");
 
 #endif
