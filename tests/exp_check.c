@@ -64,7 +64,8 @@ static double worst_error(exp_array_fn *function, float *at) {
         function(x, BATCH, y);
         for (int i = 0; i < BATCH; i++) {
             const double error = error_ulp(x[i], y[i]);
-            if (error > worst) worst = error, *at = x[i];
+            /* A NaN is worse than anything, and stays. */
+            if (!isnan(worst) && !(error <= worst)) worst = error, *at = x[i];
         }
         if (bits > last - STEP) break;
     }
