@@ -251,8 +251,9 @@ size_t qn_kv_k_block_size(enum qn_kv kv, int d);
 size_t qn_kv_v_block_size(enum qn_kv kv, int d);
 
 /* Writes one position of one head: k, v float [D] (either may be NULL) at slot 0..63 of the
- * blocks. F16 saturates at +-65504, so the cache is always finite; so do the scales of Q8_0, which
- * quantizes blocks of 32 as activations are, with scale = the half nearest amax / 127. */
+ * blocks. F16 saturates at +-65504, as do the scales of Q8_0, which quantizes blocks of 32 as
+ * activations are, with scale = the half nearest amax / 127. Of infinities and NaNs all but F32
+ * make some finite numbers. */
 typedef void qn_kv_store_fn(const float *k, const float *v, int d, int slot, void *k_block,
                             void *v_block);
 

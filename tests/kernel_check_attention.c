@@ -140,9 +140,34 @@ static bool has_size(enum qn_kv kv, int d) {
     return (kv != QN_KV_Q8_0 || d % 32 == 0) && (kv != QN_KV_I16 || d % 2 == 0);
 }
 
+/* Rows that a broken model might bring: whatever is cached of them must be finite. */
+static void check_no_numbers(struct check *c, const struct check_kernel *kernel, int d) {
+    static struct qn_guarded k_buffer, v_buffer;
+    const float no_numbers[] = {NAN, -NAN, INFINITY, -INFINITY};
+    const enum qn_kv kv = (enum qn_kv)kernel->variant;
+    if (kv == QN_KV_F32 || !has_size(kv, d)) return;
+    struct qn_random r = qn_random_open((uint64_t)d);
+    float x[D_MAX];
+    qn_input_fill(QN_INPUT_RANDOM, &r, x, (size_t)d);
+    for (int i = 0; i < d; i += 1 + qn_random_below(&r, 8))
+        x[i] = no_numbers[qn_random_below(&r, 4)];
+    char *const k_block = qn_guarded_place(&k_buffer, qn_kv_k_block_size(kv, d), QN_SIDE_END);
+    char *const v_block = qn_guarded_place(&v_buffer, qn_kv_v_block_size(kv, d), QN_SIDE_END);
+    const int slot = qn_random_below(&r, QN_KV_BLOCK);
+    check_begin(c, kernel, QN_INPUT_EXTREME, (uint64_t)d, "d=%d slot=%d, no numbers", d, slot);
+    kernel->run.kv_store(x, x, d, slot, k_block, v_block);
+    bool finite = true;
+    for (int i = 0; i < d; i++)
+        finite = finite && isfinite(k_at(kv, k_block, d, slot, i)) &&
+                 isfinite(v_at(kv, v_block, d, slot, i));
+    check_true(c, finite, "cached something that is not finite");
+    check_end(c);
+}
+
 void check_kv_store(struct check *c, const struct check_kernel *const *kernels, int n) {
     static struct qn_guarded k_buffer, v_buffer, key, value;
     const enum qn_kv kv = (enum qn_kv)kernels[0]->variant;
+    for (int i = 0; i < KV_SIZES * n; i++) check_no_numbers(c, kernels[i % n], kv_sizes[i / n]);
     for (int i = 0; i < KV_SIZES * QN_INPUT_COUNT; i += c->quick ? 3 : 1) {
         const int d = kv_sizes[i % KV_SIZES];
         const enum qn_input input = (enum qn_input)(i / KV_SIZES);

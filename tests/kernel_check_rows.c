@@ -40,9 +40,24 @@ static void check_intact(struct check *c, const struct qn_guarded *g) {
 
 /* ---- prepare ---- */
 
+/* Infinities and NaNs may give any numbers, but within the row. */
+static void check_prepare_no_numbers(struct check *c, const struct check_kernel *kernel) {
+    enum { K = 224 };
+    static struct qn_guarded found;
+    float x[K];
+    for (int i = 0; i < K; i++) x[i] = i % 3 == 0 ? NAN : i % 3 == 1 ? INFINITY : (float)-i;
+    check_begin(c, kernel, QN_INPUT_EXTREME, 0, "k=%d, no numbers", K);
+    kernel->run.prepare(
+        x, K,
+        qn_guarded_place(&found, qn_act_row_size((enum qn_act)kernel->variant, K), QN_SIDE_END));
+    check_intact(c, &found);
+    check_end(c);
+}
+
 void check_prepare(struct check *c, const struct check_kernel *const *kernels, int n) {
     static struct qn_guarded input, found, expected;
     struct row_case at;
+    for (int j = 0; j < n; j++) check_prepare_no_numbers(c, kernels[j]);
     for (int i = 0; next_case(c, &i, &at);) {
         struct qn_random r = qn_random_open(at.seed);
         const enum qn_side side = i & 1 ? QN_SIDE_END : QN_SIDE_START;

@@ -38,9 +38,14 @@ static char *scale_at(struct place to, int i, size_t value_size, size_t size) {
            size * (to.is_k ? qn_k_scale(to.kv, to.slot, i) : qn_v_scale(to.kv, to.d, to.slot, i));
 }
 
+/* x, at most `most` in magnitude; a NaN is -most. */
+static float clamp(float x, float most) {
+    return fminf(fmaxf(x, -most), most);
+}
+
 static void store_f16(const float *x, int d, struct place to) {
     for (int i = 0; i < d; i++) {
-        const uint16_t half = qn_half_from_float(x[i]);
+        const uint16_t half = qn_half_from_float(clamp(x[i], 65504.0f));
         memcpy(value_at(to, i, 2), &half, 2);
     }
 }
@@ -58,7 +63,7 @@ static void store_q8_0(const float *x, int d, struct place to) {
         const uint16_t scale = qn_half_from_float(amax / 127.0f);
         memcpy(scale_at(to, b * 32, 1, 2), &scale, 2);
         for (int i = b * 32; i < b * 32 + 32; i++)
-            *value_at(to, i, 1) = (char)(int8_t)rintf(x[i] * inverse);
+            *value_at(to, i, 1) = (char)(int8_t)rintf(clamp(x[i] * inverse, 127.0f));
     }
 }
 
@@ -75,7 +80,7 @@ static float i16_factor(const float *x, int d, bool is_k) {
 
 static void store_i16(const float *x, int d, struct place to) {
     float row[QN_HEAD_SIZE_MAX];
-    for (int i = 0; i < d; i++) row[i] = fminf(fmaxf(x[i], -QN_KV_MAX), QN_KV_MAX);
+    for (int i = 0; i < d; i++) row[i] = clamp(x[i], QN_KV_MAX);
     const float factor = i16_factor(row, d, to.is_k);
     const float scale = factor > 0 ? 1.0f / factor : 0;
     memcpy(scale_at(to, 0, 2, 4), &scale, 4);

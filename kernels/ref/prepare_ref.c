@@ -57,7 +57,7 @@ static void quantize_block(const float x[32], struct qn_act_row row, int b) {
     const float inverse = amax > 0 ? 127.0f / amax : 0;
     int sum = 0, sum_lo = 0;
     for (int i = 0; i < 32; i++) {
-        q[i] = (int8_t)rintf(x[i] * inverse);
+        q[i] = (int8_t)rintf(fminf(fmaxf(x[i] * inverse, -127.0f), 127.0f)); /* NaNs, too */
         sum += q[i];
         if (i == 15) sum_lo = sum;
     }
