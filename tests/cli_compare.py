@@ -69,6 +69,11 @@ def fails_above(program):
     assert program.run("bench", "compare", a, b, "--fail-above", "4%").returncode == 1
     program.fails(2, ["--fail-above", "much"], "bench", "compare", a, b, "--fail-above", "much")
     program.succeeds("bench", "compare", b, a, "--fail-above", 15)
+    one = result(program, "one", (512, 0, 1000000))
+    for pair in [(a, one), (one, a)]:  # what one side lacks is named, and no success
+        done = program.succeeds("bench", "compare", *pair)
+        assert done.stderr.decode().startswith(f"quern: tg8 is in {a} alone"), done.stderr
+        assert program.run("bench", "compare", *pair, "--fail-above", 6).returncode == 1
 
 
 @case
@@ -172,8 +177,11 @@ def rates_are_of_the_median_round(program):
                     "".join(f"{i}) echo '[{row % (ts, ts + 0.5)}]' ;;\n"
                             for i, ts in enumerate((2, 3, 1), 1)) + "esac\n")
     ours.chmod(0o755)
-    text = engines(program, "-p", 0, "-n", 2, "-r", 3, "--quern", ours, "--llama-bench", theirs)
-    assert "2.0 (1-3)" in text and "2.5 GB/s 50 %" in text, text
+    for rounds, speed, rate in [(3, "2.0 (1-3)", "2.5 GB/s 50 %"), (2, "2.5 (2-3)", "3.0 GB/s")]:
+        text = engines(program, "-p", 0, "-n", 2, "-r", rounds, "--quern", ours, "--llama-bench",
+                       theirs)
+        assert speed in text and rate in text, text
+        log.unlink()
 
 
 @case

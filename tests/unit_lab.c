@@ -182,9 +182,13 @@ Test(lab, statistics_are_ordered) {
     cr_assert_eq(r.p5, 6);
     cr_assert_eq(r.p95, 96);
     cr_assert(r.low == 41 && r.high == 61, "%g %g", r.low, r.high);
+    qn_lab_summarize(cpu, wall, 6, &r);
+    cr_assert(r.low == cpu[0] && r.high == cpu[5], "of six all lie within: %g %g", r.low, r.high);
+    qn_lab_summarize(cpu, wall, 5, &r);
+    cr_assert(isnan(r.low) && isnan(r.high), "five are too few: %g %g", r.low, r.high);
     double one = 5, same = 5;
     qn_lab_summarize(&one, &same, 1, &r);
-    cr_assert(r.median == 5 && r.low == 5 && r.high == 5 && r.p95 == 5);
+    cr_assert(r.median == 5 && isnan(r.low) && isnan(r.high) && r.p95 == 5);
 }
 
 Test(lab, a_measurement_adds_up) {
@@ -194,11 +198,11 @@ Test(lab, a_measurement_adds_up) {
     const struct qn_pool_options options = {.n_threads = 2, .pin = false};
     cr_assert_eq(qn_pool_new(&topology, &options, &pool, NULL), QN_OK);
     const struct qn_lab_kernel kernel = find("matmul", QN_PACK_Q8_0);
-    const struct qn_lab_options lab = {.n_samples = 5, .max_seconds = 10, .counters = true};
+    const struct qn_lab_options lab = {.n_samples = 6, .max_seconds = 10, .counters = true};
     struct qn_lab_result r;
     struct qn_error err;
     cr_assert_eq(qn_lab_measure(pool, &kernel, &small, QN_LEVEL_L2, &lab, &r, &err), QN_OK);
-    cr_assert(r.right && r.n_samples == 5 && r.copies == 1);
+    cr_assert(r.right && r.n_samples == 6 && r.copies == 1);
     cr_assert(r.min > 0 && r.min <= r.p5 && r.p5 <= r.median && r.median <= r.p95);
     cr_assert(r.low <= r.median && r.median <= r.high);
     cr_assert_eq(r.ops, 2.0 * 3 * 40 * 512);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JSON strings of any bytes.
+ * JSON strings of any bytes, and numbers that may be missing.
  */
 #include "report/json_text.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,4 +26,12 @@ json_t *qn_json_text(const char *data, size_t size) {
     text = json_stringn(replaced, n);
     free(replaced);
     return text;
+}
+
+json_t *qn_json_number(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *qn_json_interval(bool known, double low, double high) {
+    return known ? json_pack("[f, f]", low, high) : json_null();
 }

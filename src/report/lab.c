@@ -169,6 +169,8 @@ static void calibrate(struct sampler *s) {
 
 /* ---- statistics ---- */
 
+enum { LEAST_INTERVAL = 6 }; /* samples */
+
 void qn_lab_summarize(double *cpu, double *wall, int n, struct qn_lab_result *result) {
     qn_sort(cpu, (size_t)n);
     qn_sort(wall, (size_t)n);
@@ -182,6 +184,7 @@ void qn_lab_summarize(double *cpu, double *wall, int n, struct qn_lab_result *re
     const int low = (int)floor(0.5 * (n - 1) - half), high = (int)ceil(0.5 * (n - 1) + half);
     result->low = cpu[low < 0 ? 0 : low];
     result->high = cpu[high >= n ? n - 1 : high];
+    if (n < LEAST_INTERVAL) result->low = result->high = NAN;
     result->wall_median = qn_quantile(wall, (size_t)n, 0.5);
 }
 

@@ -59,7 +59,9 @@ struct qn_lab_result {
     /* Seconds of a call on the slowest thread; processor time, so other programs on its core do not
      * count, and the threads do not wait for each other. */
     double median, min, p5, p95;
-    double low, high;   /* 95 % confidence interval of the median, by ranks */
+    /* 95 % confidence interval of the median, by ranks; NaNs of fewer than 6 samples, which have
+     * none: the median lies between the least and the largest of 5 with 1 - 2^-4 = 94 %. */
+    double low, high;
     double wall_median; /* the same by the clock on the wall */
     int n_samples;
     double ops;          /* arithmetic operations of a call, 0 where they are not counted */

@@ -143,10 +143,9 @@ static void print_json(const struct ab_args *args, const struct side *sides,
                                         qn_json_text(sides[i].command, strlen(sides[i].command)),
                                         "seconds", samples_json(sides[i].seconds, args->rounds),
                                         "cpu_seconds", samples_json(sides[i].cpu, args->rounds)));
-    json_t *const object =
-        json_pack("{s:o, s:f, s:o, s:b}", "commands", list, "ratio", c->b / c->a, "ratio_95",
-                  c->has_interval ? json_pack("[f, f]", c->ratio_low, c->ratio_high) : json_null(),
-                  "differs", qn_differ(c));
+    json_t *const object = json_pack(
+        "{s:o, s:f, s:o, s:b}", "commands", list, "ratio", c->b / c->a, "ratio_95",
+        qn_json_interval(c->has_interval, c->ratio_low, c->ratio_high), "differs", qn_differ(c));
     json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(object);

@@ -12,6 +12,7 @@
 #include "output.h"
 #include "percent.h"
 #include "profile_commands.h"
+#include "report/json_text.h"
 #include "report/statistics.h"
 
 struct compare_args {
@@ -23,7 +24,7 @@ struct compare_args {
 
 static const struct option compare_options[] = {
     {"--fail-above", OPTION_TEXT, "PERCENT", 0, 0, COMPARE(fail_above), false, true,
-     "exit status 1 if a test got slower by more than this, beyond doubt"},
+     "exit status 1 if a test got slower by more than this, beyond doubt, or is in one file alone"},
     {"--anyway", OPTION_FLAG, NULL, 0, 0, COMPARE(anyway), false, true,
      "compare results of different processors"},
     {"--json", OPTION_FLAG, NULL, 0, 0, COMPARE(json), false, true, "as JSON"},
@@ -119,12 +120,11 @@ static void print_row(const json_t *test, const struct qn_comparison *c) {
 static json_t *row_json(const json_t *test, const struct qn_comparison *c) {
     char name[96];
     test_name(test, name, sizeof name);
-    json_t *const interval = c->has_interval ? json_pack("[f, f]", 100 * (1 / c->ratio_high - 1),
-                                                         100 * (1 / c->ratio_low - 1))
-                                             : json_null();
     return json_pack("{s:s, s:f, s:f, s:f, s:o, s:b}", "test", name, "a_ts",
                      1e9 * tokens_of(test) / c->a, "b_ts", 1e9 * tokens_of(test) / c->b,
-                     "change_percent", 100 * (c->a / c->b - 1), "change_percent_95", interval,
+                     "change_percent", 100 * (c->a / c->b - 1), "change_percent_95",
+                     qn_json_interval(c->has_interval, 100 * (1 / c->ratio_high - 1),
+                                      100 * (1 / c->ratio_low - 1)),
                      "differs", qn_differ(c));
 }
 
@@ -164,6 +164,20 @@ static bool same_processor(const struct compare_args *args, const json_t *a, con
     return false;
 }
 
+/* Names the tests of the list at `path` that the others lack; how many there are. */
+static int name_missing(const json_t *list, const char *path, const json_t *others,
+                        const char *other_path) {
+    int n = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        char name[96];
+        if (partner(list, others, i) != NULL) continue;
+        test_name(json_array_get(list, i), name, sizeof name);
+        out_error("%s is in %s alone, not in %s", name, path, other_path);
+        n++;
+    }
+    return n;
+}
+
 static int compare(const struct compare_args *args, const json_t *a, const json_t *b) {
     double limit = -1;
     size_t i;
@@ -201,8 +215,13 @@ static int compare(const struct compare_args *args, const json_t *a, const json_
                few ? "; -: too few runs for an interval" : "");
     }
     json_decref(rows);
-    if (n == 0) out_error("%s and %s have no test in common", args->a, args->b);
-    return n == 0 || (limit >= 0 && slow) ? EXIT_FAILED : EXIT_DONE;
+    if (n == 0) {
+        out_error("%s and %s have no test in common", args->a, args->b);
+        return EXIT_FAILED;
+    }
+    const bool missing =
+        name_missing(a, args->a, b, args->b) + name_missing(b, args->b, a, args->a) > 0;
+    return limit >= 0 && (slow || missing) ? EXIT_FAILED : EXIT_DONE;
 }
 
 int command_bench_compare(int argc, char **argv) {

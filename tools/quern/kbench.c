@@ -124,7 +124,7 @@ static int peak_steps(const struct qn_lab_kernel *kernel) {
     return qn_peak_steps(form, qn_pack_act_many(form, bundles), bundles);
 }
 
-/* A confidence interval of more than this part of the median says little. */
+/* A confidence interval of more than this part of the median says little, and so does none. */
 static const double WIDE = 0.2;
 
 static void print_row(struct kbench *b, struct kbench_row *row, const struct qn_rate *peak,
@@ -133,7 +133,8 @@ static void print_row(struct kbench *b, struct kbench_row *row, const struct qn_
     row->read = row->result.between ? 0 : read->best;
     const struct qn_lab_result *const r = &row->result;
     row->noisy = (row->peak > 0 && qn_rate_is_noisy(peak)) ||
-                 (row->read > 0 && qn_rate_is_noisy(read)) || r->high - r->low > WIDE * r->median;
+                 (row->read > 0 && qn_rate_is_noisy(read)) ||
+                 !(r->high - r->low <= WIDE * r->median);
     b->n_wrong += !row->result.right;
     kbench_print_row(&b->output, row);
 }

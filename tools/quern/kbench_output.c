@@ -68,7 +68,7 @@ static void print_md(struct kbench_output *output, const struct kbench_row *row)
     print_heading(output, row);
     printf("|%-13s|%-14s|%s|%9.2f", name, shape, r->in_l1 ? "L1" : levels[r->where],
            1e6 * r->median);
-    if (r->n_samples > 1) /* one has no interval */
+    if (isfinite(r->low)) /* few samples have no interval */
         printf("|%2.0f%%", 50 * (r->high - r->low) / r->median);
     else
         printf("|%3s", "-");
@@ -110,18 +110,17 @@ static json_t *row_json(const struct kbench_row *row) {
                   qn_level_name(row->where), "held_in", r->in_l1 ? "L1" : qn_level_name(r->where),
                   "copies", (json_int_t)r->copies);
     json_t *const times = json_pack(
-        "{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b, "
+        "{s:f, s:f, s:f, s:f, s:o, s:o, s:f, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b, "
         "s:b}",
         "us_median", 1e6 * r->median, "us_min", 1e6 * r->min, "us_p5", 1e6 * r->p5, "us_p95",
-        1e6 * r->p95, "us_low", 1e6 * r->low, "us_high", 1e6 * r->high, "us_wall",
-        1e6 * r->wall_median, "samples", r->n_samples, "ops", r->ops, "bytes", r->bytes, "gop_s",
-        gops(row), "peak_gop_s", row->peak, "percent_of_peak", percent(gops(row), row->peak),
-        "gb_s", gbs(row), "read_gb_s", row->read, "percent_of_read", percent(gbs(row), row->read),
-        "noisy", row->noisy, "right", r->right);
+        1e6 * r->p95, "us_low", qn_json_number(1e6 * r->low), "us_high",
+        qn_json_number(1e6 * r->high), "us_wall", 1e6 * r->wall_median, "samples", r->n_samples,
+        "ops", r->ops, "bytes", r->bytes, "gop_s", gops(row), "peak_gop_s", row->peak,
+        "percent_of_peak", percent(gops(row), row->peak), "gb_s", gbs(row), "read_gb_s", row->read,
+        "percent_of_read", percent(gbs(row), row->read), "noisy", row->noisy, "right", r->right);
     json_object_update(object, times);
     json_decref(times);
-    /* JSON has no NaN and no infinity: null, an empty cell in CSV. */
-    json_object_set_new(object, "error", isfinite(r->error) ? json_real(r->error) : json_null());
+    json_object_set_new(object, "error", qn_json_number(r->error)); /* null: an empty cell in CSV */
     json_t *const counts = counts_of(r);
     json_object_update(object, counts);
     json_decref(counts);

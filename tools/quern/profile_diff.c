@@ -13,6 +13,7 @@
 #include "output.h"
 #include "percent.h"
 #include "profile_commands.h"
+#include "report/json_text.h"
 #include "style.h"
 
 struct diff_args {
@@ -115,10 +116,11 @@ static void print_text(const struct qn_profile_diff *diff) {
 /* ---- JSON ------------------------------------------------------------------------------- */
 
 static json_t *row_json(const struct qn_diff_phase *phase, const struct qn_diff_row *row) {
-    return json_pack("{s:s, s:i, s:f, s:f, s:[f, f], s:b, s:b, s:f}", "name", row->name, "layer",
-                     row->layer, "a_ns", row->times.a, "b_ns", row->times.b, "change_ns_95",
-                     row->times.low, row->times.high, "differs", row->differs, "stands_out",
-                     row->stands_out, "part", qn_diff_part(phase, row));
+    return json_pack("{s:s, s:i, s:f, s:f, s:o, s:b, s:b, s:f}", "name", row->name, "layer",
+                     row->layer, "a_ns", row->times.a, "b_ns", row->times.b, "change_ns_interval",
+                     qn_json_interval(row->times.has_interval, row->times.low, row->times.high),
+                     "differs", row->differs, "stands_out", row->stands_out, "part",
+                     qn_diff_part(phase, row));
 }
 
 static json_t *phase_json(enum qn_phase which, const struct qn_diff_phase *phase) {
@@ -128,13 +130,12 @@ static json_t *phase_json(enum qn_phase which, const struct qn_diff_phase *phase
     for (int i = 0; i < phase->n_cells; i++)
         json_array_append_new(cells, row_json(phase, &phase->cells[i]));
     const struct qn_comparison *const w = &phase->whole;
-    json_t *const interval =
-        w->has_interval ? json_pack("[f, f]", 100 * (w->ratio_low - 1), 100 * (w->ratio_high - 1))
-                        : json_null();
-    return json_pack("{s:s, s:f, s:f, s:f, s:o, s:f, s:b, s:o, s:o}", "phase", qn_phase_name(which),
-                     "a_ns", w->a, "b_ns", w->b, "change_percent", percent(w->a, w->b),
-                     "change_percent_95", interval, "shared_percent", 100 * (phase->shared - 1),
-                     "differs", phase->differs, "steps", rows, "layers", cells);
+    return json_pack(
+        "{s:s, s:f, s:f, s:f, s:o, s:f, s:b, s:o, s:o}", "phase", qn_phase_name(which), "a_ns",
+        w->a, "b_ns", w->b, "change_percent", percent(w->a, w->b), "change_percent_95",
+        qn_json_interval(w->has_interval, 100 * (w->ratio_low - 1), 100 * (w->ratio_high - 1)),
+        "shared_percent", 100 * (phase->shared - 1), "differs", phase->differs, "steps", rows,
+        "layers", cells);
 }
 
 static void print_json(const struct qn_profile_diff *diff) {
