@@ -4,22 +4,22 @@
 #include "kernels/kernels.h"
 
 const struct qn_type_info qn_type_infos[QN_TYPE_COUNT] = {
-    [QN_TYPE_F32] = {"F32", 1, 4, QN_PACK_F32},
-    [QN_TYPE_F16] = {"F16", 1, 2, QN_PACK_F16},
-    [QN_TYPE_BF16] = {"BF16", 1, 2, QN_PACK_BF16},
-    [QN_TYPE_Q8_0] = {"Q8_0", 32, 34, QN_PACK_Q8_0},
-    [QN_TYPE_Q4_0] = {"Q4_0", 32, 18, QN_PACK_Q4_0},
-    [QN_TYPE_Q4_1] = {"Q4_1", 32, 20, QN_PACK_Q4_1},
-    [QN_TYPE_Q5_0] = {"Q5_0", 32, 22, QN_PACK_Q5_0},
-    [QN_TYPE_Q5_1] = {"Q5_1", 32, 24, QN_PACK_Q5_1},
-    [QN_TYPE_Q2_K] = {"Q2_K", 256, 84, QN_PACK_Q2_K},
-    [QN_TYPE_Q3_K] = {"Q3_K", 256, 110, QN_PACK_Q3_K},
-    [QN_TYPE_Q4_K] = {"Q4_K", 256, 144, QN_PACK_Q4_K},
-    [QN_TYPE_Q5_K] = {"Q5_K", 256, 176, QN_PACK_Q5_K},
-    [QN_TYPE_Q6_K] = {"Q6_K", 256, 210, QN_PACK_Q6_K},
-    [QN_TYPE_IQ4_NL] = {"IQ4_NL", 32, 18, QN_PACK_IQ4_NL},
-    [QN_TYPE_IQ4_XS] = {"IQ4_XS", 256, 136, QN_PACK_IQ4_XS},
-    [QN_TYPE_I16] = {"I16", 64, 132, QN_PACK_I16},
+    [QN_TYPE_F32] = {"F32", 1, 4, QN_PACK_F32, -1, -1},
+    [QN_TYPE_F16] = {"F16", 1, 2, QN_PACK_F16, -1, -1},
+    [QN_TYPE_BF16] = {"BF16", 1, 2, QN_PACK_BF16, -1, -1},
+    [QN_TYPE_Q8_0] = {"Q8_0", 32, 34, QN_PACK_Q8_0, 0, -1},
+    [QN_TYPE_Q4_0] = {"Q4_0", 32, 18, QN_PACK_Q4_0, 0, -1},
+    [QN_TYPE_Q4_1] = {"Q4_1", 32, 20, QN_PACK_Q4_1, 0, 2},
+    [QN_TYPE_Q5_0] = {"Q5_0", 32, 22, QN_PACK_Q5_0, 0, -1},
+    [QN_TYPE_Q5_1] = {"Q5_1", 32, 24, QN_PACK_Q5_1, 0, 2},
+    [QN_TYPE_Q2_K] = {"Q2_K", 256, 84, QN_PACK_Q2_K, 80, 82},
+    [QN_TYPE_Q3_K] = {"Q3_K", 256, 110, QN_PACK_Q3_K, 108, -1},
+    [QN_TYPE_Q4_K] = {"Q4_K", 256, 144, QN_PACK_Q4_K, 0, 2},
+    [QN_TYPE_Q5_K] = {"Q5_K", 256, 176, QN_PACK_Q5_K, 0, 2},
+    [QN_TYPE_Q6_K] = {"Q6_K", 256, 210, QN_PACK_Q6_K, 208, -1},
+    [QN_TYPE_IQ4_NL] = {"IQ4_NL", 32, 18, QN_PACK_IQ4_NL, 0, -1},
+    [QN_TYPE_IQ4_XS] = {"IQ4_XS", 256, 136, QN_PACK_IQ4_XS, 0, -1},
+    [QN_TYPE_I16] = {"I16", 64, 132, QN_PACK_I16, -1, -1},
 };
 
 size_t qn_type_row_size(enum qn_type type, size_t k) {

@@ -80,6 +80,8 @@ struct qn_type_info {
     int block;         /* elements in a block; K is a multiple of it */
     int block_size;    /* bytes of a block */
     enum qn_pack pack; /* form it is packed into */
+    /* Bytes from a block's start to its half-precision scale, and to that of its mins; -1: none. */
+    int scale_at, min_at;
 };
 
 extern const struct qn_type_info qn_type_infos[QN_TYPE_COUNT];

@@ -70,22 +70,6 @@ void qn_input_fill(enum qn_input input, struct qn_random *r, float *x, size_t n)
     }
 }
 
-/* Byte offsets of the half-precision scales of a block, -1 where there is none. */
-static const struct {
-    int scale, min;
-} half_places[QN_TYPE_COUNT] = {
-    [QN_TYPE_F32] = {-1, -1},   [QN_TYPE_F16] = {-1, -1},   [QN_TYPE_BF16] = {-1, -1},
-    [QN_TYPE_Q8_0] = {0, -1},   [QN_TYPE_Q4_0] = {0, -1},   [QN_TYPE_Q4_1] = {0, 2},
-    [QN_TYPE_Q5_0] = {0, -1},   [QN_TYPE_Q5_1] = {0, 2},    [QN_TYPE_Q2_K] = {80, 82},
-    [QN_TYPE_Q3_K] = {108, -1}, [QN_TYPE_Q4_K] = {0, 2},    [QN_TYPE_Q5_K] = {0, 2},
-    [QN_TYPE_Q6_K] = {208, -1}, [QN_TYPE_IQ4_NL] = {0, -1}, [QN_TYPE_IQ4_XS] = {0, -1},
-    [QN_TYPE_I16] = {-1, -1},
-};
-
-bool qn_stored_has_min(enum qn_type type) {
-    return half_places[type].min >= 0;
-}
-
 static void put_half(uint8_t *at, float x) {
     const uint16_t half = qn_half_from_float(x);
     memcpy(at, &half, sizeof half);
@@ -116,29 +100,28 @@ static void fill_floats(enum qn_type type, enum qn_input input, struct qn_random
 
 void qn_stored_fill(enum qn_type type, enum qn_input input, struct qn_random *r, void *dst,
                     size_t k) {
-    if (half_places[type].scale < 0) {
+    if (qn_type_infos[type].scale_at < 0) {
         fill_floats(type, input, r, dst, k);
         return;
     }
-    const size_t size = (size_t)qn_type_infos[type].block_size;
-    const size_t blocks = k / (size_t)qn_type_infos[type].block;
+    const struct qn_type_info *const info = &qn_type_infos[type];
+    const size_t size = (size_t)info->block_size, blocks = k / (size_t)info->block;
     uint8_t *block = dst;
     const bool largest = input == QN_INPUT_EQUAL || input == QN_INPUT_EXTREME;
     for (size_t b = 0; b < blocks; b++, block += size) {
         /* all bits set is the largest unsigned weight, 0x80 the most negative int8 */
         const uint8_t fill = type == QN_TYPE_Q8_0 ? 0x80 : 0xff;
         for (size_t i = 0; i < size; i++) block[i] = largest ? fill : (uint8_t)qn_random_bits(r);
-        put_half(block + half_places[type].scale, random_scale(input, r));
-        if (qn_stored_has_min(type))
-            put_half(block + half_places[type].min, random_scale(input, r));
+        put_half(block + info->scale_at, random_scale(input, r));
+        if (info->min_at >= 0) put_half(block + info->min_at, random_scale(input, r));
     }
 }
 
 void qn_stored_clear(enum qn_type type, enum qn_part part, void *stored, size_t k) {
-    const int place = part == QN_PART_SCALE ? half_places[type].scale : half_places[type].min;
+    const struct qn_type_info *const info = &qn_type_infos[type];
+    const int place = part == QN_PART_SCALE ? info->scale_at : info->min_at;
     if (place < 0) return;
-    const size_t size = (size_t)qn_type_infos[type].block_size;
-    const size_t blocks = k / (size_t)qn_type_infos[type].block;
+    const size_t size = (size_t)info->block_size, blocks = k / (size_t)info->block;
     for (size_t b = 0; b < blocks; b++) memset((char *)stored + b * size + place, 0, 2);
 }
 

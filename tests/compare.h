@@ -51,7 +51,6 @@ void qn_stored_fill(enum qn_type type, enum qn_input input, struct qn_random *r,
  * weight only its min, or only the product without it. Float types have neither. */
 enum qn_part { QN_PART_SCALE, QN_PART_MIN };
 void qn_stored_clear(enum qn_type type, enum qn_part part, void *stored, size_t k);
-bool qn_stored_has_min(enum qn_type type);
 
 /* ---- guarded buffers -------------------------------------------------------------------- */
 

@@ -61,11 +61,6 @@ static int block_of(enum qn_pack form) {
     return qn_pack_is_float(form) ? 1 : form == QN_PACK_I16 ? QN_I16_BLOCK : 32;
 }
 
-static bool form_has_min(enum qn_pack form) {
-    return form == QN_PACK_Q4_1 || form == QN_PACK_Q5_1 || form == QN_PACK_Q4_K ||
-           form == QN_PACK_Q5_K || form == QN_PACK_Q2_K;
-}
-
 /* Largest error of an element, from S = the sum of the magnitudes of its terms.
  * Float forms: k products and sums, each off by u of at most S: (k + 2) u S. With BF16
  *   instructions the activation is rounded to 8 bits first, 2^-8 of every term. With BF16 tiles
@@ -82,7 +77,7 @@ static bool form_has_min(enum qn_pack form) {
 static double error_bound(const struct problem *p, enum qn_isa isa, double terms) {
     const enum qn_pack form = form_of(p);
     const int blocks = (p->k + block_of(form) - 1) / block_of(form);
-    const int roundings = blocks * (form_has_min(form) ? 2 : 1) + 3;
+    const int roundings = blocks * (qn_type_infos[p->type].min_at >= 0 ? 2 : 1) + 3;
     const bool bf16 = form == QN_PACK_BF16 && isa == QN_ISA_AVX512BF16;
     const bool tiles = isa == QN_ISA_AMXBF16 && (form == QN_PACK_BF16 || form == QN_PACK_F16);
     if (tiles)
@@ -134,7 +129,7 @@ static void expect_row(struct problem *p, int n, float *products, float *mins, c
     const size_t size = qn_type_row_size(p->type, (size_t)p->k);
     const char *const row = p->stored + (size_t)n * size;
     const int block = block_of(form_of(p));
-    const bool has_min = qn_stored_has_min(p->type);
+    const bool has_min = qn_type_infos[p->type].min_at >= 0;
     memcpy(part, row, size);
     qn_stored_clear(p->type, QN_PART_MIN, part, (size_t)p->k);
     qn_type_to_float(p->type, part, products, (size_t)p->k);

@@ -167,14 +167,9 @@ static void check_search(enum qn_type type, double lo, const float *x) {
 /* Writes into a block of random bits what pins its scales down: scales, and the extreme levels in
  * every sub-block, and the extreme multiples. */
 static void pin_block(enum qn_type type, uint8_t *block, uint16_t d, uint16_t m) {
-    const bool has_min = type == QN_TYPE_Q4_1 || type == QN_TYPE_Q5_1 || type == QN_TYPE_Q4_K ||
-                         type == QN_TYPE_Q5_K || type == QN_TYPE_Q2_K;
-    const size_t d_at = type == QN_TYPE_Q2_K   ? 80
-                        : type == QN_TYPE_Q3_K ? 108
-                        : type == QN_TYPE_Q6_K ? 208
-                                               : 0;
-    memcpy(block + d_at, &d, 2);
-    if (has_min) memcpy(block + d_at + 2, &m, 2);
+    const struct qn_type_info *const info = &qn_type_infos[type];
+    memcpy(block + info->scale_at, &d, 2);
+    if (info->min_at >= 0) memcpy(block + info->min_at, &m, 2);
     switch (type) {
     case QN_TYPE_Q8_0:
         for (int i = 2; i < 34; i++) block[i] = (uint8_t)(block[i] == 0x80 ? 0x81 : block[i]);

@@ -8,7 +8,6 @@
 
 #include "kernels/act_block.h"
 #include "kernels/inventory.h"
-#include "kernels/round_i16.h"
 
 static inline float reduce_max(__m256 v) {
     __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -61,4 +60,5 @@ static inline void quantize_unit(const float *x, struct qn_act_row row, int b) {
 }
 
 #define QN_PREPARE_NAME(function) function##__avx2
+#define QN_PREPARE_I16            1
 #include "kernels/tmpl/prepare.inc"

@@ -8,7 +8,6 @@
 
 #include "kernels/act_block.h"
 #include "kernels/inventory.h"
-#include "kernels/round_i16.h"
 
 /* ---- eight blocks at a time: one number of each is a lane ---- */
 
@@ -122,4 +121,5 @@ static inline void quantize_unit(const float *x, struct qn_act_row row, int b) {
 }
 
 #define QN_PREPARE_NAME(function) function##__avx512
+#define QN_PREPARE_I16            1
 #include "kernels/tmpl/prepare.inc"

@@ -8,7 +8,6 @@
 
 #include "kernels/act_block.h"
 #include "kernels/inventory.h"
-#include "kernels/round_i16.h"
 
 static inline float block_amax(const float32x4_t v[8]) {
     float32x4_t max = vabsq_f32(v[0]);
@@ -44,4 +43,5 @@ static inline void quantize_unit(const float *x, struct qn_act_row row, int b) {
 }
 
 #define QN_PREPARE_NAME(function) function##__neon
+#define QN_PREPARE_I16            0
 #include "kernels/tmpl/prepare.inc"

@@ -44,6 +44,7 @@ QN_INLINE void panels_at(const enum qn_pack form, const struct qn_form_traits t,
     const int n_blocks = at->k / 32;
     const size_t panel_size =
         (size_t)n_blocks * (has_halves(t) ? halves_block_size(t, nt) : panel_block_size(t, nt));
+    assert(panel_size <= (size_t)n_blocks * QN_PANEL_VECTORS * (size_t)nt * QN_VEC);
     const uint8_t *const weights = panel_weights(g, at);
     uint8_t *const panels = a->scratch;
     float *const sums =

@@ -40,8 +40,6 @@ QN_INLINE size_t panel_block_size(const struct qn_form_traits t, const int nt) {
     const int factors = 1 + (t.mins ? 1 : 0) + (panel_splits_signs(t) ? 1 : 0);
     return (size_t)nt * QN_VEC * (size_t)(panel_quant_vectors(t) + factors);
 }
-_Static_assert(QN_PANEL_BYTES >= QN_PANEL_ROWS * (QN_PANEL_K / 32) * (16 + 2) * 4,
-               "quants and signs fit a panel");
 
 /* All mr x nt integer dots of a block, or of half of one, whose k are from `from` on, onto acc.
  * x: the block of mr rows. times [nt][R][2]: what pairs of

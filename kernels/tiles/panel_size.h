@@ -11,13 +11,15 @@ enum {
     QN_PANEL_M = 6,
 
     /* A panel stays in the first level cache: weight rows, k of an integer panel at the most (512
-     * of K-quants; 32 rows with scales and mins are 25 KiB, of Q2_K 24), k of a float panel, and
-     * the bytes of the largest, which is of signed bytes whose signs lie apart: 45 KiB that pass
-     * through that cache, which still takes less time than panels of half the k. */
+     * of K-quants; 32 rows with scales and mins are 25 KiB, of Q2_K 24), k of a float panel,
+     * numbers of 4 bytes for a row in a block of 32 k of the largest, which is of signed bytes:
+     * these, their signs, scales and starts; and the bytes of that, 45 KiB that pass through that
+     * cache, which still takes less time than panels of half the k. */
     QN_PANEL_ROWS = 32,
     QN_PANEL_K = 640,
     QN_FLOAT_K = 256,
-    QN_PANEL_BYTES = QN_PANEL_K / 32 * QN_PANEL_ROWS * 18 * 4,
+    QN_PANEL_VECTORS = 8 + 8 + 1 + 1,
+    QN_PANEL_BYTES = QN_PANEL_K / 32 * QN_PANEL_ROWS * QN_PANEL_VECTORS * 4,
 
     /* Weight rows whose sums are kept between panels; pieces of a product that are handed out to
      * threads have as many. And rows of activations that pass by every panel before others do, in

@@ -56,16 +56,6 @@ static void plan_matmul(struct qn_lab_job *job) {
     job->bytes = (double)job->copy_size + (double)(m * x_ld(job));
 }
 
-/* Where the halves of a block lie: its scale, and that of its mins, -1 for none. */
-static const struct {
-    short scale, min;
-} halves[QN_PACK_COUNT] = {
-    [QN_PACK_Q8_0] = {0, -1},   [QN_PACK_Q4_0] = {0, -1},   [QN_PACK_Q4_1] = {0, 2},
-    [QN_PACK_Q5_0] = {0, -1},   [QN_PACK_Q5_1] = {0, 2},    [QN_PACK_Q4_K] = {0, 2},
-    [QN_PACK_Q5_K] = {0, 2},    [QN_PACK_Q6_K] = {208, -1}, [QN_PACK_IQ4_NL] = {0, -1},
-    [QN_PACK_IQ4_XS] = {0, -1}, [QN_PACK_Q2_K] = {80, 82},  [QN_PACK_Q3_K] = {108, -1},
-};
-
 /* Random sign and fraction, magnitude in [1/16, 1/8): neither subnormal nor infinite. */
 static void tame_half(char *half) {
     uint16_t bits;
@@ -104,8 +94,8 @@ static void make_row(enum qn_type type, uint64_t seed, char *stored, int k) {
         if (type == QN_TYPE_BF16) block[1] = (char)((block[1] & 0x80) | 0x3d);
         if (type == QN_TYPE_F16) tame_half(block);
         if (type <= QN_TYPE_BF16) continue;
-        tame_half(block + halves[info->pack].scale);
-        if (halves[info->pack].min >= 0) tame_half(block + halves[info->pack].min);
+        tame_half(block + info->scale_at);
+        if (info->min_at >= 0) tame_half(block + info->min_at);
     }
 }
 
