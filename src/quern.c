@@ -330,11 +330,6 @@ float *quern_session_logits(struct quern_session *session, size_t i) {
     return qn_session_logits(session->inner, i);
 }
 
-int32_t quern_session_next(struct quern_session *session, size_t i, struct quern_sampler *sampler) {
-    return qn_sampler_next(sampler, qn_session_logits(session->inner, i),
-                           qn_session_maxima(session->inner, i));
-}
-
 static bool has_sequence(const struct quern_session *session, int sequence) {
     return sequence >= 0 && sequence < session->inner->kv.n_sequences;
 }
@@ -428,4 +423,20 @@ size_t quern_record_passes(struct quern_session *session, struct quern_pass *pas
                                           .position = pass.position,
                                           .decode = pass.decode};
     return n;
+}
+
+/* ---- sampler ---------------------------------------------------------------------------- */
+
+enum quern_status quern_sampler_new(const struct quern_model *model,
+                                    const struct quern_sampler_options *options,
+                                    struct quern_sampler **out, struct quern_error *err) {
+    struct qn_error inner = {0};
+    struct quern_model_info info;
+    quern_model_info(model, &info);
+    return report(qn_sampler_new(info.n_vocab, options, out, &inner), &inner, err);
+}
+
+int32_t quern_session_next(struct quern_session *session, size_t i, struct quern_sampler *sampler) {
+    return qn_sampler_next(sampler, qn_session_logits(session->inner, i),
+                           qn_session_maxima(session->inner, i));
 }

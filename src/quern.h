@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Quern's public interface. Two nouns: a model (weights, tokenizer, threads; immutable once
- * open) and a session (KV cache and work buffers; one caller at a time). Nothing here prints,
- * exits or aborts: what can fail returns a status and fills a sentence.
+ * open) and a session (KV cache and work buffers; one caller at a time). Sessions of one model may
+ * be used from several threads; they take turns on the model's. Nothing here prints, exits or
+ * aborts: what can fail returns a status and fills a sentence, and gives NULL where it would give
+ * something to free.
  *
- * After quern_session_new, nothing allocates but quern_record_start, and nothing else can fail
- * except with QUERN_CONTEXT_FULL, QUERN_BAD_ARGUMENT (an id or position out of range) and
- * QUERN_CANCELLED.
+ * Once a session is made, nothing that is done with it allocates but quern_record_start, and
+ * nothing else can fail except with QUERN_CONTEXT_FULL, QUERN_BAD_ARGUMENT (an id or position out
+ * of range) and QUERN_CANCELLED.
  */
 #ifndef QUERN_H
 #define QUERN_H
@@ -55,7 +57,9 @@ struct quern_model_options { /* all zero: defaults */
     const char *isa;         /* NULL: QUERN_ISA from the environment, else the best; "avx2", ... */
     bool fast_prefill; /* several tokens of quantized weights by bf16 tiles (AMX-BF16): faster,
                         * other bits than one token at a time. An error where there are none. */
-    bool no_pin;       /* do not bind workers to cores */
+    /* Do not bind threads to cores. Else the thread that opens the model is bound, too, until it
+     * closes it, and those that it starts meanwhile inherit that. */
+    bool no_pin;
     bool no_huge_pages;
     /* Machines with several memory nodes: "local" (NULL), each thread's weights lie on its node;
      * "interleave", their pages on all nodes by turns; "isolate", cores of the node alone on which
@@ -81,8 +85,8 @@ QUERN_API enum quern_status quern_model_open(const char *path,
 /* Its sessions must be freed before. NULL is allowed. */
 QUERN_API void quern_model_close(struct quern_model *model);
 
-struct quern_model_info {
-    const char *name;         /* general.name, or the file's name */
+struct quern_model_info { /* of vocab_only all but name, n_vocab, file_size, template: 0, NULL */
+    const char *name;     /* general.name, or the file's name */
     const char *architecture; /* "llama" */
     const char *type;         /* of most weights: "Q4_1" */
     const char *isa;          /* "avx512vnni" */
@@ -142,10 +146,11 @@ struct quern_session;
 /* A tensor inside a forward pass, float, some of its rows: row r, of the token at positions[r] of
  * sequence sequences[r], is data[r * stride] ... Everything is valid during the call only.
  *
- * Names, in the order in which they come; N is the layer:
+ * Names, in the order in which they come, but that ffn_norm comes before attn_norm where attention
+ * and MLP stand side by side; N is the layer:
  *   embed               the stream that enters layer 0: tokens, and learned positions
  *   layers.N.attn_norm  input of Q, K and V, where a norm comes before (otherwise not there)
- *   layers.N.q, k, v    with bias, heads side by side; before norms of heads and rotation
+ *   layers.N.k, v, q    with bias, heads side by side; before norms of heads and rotation
  *   layers.N.k_rope     after norm and rotation, as it is cached
  *   layers.N.q_rope     after norm and rotation
  *   layers.N.attn       heads side by side, before the output projection
@@ -168,12 +173,14 @@ struct quern_tensor {
 typedef void quern_tap_fn(void *context, const struct quern_tensor *tensor);
 
 struct quern_session_options { /* all zero: defaults */
-    int n_ctx;                 /* positions of all sequences together; 0: min(the model's, 4096) */
-    int n_ubatch;              /* tokens that go through the layers at once; 0: 512 */
-    int n_sequences;           /* ids 0 .. n_sequences-1; 0: 1 */
-    int n_logits;              /* rows of logits that one eval may ask for; 0: n_sequences */
+    /* Positions of all sequences together; 0: min(the model's, 4096). Where rotation depends on the
+     * context (LongRoPE), n_ctx / n_sequences counts. */
+    int n_ctx;
+    int n_ubatch;    /* tokens that go through the layers at once; 0: 512 */
+    int n_sequences; /* ids 0 .. n_sequences-1; 0: 1 */
+    int n_logits;    /* rows of logits that one eval may ask for; 0: n_sequences */
     const char *kv_type_k, *kv_type_v; /* "i16" (NULL on x86), "f16" (elsewhere), "f32", "q8_0" */
-    /* Called between ubatches; return false to stop. May be NULL. */
+    /* Called before each ubatch; return false to stop. May be NULL. */
     bool (*keep_going)(void *context);
     void *keep_going_context;
     /* Called within evals with every tensor that one of tap_patterns (shell globs, ended by NULL,
@@ -293,6 +300,8 @@ struct quern_sampler_options {
 
 /* temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, repeat_penalty 1, repeat_last 64, seed 0. */
 QUERN_API void quern_sampler_defaults(struct quern_sampler_options *options);
+/* options: NULL for the defaults. Errors: QUERN_BAD_ARGUMENT (one is out of its range),
+ * QUERN_NO_MEMORY. */
 QUERN_API enum quern_status quern_sampler_new(const struct quern_model *model,
                                               const struct quern_sampler_options *options,
                                               struct quern_sampler **out, struct quern_error *err);
@@ -301,7 +310,8 @@ QUERN_API void quern_sampler_free(struct quern_sampler *sampler);
  * min-p, temperature. Does not change the logits. */
 QUERN_API int32_t quern_sampler_next(struct quern_sampler *sampler, const float *logits);
 /* The same of row i of the session's last eval, whose logits were not changed: sooner, because the
- * pass has found the largest of them on its way. i must be a row that was asked for. */
+ * pass has found the largest of them on its way. i must be a row that was asked for, the sampler of
+ * the session's model. */
 QUERN_API int32_t quern_session_next(struct quern_session *session, size_t i,
                                      struct quern_sampler *sampler);
 /* Remembers a token that was not sampled (the prompt's). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pool_checks.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 struct qn_pool *make_pool(int n_threads, bool pin, struct qn_error *err) {
@@ -48,6 +49,36 @@ long check_sums(struct qn_pool *pool, int n_runs, unsigned pause_us) {
         for (int i = 0; i < n_threads; i++) wrong += tally.sum[i] != expected;
     }
     if (n_threads < QN_POOL_MAX_THREADS) wrong += tally.sum[n_threads] != 0;
+    return wrong;
+}
+
+/* ---- callers ---- */
+
+struct caller {
+    struct qn_pool *pool;
+    int n_runs;
+    long wrong;
+};
+
+static void *call(void *argument) {
+    struct caller *const caller = argument;
+    caller->wrong = check_sums(caller->pool, caller->n_runs, 0);
+    return NULL;
+}
+
+long check_callers(struct qn_pool *pool, int n_runs) {
+    enum { N = 3 };
+    struct caller callers[N];
+    pthread_t threads[N];
+    long wrong = 0;
+    for (int i = 0; i < N; i++) {
+        callers[i] = (struct caller){.pool = pool, .n_runs = n_runs};
+        if (pthread_create(&threads[i], NULL, call, &callers[i]) != 0) return 1;
+    }
+    for (int i = 0; i < N; i++) {
+        pthread_join(threads[i], NULL);
+        wrong += callers[i].wrong;
+    }
     return wrong;
 }
 

@@ -26,6 +26,9 @@ long check_ring(struct qn_pool *pool, int n_steps);
 /* The same in runs of ever other numbers of threads, each number n_rounds times. */
 long check_teams(struct qn_pool *pool, int n_rounds);
 
+/* Three callers run on the pool at a time; each run has the whole pool to itself. */
+long check_callers(struct qn_pool *pool, int n_runs);
+
 /* A different thread comes late to each barrier, by more than the others spin. */
 long check_late(struct qn_pool *pool);
 

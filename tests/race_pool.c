@@ -15,6 +15,7 @@ static long check_pool(struct qn_pool *pool, const char *where) {
     wrong += check_late(pool);
     wrong += check_ring(pool, 20);
     wrong += check_teams(pool, 3);
+    wrong += check_callers(pool, 50);
     qn_pool_free(pool);
     printf("%2d threads, %s: %ld wrong\n", n_threads, where, wrong);
     return wrong;

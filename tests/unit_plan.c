@@ -66,7 +66,7 @@ static void check_owners(const struct qn_kv_blocks *kv, uint64_t seed) {
     for (int s = 0; s < kv->n_sequences; s++) {
         used += kv->lengths[s];
         for (int b = 0; b < (kv->lengths[s] + QN_KV_BLOCK - 1) / QN_KV_BLOCK; b++)
-            owners[kv->tables[s * kv->n_blocks + b]]++;
+            owners[kv->tables[s * kv->sequence_blocks + b]]++;
     }
     for (int i = 0; i < kv->n_free; i++) owners[kv->free[i]]++;
     for (int b = 0; b < kv->n_blocks; b++)
@@ -81,7 +81,8 @@ Test(kv_blocks, each_has_one_owner) {
         struct qn_kv_blocks kv;
         const int n_ctx = 1 + (int)(next_random(&state) % 700);
         const int n_sequences = 1 + (int)(next_random(&state) % 5);
-        const int n_blocks = (n_ctx + QN_KV_BLOCK - 1) / QN_KV_BLOCK + n_sequences - 1;
+        const int enough = (n_ctx + QN_KV_BLOCK - 1) / QN_KV_BLOCK + n_sequences - 1;
+        const int n_blocks = enough < n_ctx ? enough : n_ctx;
         cr_assert_eq(qn_kv_blocks_new(n_ctx, n_blocks, n_sequences, &kv, NULL), QN_OK);
         for (int step = 0; step < 2000; step++) {
             const int s = (int)(next_random(&state) % (unsigned)n_sequences);

@@ -45,6 +45,12 @@ Test(pool, runs_on_some_of_its_threads) {
     }
 }
 
+Test(pool, callers_take_turns) {
+    struct qn_pool *pool = take_pool(3, true);
+    cr_assert_eq(check_callers(pool, 300), 0);
+    qn_pool_free(pool);
+}
+
 static void where(void *context, int thread) {
     pthread_t *threads = context;
     threads[thread] = pthread_self();
@@ -165,6 +171,46 @@ Test(pinning, of_the_caller_is_undone) {
     qn_pool_free(pool);
     cr_assert_eq(sched_getaffinity(0, sizeof after, &after), 0);
     cr_assert(CPU_EQUAL(&before, &after));
+}
+
+static int count_allowed(void) {
+    cpu_set_t mask;
+    return sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : -1;
+}
+
+/* One thread's pools, in whatever order they end. */
+Test(pinning, is_undone_with_the_last_pool) {
+    const int before = count_allowed();
+    for (int first = 0; first < 2; first++) {
+        struct qn_pool *pools[2] = {take_pool(1, true), take_pool(2, true)};
+        cr_assert_eq(count_allowed(), 1);
+        qn_pool_free(pools[first]);
+        cr_assert_eq(count_allowed(), 1, "the other pool wants it");
+        qn_pool_free(pools[!first]);
+        cr_assert_eq(count_allowed(), before);
+    }
+}
+
+static void record_allowed(void *context, int thread) {
+    ((int *)context)[thread] = count_allowed();
+}
+
+/* Neither the topology nor threads that float take a pinned caller's processor for all there are.
+ */
+Test(pinning, does_not_narrow_the_next_pool) {
+    const int before = count_allowed();
+    struct qn_pool *const first = take_pool(1, true);
+    struct qn_topology topology;
+    cr_assert_eq(qn_topology_read(NULL, &topology, NULL), QN_OK);
+    cr_assert_eq(topology.n_allowed, before);
+    qn_topology_free(&topology);
+    struct qn_pool *const second = take_pool(3, false);
+    int allowed[3];
+    qn_pool_run(second, record_allowed, allowed);
+    cr_assert(allowed[1] == before && allowed[2] == before, "%d %d of %d", allowed[1], allowed[2],
+              before);
+    qn_pool_free(second);
+    qn_pool_free(first);
 }
 
 Test(pinning, can_be_left_out) {

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Threads that wait for work. Pinning is by processor number, as the topology gave it.
+ * Threads that wait for work.
  */
 #include "host/pool.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "host/affinity.h"
 #include "host/barrier.h"
 #include "host/groups.h"
 
@@ -23,11 +22,6 @@
 enum { SPIN_US = 50 };
 /* With more threads than processors, whoever spins keeps the one that it waits for from running. */
 static const struct qn_spin spin_crowded = {.n_loads = 100, .ns = 0};
-
-/* CPU_SETSIZE stops at 1024 processors; Linux goes to 8192. */
-struct cpu_mask {
-    unsigned long words[8192 / (8 * sizeof(unsigned long))];
-};
 
 struct worker {
     struct qn_pool *pool;
@@ -53,59 +47,19 @@ struct order {
 };
 
 struct qn_pool {
-    int n_threads, n_running; /* all; those of the last run, whose lines are in step */
-    bool crowded;             /* more threads than processors */
-    struct qn_caches caches;  /* of the workers' cores */
-    struct qn_spin in_run, between_runs;
-    struct worker *workers;      /* [n_threads]; 0 is the caller */
-    struct order *orders;        /* [n_threads]; 0 is not used */
-    struct qn_barrier barrier;   /* over [n_threads] lines, which it owns */
-    int *starts;                 /* [groups + 1] threads, see qn_groups_form */
-    pid_t caller;                /* whose affinity was changed, 0 when nobody's */
-    struct cpu_mask caller_mask; /* what it was before */
+    int n_threads, n_running;            /* all; those of the last run, whose lines are in step */
+    double processors;                   /* that threads may use at a time */
+    int spin_us;                         /* as of qn_pool_set_spin */
+    struct qn_caches caches;             /* of the workers' cores */
+    struct qn_spin in_run, between_runs; /* of such a run */
+    pthread_mutex_t busy;                /* held during a run: sessions of a model share its pool */
+    struct worker *workers;              /* [n_threads]; 0 is the caller */
+    struct order *orders;                /* [n_threads]; 0 is not used */
+    struct qn_barrier barrier;           /* over [n_threads] lines, which it owns */
+    int *starts;                         /* [groups + 1] threads, see qn_groups_form */
+    bool bound;                          /* who made the pool is bound to its first core */
+    pthread_t maker;
 };
-
-/* ---- affinity ---- */
-
-static bool get_mask(pid_t thread, struct cpu_mask *mask) {
-    memset(mask, 0, sizeof *mask);
-    return sched_getaffinity(thread, sizeof *mask, (cpu_set_t *)mask) == 0;
-}
-
-static bool set_mask(pid_t thread, const struct cpu_mask *mask) {
-    return sched_setaffinity(thread, sizeof *mask, (const cpu_set_t *)mask) == 0;
-}
-
-/* The only processor in the mask, or -1. */
-static int only_cpu(const struct cpu_mask *mask) {
-    if (CPU_COUNT_S(sizeof *mask, (const cpu_set_t *)mask) != 1) return -1;
-    int cpu = 0;
-    while (!CPU_ISSET_S((size_t)cpu, sizeof *mask, (const cpu_set_t *)mask)) cpu++;
-    return cpu;
-}
-
-static void only_mask(int cpu, struct cpu_mask *mask) {
-    memset(mask, 0, sizeof *mask);
-    CPU_SET_S((size_t)cpu, sizeof *mask, (cpu_set_t *)mask);
-}
-
-static void pin_caller(struct qn_pool *pool, int cpu) {
-    struct cpu_mask mask;
-    if (!get_mask(0, &pool->caller_mask)) return;
-    only_mask(cpu, &mask);
-    if (!set_mask(0, &mask)) return;
-    pool->caller = gettid();
-    if (get_mask(0, &mask)) pool->workers[0].cpu = only_cpu(&mask);
-}
-
-static void pin_worker(struct worker *worker, int cpu) {
-    struct cpu_mask mask;
-    only_mask(cpu, &mask);
-    if (pthread_setaffinity_np(worker->thread, sizeof mask, (const cpu_set_t *)&mask) != 0) return;
-    memset(&mask, 0, sizeof mask);
-    if (pthread_getaffinity_np(worker->thread, sizeof mask, (cpu_set_t *)&mask) == 0)
-        worker->cpu = only_cpu(&mask);
-}
 
 /* ---- workers ---- */
 
@@ -147,11 +101,20 @@ static void *work(void *argument) {
     }
 }
 
+/* How long threads of a run of so many spin. */
+static void choose_spins(struct qn_pool *pool, int n_threads) {
+    const uint64_t ns = 1000 * (uint64_t)(pool->spin_us ? pool->spin_us : SPIN_US);
+    const bool crowded = pool->spin_us == 0 && n_threads > pool->processors;
+    pool->in_run = crowded ? spin_crowded : (struct qn_spin){.n_loads = 1000, .ns = ns};
+    pool->between_runs = crowded ? spin_crowded : (struct qn_spin){.n_loads = 1000, .ns = 2 * ns};
+}
+
 static void start_run(struct qn_pool *pool, int n_threads, void (*fn)(void *context, int thread),
                       void *context) {
     /* Workers read the pool: what has not changed is not written. */
     if (n_threads != pool->n_running) {
         qn_barrier_restart(&pool->barrier, n_threads);
+        choose_spins(pool, n_threads);
         pool->n_running = n_threads;
     }
     const struct task task = {fn, context, n_threads, pool->between_runs};
@@ -217,11 +180,11 @@ static void name_and_pin(struct qn_pool *pool, const struct qn_topology *topolog
             snprintf(name, sizeof name, "quern-%d", i);
             pthread_setname_np(worker->thread, name);
         }
-        if (cpu < 0 || (size_t)cpu >= 8 * sizeof(struct cpu_mask)) continue;
-        if (i == 0)
-            pin_caller(pool, cpu);
-        else
-            pin_worker(worker, cpu);
+        if (i > 0)
+            qn_affinity_bind_thread(worker->thread, cpu);
+        else if (cpu >= 0)
+            pool->bound = qn_affinity_bind(cpu);
+        if (pin) worker->cpu = qn_affinity_only(i > 0 ? worker->thread : pthread_self());
     }
 }
 
@@ -236,6 +199,7 @@ static void *take_aligned(size_t size) {
 }
 
 static void release(struct qn_pool *pool) {
+    pthread_mutex_destroy(&pool->busy);
     free(pool->workers);
     free(pool->orders);
     free(pool->barrier.lines);
@@ -246,6 +210,7 @@ static void release(struct qn_pool *pool) {
 static struct qn_pool *take_pool(int n_threads) {
     struct qn_pool *pool = calloc(1, sizeof *pool);
     if (!pool) return NULL;
+    pthread_mutex_init(&pool->busy, NULL);
     pool->n_threads = pool->n_running = n_threads;
     pool->workers = calloc((size_t)n_threads, sizeof *pool->workers);
     pool->orders = take_aligned((size_t)n_threads * sizeof *pool->orders);
@@ -271,8 +236,10 @@ enum qn_status qn_pool_new(const struct qn_topology *topology,
                        QN_POOL_MAX_THREADS);
     struct qn_pool *pool = take_pool(n_threads);
     if (!pool) return qn_fail(err, QN_NO_MEMORY, "no memory for a pool of %d threads", n_threads);
-    pool->crowded = n_threads > topology->n_allowed ||
-                    (topology->quota > 0 && (double)n_threads > topology->quota);
+    pool->maker = pthread_self();
+    pool->processors = topology->n_allowed;
+    if (topology->quota > 0 && topology->quota < pool->processors)
+        pool->processors = topology->quota;
     pool->caches = qn_topology_caches(topology, n_threads);
     qn_pool_set_spin(pool, options->spin_us);
     qn_groups_form(topology, n_threads, pool->starts);
@@ -290,15 +257,15 @@ enum qn_status qn_pool_new(const struct qn_topology *topology,
 void qn_pool_free(struct qn_pool *pool) {
     if (!pool) return;
     stop(pool, pool->n_threads);
-    if (pool->caller) (void)set_mask(pool->caller, &pool->caller_mask);
+    if (pool->bound && pthread_equal(pool->maker, pthread_self())) qn_affinity_unbind();
     release(pool);
 }
 
 void qn_pool_set_spin(struct qn_pool *pool, int us) {
-    const uint64_t ns = 1000 * (uint64_t)(us ? us : SPIN_US);
-    const bool sleep = us == 0 && pool->crowded;
-    pool->in_run = sleep ? spin_crowded : (struct qn_spin){.n_loads = 1000, .ns = ns};
-    pool->between_runs = sleep ? spin_crowded : (struct qn_spin){.n_loads = 1000, .ns = 2 * ns};
+    pthread_mutex_lock(&pool->busy);
+    pool->spin_us = us;
+    choose_spins(pool, pool->n_running);
+    pthread_mutex_unlock(&pool->busy);
 }
 
 int qn_pool_n_threads(const struct qn_pool *pool) {
@@ -319,9 +286,11 @@ void qn_pool_run(struct qn_pool *pool, void (*fn)(void *context, int thread), vo
 
 void qn_pool_run_first(struct qn_pool *pool, int n_threads, void (*fn)(void *context, int thread),
                        void *context) {
+    pthread_mutex_lock(&pool->busy);
     start_run(pool, n_threads, fn, context);
     fn(context, 0);
     qn_barrier_join(&pool->barrier, n_threads, pool->in_run);
+    pthread_mutex_unlock(&pool->busy);
 }
 
 void qn_pool_barrier(struct qn_pool *pool, int thread) {

@@ -25,7 +25,7 @@ struct qn_pool_options {
     int n_threads; /* 1 .. QN_POOL_MAX_THREADS; 0: the topology's default */
     int spin_us;   /* as of qn_pool_set_spin */
     bool pin;      /* one worker a physical core, while there are cores; worker 0 is the
-                      calling thread of qn_pool_new and is pinned too (restored on free) */
+                      calling thread of qn_pool_new and is pinned too, until that frees the pool */
 };
 
 /* The topology is read, not kept. Errors: QN_BAD_ARGUMENT, QN_NO_MEMORY (a thread cannot be
@@ -36,8 +36,8 @@ enum qn_status qn_pool_new(const struct qn_topology *topology,
 void qn_pool_free(struct qn_pool *pool); /* NULL is allowed */
 
 /* How long a thread that waits within a run spins before it sleeps, microseconds; twice that
- * between runs. 0: the default, which is not to spin where threads outnumber processors. Between
- * runs. */
+ * between runs. 0: the default, which is not to spin where a run's threads outnumber processors.
+ * Not from inside fn. */
 void qn_pool_set_spin(struct qn_pool *pool, int us);
 
 int qn_pool_n_threads(const struct qn_pool *pool);
@@ -48,8 +48,8 @@ int qn_pool_cpu(const struct qn_pool *pool, int thread);
 struct qn_caches qn_pool_caches(const struct qn_pool *pool);
 
 /* Runs fn(context, thread) on every worker, thread 0 on the caller; returns when all are done.
- * Orders memory: workers see what the caller wrote, and the caller what they wrote. One caller at
- * a time; not from inside fn. */
+ * Orders memory: workers see what the caller wrote, and the caller what they wrote. Callers of
+ * several threads take turns; not from inside fn. */
 void qn_pool_run(struct qn_pool *pool, void (*fn)(void *context, int thread), void *context);
 /* The same on workers 0 .. n_threads - 1, who alone meet at barriers; the others are not woken. */
 void qn_pool_run_first(struct qn_pool *pool, int n_threads, void (*fn)(void *context, int thread),

@@ -6,12 +6,12 @@
 
 #include <ctype.h>
 #include <hwloc.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "host/affinity.h"
 #include "host/limits.h"
 
 static int compare_cores(const void *a, const void *b) {
@@ -61,14 +61,18 @@ static bool load(hwloc_topology_t hwloc, const char *synthetic, bool whole) {
     return hwloc_topology_load(hwloc) == 0;
 }
 
-/* What the process may use: of all its threads, so that a pinned one does not hide the rest. */
+/* What the process may use: of all its threads, so that a pinned one does not hide the rest, and
+ * of this one as if it were not. */
 static hwloc_bitmap_t read_allowed(hwloc_topology_t hwloc, bool synthetic) {
     hwloc_bitmap_t allowed = hwloc_bitmap_dup(hwloc_topology_get_allowed_cpuset(hwloc));
     hwloc_bitmap_t bound = hwloc_bitmap_alloc();
-    if (allowed && bound && !synthetic &&
-        hwloc_get_cpubind(hwloc, bound, HWLOC_CPUBIND_PROCESS) == 0 &&
-        hwloc_bitmap_intersects(allowed, bound))
-        hwloc_bitmap_and(allowed, allowed, bound);
+    struct qn_cpu_mask own;
+    if (allowed && bound && !synthetic && qn_affinity_read(&own) &&
+        hwloc_get_cpubind(hwloc, bound, HWLOC_CPUBIND_PROCESS) == 0) {
+        for (int cpu = 0; cpu < QN_CPUS_MAX; cpu++)
+            if (qn_cpu_mask_has(&own, cpu)) hwloc_bitmap_set(bound, (unsigned)cpu);
+        if (hwloc_bitmap_intersects(allowed, bound)) hwloc_bitmap_and(allowed, allowed, bound);
+    }
     hwloc_bitmap_free(bound);
     return allowed;
 }
@@ -185,18 +189,18 @@ static enum qn_status read_hwloc(const char *synthetic, bool whole, hwloc_reader
 /* ---- without hwloc's help ---- */
 
 static enum qn_status read_mask(struct qn_topology *topology, struct qn_error *err) {
-    cpu_set_t mask;
-    CPU_ZERO(&mask);
-    if (sched_getaffinity(0, sizeof mask, &mask) != 0) CPU_SET(0, &mask);
+    struct qn_cpu_mask mask;
+    if (!qn_affinity_read(&mask)) mask = (struct qn_cpu_mask){.words = {1}};
+    int n = 0;
+    for (int cpu = 0; cpu < QN_CPUS_MAX; cpu++) n += qn_cpu_mask_has(&mask, cpu);
     free(topology->cores);
-    topology->n_allowed = CPU_COUNT(&mask);
+    topology->n_allowed = n;
     topology->n_cores = 0;
-    topology->cores = calloc((size_t)topology->n_allowed, sizeof *topology->cores);
+    topology->cores = calloc((size_t)n, sizeof *topology->cores);
     if (!topology->cores)
-        return qn_fail(err, QN_NO_MEMORY, "no memory for the topology of %d processors",
-                       topology->n_allowed);
-    for (int cpu = 0; topology->n_cores < topology->n_allowed; cpu++) {
-        if (CPU_ISSET(cpu, &mask))
+        return qn_fail(err, QN_NO_MEMORY, "no memory for the topology of %d processors", n);
+    for (int cpu = 0; topology->n_cores < n; cpu++) {
+        if (qn_cpu_mask_has(&mask, cpu))
             topology->cores[topology->n_cores++] = (struct qn_core){.cpu = cpu, .n_threads = 1};
     }
     return QN_OK;

@@ -316,9 +316,11 @@ static void size_scratch(struct qn_plan *plan) {
 static bool size_kv(struct qn_plan *plan) {
     const struct qn_hparams *const h = &plan->spec->hparams;
     struct qn_layout *const l = &plan->layout;
-    /* Each sequence may leave a part of its last block unused. */
-    l->n_blocks =
-        (plan->limits.n_ctx + QN_KV_BLOCK - 1) / QN_KV_BLOCK + plan->limits.n_sequences - 1;
+    const int n_ctx = plan->limits.n_ctx;
+    l->sequence_blocks = (n_ctx + QN_KV_BLOCK - 1) / QN_KV_BLOCK;
+    /* Each sequence may leave a part of its last block unused; no block is without a position. */
+    l->n_blocks = l->sequence_blocks + plan->limits.n_sequences - 1;
+    if (l->n_blocks > n_ctx) l->n_blocks = n_ctx;
     l->k_block = qn_kv_k_block_size(qn_cache_k(plan->limits.cache), h->head_size);
     l->v_block = qn_kv_v_block_size(qn_cache_v(plan->limits.cache), h->head_size);
     const size_t n = (size_t)l->n_blocks * (size_t)h->n_kv_heads;

@@ -134,6 +134,7 @@ struct qn_buffer {
 /* Where everything of a session lies; offsets into its arena, sizes in bytes. */
 struct qn_layout {
     int n_blocks;              /* KV blocks of QN_KV_BLOCK positions */
+    int sequence_blocks;       /* that one sequence can have */
     size_t k_block, v_block;   /* of one head */
     size_t k_layer, v_layer;   /* of one layer: [n_blocks][Hkv] blocks */
     size_t kv_offset, kv_size; /* [L] K, then [L] V */

@@ -41,7 +41,7 @@ struct qn_executor {
     const struct qn_model *model;
     const struct qn_plan *plan;
     char *arena;                    /* the session's, laid out by the plan */
-    const int32_t *blocks;          /* [n_sequences][n_blocks] block tables */
+    const int32_t *blocks;          /* [n_sequences][sequence_blocks] block tables */
     double *rope_frequency;         /* [rope sets][n_rot / 2] radians a position */
     float rope_scale[QN_ROPE_SETS]; /* factor of cos and sin */
     atomic_int *next;               /* [n_steps] next piece of work to hand out */

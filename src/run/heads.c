@@ -39,7 +39,7 @@ void qn_store_heads(const struct qn_executor *e, int layer, enum qn_buffer_id id
     qn_kv_store_fn *const store =
         model->kernels.kv_store[is_k ? qn_cache_k(cache) : qn_cache_v(cache)];
     if (is_k) qn_finish_heads(e, QN_ROLE_ATTN_K_NORM, layer, row + h0 * d, h1 - h0, m);
-    const int32_t *const table = e->blocks + (size_t)u->sequences[m] * (size_t)l->n_blocks;
+    const int32_t *const table = e->blocks + (size_t)u->sequences[m] * (size_t)l->sequence_blocks;
     const size_t block = (size_t)table[u->positions[m] / QN_KV_BLOCK];
     for (int h = h0; h < h1; h++) {
         const size_t at = block * (size_t)hp->n_kv_heads + (size_t)h;
@@ -56,7 +56,7 @@ struct qn_attention qn_attention_of(const struct qn_executor *e, int layer, int 
     const size_t n_kv_heads = (size_t)hp->n_kv_heads;
     const size_t kv_head = (size_t)(h0 / (hp->n_heads / hp->n_kv_heads));
     return (struct qn_attention){
-        .blocks = e->blocks + (size_t)sequence * (size_t)l->n_blocks,
+        .blocks = e->blocks + (size_t)sequence * (size_t)l->sequence_blocks,
         .k = qn_k_layer(e, layer) + kv_head * l->k_block,
         .v = qn_v_layer(e, layer) + kv_head * l->v_block,
         .k_stride = l->k_block * n_kv_heads,

@@ -6,9 +6,12 @@
 
 enum qn_status qn_kv_blocks_new(int n_ctx, int n_blocks, int n_sequences, struct qn_kv_blocks *kv,
                                 struct qn_error *err) {
-    *kv = (struct qn_kv_blocks){.n_ctx = n_ctx, .n_blocks = n_blocks, .n_sequences = n_sequences};
+    *kv = (struct qn_kv_blocks){.n_ctx = n_ctx,
+                                .n_blocks = n_blocks,
+                                .sequence_blocks = (n_ctx + QN_KV_BLOCK - 1) / QN_KV_BLOCK,
+                                .n_sequences = n_sequences};
     kv->lengths = calloc((size_t)n_sequences, sizeof *kv->lengths);
-    kv->tables = calloc((size_t)n_sequences * (size_t)n_blocks, sizeof *kv->tables);
+    kv->tables = calloc((size_t)n_sequences * (size_t)kv->sequence_blocks, sizeof *kv->tables);
     kv->free = calloc((size_t)n_blocks, sizeof *kv->free);
     if (!kv->lengths || !kv->tables || !kv->free) {
         qn_kv_blocks_free(kv);
@@ -31,7 +34,7 @@ void qn_kv_blocks_append(struct qn_kv_blocks *kv, int sequence) {
     int *const length = &kv->lengths[sequence];
     if (*length % QN_KV_BLOCK == 0) {
         assert(kv->n_free > 0);
-        int32_t *const table = kv->tables + (size_t)sequence * (size_t)kv->n_blocks;
+        int32_t *const table = kv->tables + (size_t)sequence * (size_t)kv->sequence_blocks;
         table[*length / QN_KV_BLOCK] = kv->free[--kv->n_free];
     }
     ++*length;
@@ -41,7 +44,7 @@ void qn_kv_blocks_append(struct qn_kv_blocks *kv, int sequence) {
 void qn_kv_blocks_truncate(struct qn_kv_blocks *kv, int sequence, int length) {
     const int old = kv->lengths[sequence];
     if (length >= old) return;
-    const int32_t *const table = kv->tables + (size_t)sequence * (size_t)kv->n_blocks;
+    const int32_t *const table = kv->tables + (size_t)sequence * (size_t)kv->sequence_blocks;
     const int keep = (length + QN_KV_BLOCK - 1) / QN_KV_BLOCK;
     for (int b = (old - 1) / QN_KV_BLOCK; b >= keep; b--) kv->free[kv->n_free++] = table[b];
     kv->lengths[sequence] = length;

@@ -11,10 +11,10 @@
 #include "kernels/kernels.h"
 
 struct qn_kv_blocks {
-    int n_ctx, n_blocks, n_sequences;
+    int n_ctx, n_blocks, sequence_blocks, n_sequences;
     int n_used;      /* positions of all sequences */
     int *lengths;    /* [n_sequences] positions */
-    int32_t *tables; /* [n_sequences][n_blocks] block of positions 64 i ... */
+    int32_t *tables; /* [n_sequences][sequence_blocks] block of positions 64 i ... */
     int32_t *free;   /* [n_blocks] stack of free blocks */
     int n_free;
 };

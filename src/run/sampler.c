@@ -247,6 +247,7 @@ static enum qn_status options_check(const struct quern_sampler_options *options,
 enum qn_status qn_sampler_new(int n_vocab, const struct quern_sampler_options *options,
                               struct quern_sampler **out, struct qn_error *err) {
     struct quern_sampler_options chosen;
+    *out = NULL;
     quern_sampler_defaults(&chosen);
     if (options != NULL) chosen = *options;
     QN_TRY(options_check(&chosen, err));
@@ -271,20 +272,6 @@ enum qn_status qn_sampler_new(int n_vocab, const struct quern_sampler_options *o
     }
     *out = sampler;
     return QN_OK;
-}
-
-enum quern_status quern_sampler_new(const struct quern_model *model,
-                                    const struct quern_sampler_options *options,
-                                    struct quern_sampler **out, struct quern_error *err) {
-    struct quern_model_info info;
-    quern_model_info(model, &info);
-    struct qn_error failure;
-    const enum qn_status status = qn_sampler_new(info.n_vocab, options, out, &failure);
-    if (status != QN_OK && err != NULL) {
-        err->status = (enum quern_status)status;
-        memcpy(err->message, failure.message, sizeof err->message);
-    }
-    return (enum quern_status)status;
 }
 
 void quern_sampler_free(struct quern_sampler *sampler) {

@@ -49,10 +49,15 @@ static enum qn_status allocate(struct qn_session *session, struct qn_error *err)
     return qn_fail(err, QN_NO_MEMORY, "no memory for a session of %zu tokens at once", n);
 }
 
+/* Positions that each sequence may count on: what it is given others must not change. */
+static int sequence_ctx(const struct qn_session *session) {
+    return session->options.n_ctx / session->options.n_sequences;
+}
+
 /* Divisors that a file holds as tensors; those of LongRoPE by the session's context. */
 static const float *rotation_factors(const struct qn_session *session) {
     const struct qn_rope_params *const rope = &session->model->spec.hparams.rope[QN_ROPE_GLOBAL];
-    const bool is_long = session->options.n_ctx > rope->ctx_orig;
+    const bool is_long = sequence_ctx(session) > rope->ctx_orig;
     const float *const by_context =
         qn_model_weight(session->model, is_long ? QN_ROLE_ROPE_LONG : QN_ROLE_ROPE_SHORT, 0);
     return by_context ? by_context : qn_model_weight(session->model, QN_ROLE_ROPE_FACTORS, 0);
@@ -63,7 +68,7 @@ static void set_rotation(struct qn_session *session) {
     const float *const factors = rotation_factors(session);
     struct qn_executor *const e = &session->executor;
     for (int set = 0; set < hp->n_rope_sets; set++)
-        e->rope_scale[set] = qn_hparams_rope(hp, set, factors, session->options.n_ctx,
+        e->rope_scale[set] = qn_hparams_rope(hp, set, factors, sequence_ctx(session),
                                              e->rope_frequency + set * (hp->n_rot / 2));
 }
 
@@ -202,10 +207,14 @@ static uint64_t visible_bytes(const struct qn_session *session, int position) {
     return positions * bytes;
 }
 
-/* Bytes that a ubatch reads at least: all weights, and what the last token of each sequence in it
- * sees of the cache. */
+/* Bytes that a ubatch reads at least: the weights, the head's where there are outputs, and what the
+ * last token of each sequence in it sees of the cache. */
 static uint64_t count_bytes(const struct qn_session *session, const struct qn_ubatch *u) {
-    uint64_t bytes = session->model->spec.decode_size;
+    uint64_t bytes = 0;
+    for (int i = 0; i < session->plan.n_steps; i++) {
+        const struct qn_step *const step = &session->plan.steps[i];
+        if (step->rows != QN_ROWS_OUTPUTS || u->n_outputs > 0) bytes += step->bytes;
+    }
     for (int i = 0; i < u->n_tiles; i++) {
         const int last = u->tiles[i + 1] - 1;
         if (qn_ubatch_ends(u, last)) bytes += visible_bytes(session, u->positions[last]);
