@@ -132,16 +132,6 @@ Test(arena, too_large_is_an_error) {
     }
 }
 
-/* More than the machine has could be mapped, and would end the process when touched. */
-Test(arena, more_than_the_machine_has_is_an_error) {
-    struct qn_arena arena;
-    struct qn_error err;
-    const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    cr_assert_eq(qn_arena_open(2 * memory, true, &arena, &err), QN_NO_MEMORY);
-    cr_assert_not_null(strstr(err.message, "this machine has"));
-    cr_assert_null(arena.data);
-}
-
 /* Two megabytes that were touched are backed by one huge page or by none: the answer is a whole
  * number of huge pages, at most what was asked for, and nothing before the first touch. */
 /* The page around the offset alone is of small ones; at a page's edge there is nothing to split. */

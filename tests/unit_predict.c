@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "host/limits.h"
 #include "report/capacity.h"
 #include "report/predict.h"
 
@@ -213,5 +214,5 @@ Test(capacity, the_largest_context_fits) {
     cr_assert_eq(qn_capacity_context(&p.plan, QN_CACHE_F16, 1e18), QN_CAPACITY_MAX);
     close_model(&p);
     bool limited;
-    cr_assert_gt(qn_capacity_memory("", &limited), 0);
+    cr_assert_gt(qn_limits_memory("", &limited), 0);
 }

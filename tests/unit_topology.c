@@ -439,7 +439,6 @@ Test(limits, finds_the_mount) {
 /* A hierarchy in a temporary folder: limits of the group, its parent and the top. */
 struct tree {
     char top[64];
-    char mountinfo[256];
 };
 
 static void put_file(const char *folder, const char *name, const char *text) {
@@ -451,16 +450,24 @@ static void put_file(const char *folder, const char *name, const char *text) {
     fclose(file);
 }
 
+/* A file system whose folders / and /a/b are groups, as the mount shows `root` of the hierarchy. */
 static void make_tree(struct tree *tree, const char *root, const char *type) {
+    static const char *const folders[] = {"/a", "/a/b", "/proc", "/proc/self"};
+    char path[128], mountinfo[256];
     snprintf(tree->top, sizeof tree->top, "/tmp/quern-cgroup-XXXXXX");
     cr_assert_not_null(mkdtemp(tree->top));
-    char path[128];
-    snprintf(path, sizeof path, "%s/a", tree->top);
-    mkdir(path, 0700);
-    snprintf(path, sizeof path, "%s/a/b", tree->top);
-    mkdir(path, 0700);
-    snprintf(tree->mountinfo, sizeof tree->mountinfo, "41 23 0:38 %s %s rw - %s\n", root, tree->top,
-             type);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        snprintf(path, sizeof path, "%s%s", tree->top, folders[i]);
+        mkdir(path, 0700);
+    }
+    snprintf(mountinfo, sizeof mountinfo, "41 23 0:38 %s / rw - %s\n", root, type);
+    put_file(tree->top, "/proc/self/mountinfo", mountinfo);
+}
+
+/* The limit of a process that the text says is in such groups. */
+static double quota_of(const struct tree *tree, const char *cgroup) {
+    put_file(tree->top, "/proc/self/cgroup", cgroup);
+    return qn_limits_quota_under(tree->top);
 }
 
 static void remove_tree(const struct tree *tree) {
@@ -472,18 +479,18 @@ static void remove_tree(const struct tree *tree) {
 Test(limits, takes_the_tightest_on_the_way_up) {
     struct tree tree;
     make_tree(&tree, "/", "cgroup2 cgroup2 rw");
-    cr_assert_eq(qn_limits_quota_of("0::/a/b\n", tree.mountinfo), 0, "no file, no limit");
+    cr_assert_eq(quota_of(&tree, "0::/a/b\n"), 0, "no file, no limit");
     put_file(tree.top, "/a/b/cpu.max", "max 100000\n");
-    cr_assert_eq(qn_limits_quota_of("0::/a/b\n", tree.mountinfo), 0);
+    cr_assert_eq(quota_of(&tree, "0::/a/b\n"), 0);
     put_file(tree.top, "/a/cpu.max", "300000 100000\n");
-    cr_assert_eq(qn_limits_quota_of("0::/a/b\n", tree.mountinfo), 3, "the parent's");
+    cr_assert_eq(quota_of(&tree, "0::/a/b\n"), 3, "the parent's");
     put_file(tree.top, "/a/b/cpu.max", "250000 100000\n");
-    cr_assert_eq(qn_limits_quota_of("0::/a/b\n", tree.mountinfo), 2.5, "its own is tighter");
-    cr_assert_eq(qn_limits_quota_of("0::/a\n", tree.mountinfo), 3);
-    cr_assert_eq(qn_limits_quota_of("0::/\n", tree.mountinfo), 0);
+    cr_assert_eq(quota_of(&tree, "0::/a/b\n"), 2.5, "its own is tighter");
+    cr_assert_eq(quota_of(&tree, "0::/a\n"), 3);
+    cr_assert_eq(quota_of(&tree, "0::/\n"), 0);
     put_file(tree.top, "/cpu.max", "100000 100000\n");
-    cr_assert_eq(qn_limits_quota_of("0::/a/b\n", tree.mountinfo), 1, "the top's");
-    cr_assert_eq(qn_limits_quota_of("0::/\n", tree.mountinfo), 1);
+    cr_assert_eq(quota_of(&tree, "0::/a/b\n"), 1, "the top's");
+    cr_assert_eq(quota_of(&tree, "0::/\n"), 1);
     remove_tree(&tree);
 }
 
@@ -492,9 +499,9 @@ Test(limits, of_a_container_that_sees_a_part) {
     make_tree(&tree, "/docker/x", "cgroup2 cgroup2 rw");
     put_file(tree.top, "/cpu.max", "400000 100000\n");
     put_file(tree.top, "/a/cpu.max", "200000 100000\n");
-    cr_assert_eq(qn_limits_quota_of("0::/docker/x/a\n", tree.mountinfo), 2);
-    cr_assert_eq(qn_limits_quota_of("0::/docker/x\n", tree.mountinfo), 4);
-    cr_assert_eq(qn_limits_quota_of("0::/docker/xy\n", tree.mountinfo), 4, "not below the root");
+    cr_assert_eq(quota_of(&tree, "0::/docker/x/a\n"), 2);
+    cr_assert_eq(quota_of(&tree, "0::/docker/x\n"), 4);
+    cr_assert_eq(quota_of(&tree, "0::/docker/xy\n"), 4, "not below the root");
     remove_tree(&tree);
 }
 
@@ -505,7 +512,26 @@ Test(limits, version_1) {
     put_file(tree.top, "/a/b/cpu.cfs_period_us", "100000\n");
     put_file(tree.top, "/a/cpu.cfs_quota_us", "50000\n");
     put_file(tree.top, "/a/cpu.cfs_period_us", "20000\n");
-    cr_assert_eq(qn_limits_quota_of("4:cpu,cpuacct:/a/b\n", tree.mountinfo), 2.5);
+    cr_assert_eq(quota_of(&tree, "4:cpu,cpuacct:/a/b\n"), 2.5);
+    remove_tree(&tree);
+}
+
+/* More than a control group allows could be mapped, and would end the process when touched. */
+Test(limits, more_memory_than_there_is_is_an_error) {
+    struct tree tree;
+    struct qn_error err;
+    bool limited;
+    const size_t mib = 1 << 20, machine = (size_t)qn_limits_memory("/nonexistent", &limited);
+    cr_assert(machine > 500 * mib && !limited);
+    cr_assert_eq(qn_limits_check_memory("/nonexistent", machine, &err), QN_OK);
+    cr_assert_eq(qn_limits_check_memory("/nonexistent", 2 * machine, &err), QN_NO_MEMORY);
+    cr_assert_not_null(strstr(err.message, "this machine has"));
+    make_tree(&tree, "/", "cgroup2 cgroup2 rw");
+    put_file(tree.top, "/proc/self/cgroup", "0::/a/b\n");
+    put_file(tree.top, "/a/memory.max", "419430400\n");
+    cr_assert_eq(qn_limits_check_memory(tree.top, 400 * mib, &err), QN_OK);
+    cr_assert_eq(qn_limits_check_memory(tree.top, 401 * mib, &err), QN_NO_MEMORY);
+    cr_assert_not_null(strstr(err.message, "this control group allows 0.4 GiB"), "%s", err.message);
     remove_tree(&tree);
 }
 

@@ -16,14 +16,6 @@
 /* A huge page of x86-64, and of AArch64 with 4 KiB pages. */
 static const size_t HUGE_PAGE = (size_t)2 << 20;
 
-/* Every page will be touched; what exceeds the machine would end the process instead of failing. */
-static enum qn_status check_fits(size_t size, struct qn_error *err) {
-    const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    if (size <= memory) return QN_OK;
-    return qn_fail(err, QN_NO_MEMORY, "%.1f GiB of memory are needed; this machine has %.1f GiB",
-                   (double)size / (1 << 30), (double)memory / (1 << 30));
-}
-
 /* Addresses first, access second: the alignment's slack, at least one page on either side, stays
  * without access, and the usable part stays a mapping of its own in /proc/self/smaps. */
 static enum qn_status reserve(size_t size, struct qn_arena *arena, struct qn_error *err) {
@@ -54,7 +46,6 @@ enum qn_status qn_arena_open(size_t size, bool huge_pages, struct qn_arena *aren
                              struct qn_error *err) {
     *arena = (struct qn_arena){0};
     if (size == 0) return QN_OK;
-    QN_TRY(check_fits(size, err));
     QN_TRY(reserve(size, arena, err));
     if (mprotect(arena->data, size, PROT_READ | PROT_WRITE) != 0) return no_access(arena, err);
     arena->huge_pages = huge_pages && madvise(arena->data, size, MADV_HUGEPAGE) == 0;

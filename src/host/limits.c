@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 double qn_limits_parse_cpu_max(const char *text) {
     double quota, period;
@@ -163,22 +164,32 @@ static double tightest(double a, double b) {
     return b == 0 || a < b ? a : b;
 }
 
-/* `under` stands before the mount's path. */
-static double limit_of_hierarchy(const struct resource *resource, const char *under,
-                                 const char *cgroup, const char *mountinfo, bool v2) {
-    char path[PATH_MAX], mount[PATH_MAX], root[PATH_MAX], folder[3 * PATH_MAX];
-    if (!find_path(cgroup, v2, resource->controller, path, sizeof path) ||
-        !find_mount(mountinfo, v2, resource->controller, mount, root, sizeof mount))
-        return 0;
+/* The process's folder in a hierarchy. `under` stands before the mount's path; *top: bytes of both.
+ */
+static bool find_folder(const char *controller, const char *under, const char *cgroup,
+                        const char *mountinfo, bool v2, char *folder, size_t size, size_t *top) {
+    char path[PATH_MAX], mount[PATH_MAX], root[PATH_MAX];
+    if (!find_path(cgroup, v2, controller, path, sizeof path) ||
+        !find_mount(mountinfo, v2, controller, mount, root, sizeof mount))
+        return false;
     /* A container may be shown only the folder `root` of the hierarchy: the mount is that folder.
      */
     size_t skip = strcmp(root, "/") == 0 ? 0 : strlen(root);
     if (strncmp(path, root, skip) != 0 || (path[skip] != '/' && path[skip] != '\0'))
         path[0] = '\0', skip = 0;
-    const int written = snprintf(folder, sizeof folder, "%s%s%s", under, mount, path + skip);
-    if (written < 0 || (size_t)written >= sizeof folder) return 0;
+    const int written = snprintf(folder, size, "%s%s%s", under, mount, path + skip);
+    *top = strlen(under) + strlen(mount);
+    return written >= 0 && (size_t)written < size;
+}
+
+static double limit_of_hierarchy(const struct resource *resource, const char *under,
+                                 const char *cgroup, const char *mountinfo, bool v2) {
+    char folder[3 * PATH_MAX];
+    size_t top;
+    if (!find_folder(resource->controller, under, cgroup, mountinfo, v2, folder, sizeof folder,
+                     &top))
+        return 0;
     double limit = 0;
-    const size_t top = strlen(under) + strlen(mount);
     for (;;) {
         limit = tightest(limit, resource->of_folder(folder, v2));
         char *slash = strrchr(folder + top, '/');
@@ -193,19 +204,31 @@ static double limit_of(const struct resource *resource, const char *under, const
                     limit_of_hierarchy(resource, under, cgroup, mountinfo, false));
 }
 
-static double limit_under(const struct resource *resource, const char *root) {
-    enum { TEXT_SIZE = 1 << 18 };
-    char *text = malloc(2 * TEXT_SIZE);
-    if (!text) return 0;
+/* What the kernel says of the process's groups and of mounts: two texts, the second behind the
+ * first. free(); NULL without memory. */
+enum { TEXT_SIZE = 1 << 18 };
+static char *read_texts(const char *root) {
+    char *const text = malloc(2 * TEXT_SIZE);
+    if (!text) return NULL;
     read_text(root, "/proc/self/cgroup", text, TEXT_SIZE);
     read_text(root, "/proc/self/mountinfo", text + TEXT_SIZE, TEXT_SIZE);
-    const double limit = limit_of(resource, root, text, text + TEXT_SIZE);
-    free(text);
-    return limit;
+    return text;
 }
 
-double qn_limits_quota_of(const char *cgroup, const char *mountinfo) {
-    return limit_of(&processors, "", cgroup, mountinfo);
+bool qn_limits_folder(char *folder, size_t size) {
+    char *const text = read_texts("");
+    size_t top;
+    const bool found =
+        text && find_folder("cpu", "", text, text + TEXT_SIZE, true, folder, size, &top);
+    free(text);
+    return found;
+}
+
+static double limit_under(const struct resource *resource, const char *root) {
+    char *const text = read_texts(root);
+    const double limit = text ? limit_of(resource, root, text, text + TEXT_SIZE) : 0;
+    free(text);
+    return limit;
 }
 
 double qn_limits_quota_under(const char *root) {
@@ -218,4 +241,21 @@ double qn_limits_quota(void) {
 
 double qn_limits_memory_under(const char *root) {
     return limit_under(&memory, root);
+}
+
+double qn_limits_memory(const char *root, bool *limited) {
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    const double physical = pages > 0 && page > 0 ? (double)pages * (double)page : 0;
+    const double allowed = qn_limits_memory_under(root);
+    *limited = allowed > 0 && (allowed < physical || physical == 0);
+    return *limited ? allowed : physical;
+}
+
+enum qn_status qn_limits_check_memory(const char *root, size_t size, struct qn_error *err) {
+    bool limited;
+    const double most = qn_limits_memory(root, &limited);
+    if (most == 0 || (double)size <= most) return QN_OK;
+    return qn_fail(err, QN_NO_MEMORY, "%.1f GiB of memory are needed; this %s %.1f GiB",
+                   (double)size / (1 << 30), limited ? "control group allows" : "machine has",
+                   most / (1 << 30));
 }

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/status.h"
+
 /* "150000 100000" -> 1.5, "max 100000" -> 0 (no limit), nonsense -> 0. */
 double qn_limits_parse_cpu_max(const char *text);
 /* cpu.cfs_quota_us and cpu.cfs_period_us: "150000", "100000" -> 1.5; "-1" -> 0. */
@@ -23,14 +25,23 @@ bool qn_limits_find_path(const char *cgroup, bool v2, char *path, size_t size);
  * /proc/self/mountinfo. */
 bool qn_limits_find_mount(const char *mountinfo, bool v2, char *mount, char *root, size_t size);
 
-/* The tightest limit on the way from the process's group to the top, given both texts; 0 when
- * nothing limits. */
-double qn_limits_quota_of(const char *cgroup, const char *mountinfo);
-/* The same for this process. */
+/* The folder of this process's group in version 2, where it is shown. */
+bool qn_limits_folder(char *folder, size_t size);
+
+/* Processors: the tightest limit on the way from the process's group to the top; 0 when nothing
+ * limits. */
 double qn_limits_quota(void);
 /* The same from the files under a folder in place of "/": root/proc/self/cgroup and so on. */
 double qn_limits_quota_under(const char *root);
 /* Bytes of memory that the control groups allow, found in the same way; 0 when nothing limits. */
 double qn_limits_memory_under(const char *root);
+
+/* Bytes that this process may have at the most: the machine's memory, or what the control groups
+ * allow where that is less (*limited). The same from run to run, unlike what is free. 0: the system
+ * does not tell. */
+double qn_limits_memory(const char *root, bool *limited);
+/* QN_NO_MEMORY where so many bytes are more than that: they could be mapped, but whoever touches
+ * them all is killed. */
+enum qn_status qn_limits_check_memory(const char *root, size_t size, struct qn_error *err);
 
 #endif

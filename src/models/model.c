@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "host/limits.h"
 #include "models/pack_cache.h"
 #include "models/vocab.h"
 #include "models/weights.h"
@@ -85,6 +86,7 @@ static void split_pages(const struct qn_model *model, const int *cuts) {
 
 static enum qn_status pack_weights(struct qn_model *model, const struct qn_model_options *options,
                                    struct qn_error *err) {
+    QN_TRY(qn_limits_check_memory("", model->spec.arena_size, err));
     QN_TRY(qn_arena_open(model->spec.arena_size, options->huge_pages, &model->arena, err));
     if (options->numa == QN_NUMA_INTERLEAVE)
         model->interleaved =

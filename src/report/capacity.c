@@ -1,18 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/capacity.h"
 
-#include <unistd.h>
-
-#include "host/limits.h"
-
-double qn_capacity_memory(const char *root, bool *limited) {
-    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    const double physical = pages > 0 && page > 0 ? (double)pages * (double)page : 0;
-    const double allowed = qn_limits_memory_under(root);
-    *limited = allowed > 0 && (allowed < physical || physical == 0);
-    return *limited ? allowed : physical;
-}
-
 size_t qn_capacity_needed(const struct qn_plan *plan) {
     const struct qn_layout *const l = &plan->layout;
     return plan->spec->arena_size + l->kv_size + l->buffer_size +

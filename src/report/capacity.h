@@ -7,11 +7,6 @@
 
 #include "plan/plan.h"
 
-/* Bytes that this process may have at the most: the machine's memory, or what the control groups
- * allow where that is less (*limited). The same from run to run, unlike what is free. 0: the system
- * does not tell. root: stands before /proc. */
-double qn_capacity_memory(const char *root, bool *limited);
-
 /* Bytes of packed weights, KV cache, work buffers and scratch; what lies between them in the arena
  * is never touched. */
 size_t qn_capacity_needed(const struct qn_plan *plan);

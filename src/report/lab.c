@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "host/limits.h"
 #include "report/lab_internal.h"
 #include "report/statistics.h"
 #include "run/random.h"
@@ -57,7 +58,9 @@ enum qn_status qn_lab_open(const struct qn_lab_op *op, struct qn_lab_job *job, s
                            struct qn_arena *arena, struct qn_error *err) {
     job->n_copies = 1 + (footprint > 0 ? (footprint - 1) / job->copy_size : 0);
     const size_t fixed = (job->fixed_size + 4095) / 4096 * 4096;
-    QN_TRY(qn_arena_open(fixed + job->n_copies * job->copy_size, true, arena, err));
+    const size_t size = fixed + job->n_copies * job->copy_size;
+    QN_TRY(qn_limits_check_memory("", size, err));
+    QN_TRY(qn_arena_open(size, true, arena, err));
     job->fixed = arena->data;
     job->copies = arena->data + fixed;
     op->fill(job, job->copies);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "host/limits.h"
 #include "report/lab_internal.h"
 
 /* https://github.com/OpenMathLib/OpenBLAS/wiki, cblas.h; oneDNN's reference, group "BLAS
@@ -234,6 +235,7 @@ enum qn_status qn_blas_measure(const struct qn_blas *blas, const struct qn_cache
     const size_t y_at = qn_lab_take(&size, m * n * sizeof(float));
     const size_t w_at = qn_lab_take(&size, o.n_copies * copy);
     struct qn_arena arena;
+    QN_TRY(qn_limits_check_memory("", size, err));
     QN_TRY(qn_arena_open(size, true, &arena, err));
     o.x = arena.data + x_at;
     o.y = arena.data + y_at;

@@ -27,13 +27,6 @@ static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* What this process may fill: of a container, what its control group allows. */
-static size_t usable_memory(void) {
-    const size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    const double limit = qn_limits_memory_under("");
-    return limit > 0 && limit < (double)memory ? (size_t)limit : memory;
-}
-
 size_t qn_machine_footprint(const struct qn_caches *caches, enum qn_level level, int n_threads) {
     const size_t n = (size_t)n_threads;
     size_t size = caches->l2 / 2;
@@ -41,7 +34,8 @@ size_t qn_machine_footprint(const struct qn_caches *caches, enum qn_level level,
     if (level == QN_LEVEL_MEMORY) {
         size = 2 * caches->l3;
         if (size < (size_t)256 << 20) size = (size_t)256 << 20;
-        size = smaller(size, usable_memory() / 4) / n;
+        bool limited;
+        size = smaller(size, (size_t)qn_limits_memory("", &limited) / 4) / n;
     }
     return size < FOOTPRINT_UNIT ? FOOTPRINT_UNIT : size / FOOTPRINT_UNIT * FOOTPRINT_UNIT;
 }

@@ -18,7 +18,7 @@ struct qn_plan_about {
     const char *isa;                   /* that it is planned for */
     const struct qn_roof *roof;        /* measured, or NULL; */
     const struct qn_plan_times *times; /* then NULL too */
-    double memory;                     /* qn_capacity_memory */
+    double memory;                     /* qn_limits_memory */
     bool limited;
     int contexts[QN_CACHE_COUNT]; /* qn_capacity_context, of those that are shown */
 };

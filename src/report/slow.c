@@ -43,21 +43,11 @@ static bool find_number(const char *text, const char *word, uint64_t *number) {
     return false;
 }
 
-static void slurp(const char *path, char *text, size_t size) {
-    const int file = open_file(path);
-    read_text(file, text, size);
-    if (file >= 0) close(file);
-}
-
 /* cpu.stat of the group that this process is in, by version 2 of control groups. */
 static int open_throttle(void) {
-    char cgroup[4096], mountinfo[16384], path[1024], mount[1024], root[1024], file[3072];
-    slurp("/proc/self/cgroup", cgroup, sizeof cgroup);
-    slurp("/proc/self/mountinfo", mountinfo, sizeof mountinfo);
-    if (!qn_limits_find_path(cgroup, true, path, sizeof path) ||
-        !qn_limits_find_mount(mountinfo, true, mount, root, sizeof mount))
-        return -1;
-    snprintf(file, sizeof file, "%s%s/cpu.stat", mount, strcmp(path, "/") == 0 ? "" : path);
+    char file[3 * PATH_MAX];
+    if (!qn_limits_folder(file, sizeof file - sizeof "/cpu.stat")) return -1;
+    strcat(file, "/cpu.stat");
     return open_file(file);
 }
 

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/checked.h"
+#include "host/limits.h"
 #include "run/work.h"
 
 /* The smallest piece of a share, an eighth, is then a microsecond of reading at 16 GB/s, ten times
@@ -72,6 +74,14 @@ static void set_rotation(struct qn_session *session) {
                                              e->rope_frequency + set * (hp->n_rot / 2));
 }
 
+/* Weights that were packed are in memory already; those that are mapped can be read again. */
+static enum qn_status check_memory(const struct qn_session *session, struct qn_error *err) {
+    const size_t weights = session->model->cached ? 0 : session->model->spec.arena_size;
+    size_t size;
+    if (!qn_checked_add(weights, session->plan.layout.total, &size)) size = SIZE_MAX;
+    return qn_limits_check_memory("", size, err);
+}
+
 static enum qn_status make(struct qn_session *session, struct qn_error *err) {
     const struct qn_session_options *const o = &session->options;
     struct qn_model *const model = session->model;
@@ -85,6 +95,7 @@ static enum qn_status make(struct qn_session *session, struct qn_error *err) {
                                      .bundles = model->kernels.bundles,
                                      .tapped = o->tap.call != NULL};
     QN_TRY(qn_plan_new(&model->spec, &limits, &session->plan, err));
+    QN_TRY(check_memory(session, err));
     QN_TRY(qn_kv_blocks_new(o->n_ctx, session->plan.layout.n_blocks, o->n_sequences, &session->kv,
                             err));
     QN_TRY(qn_arena_open(session->plan.layout.total, o->huge_pages, &session->arena, err));

@@ -9,6 +9,7 @@
 
 #include "commands.h"
 #include "forecast.h"
+#include "host/limits.h"
 #include "models/vocab.h"
 #include "options.h"
 #include "out_file.h"
@@ -64,7 +65,7 @@ static enum qn_status look(const struct forecast *forecast, struct outlook *outl
     struct qn_plan_about *const about = &outlook->about;
     *outlook = (struct outlook){.about = {.file = slash && slash[1] ? slash + 1 : forecast->path,
                                           .isa = qn_isa_name(forecast->kernels.isa)}};
-    about->memory = qn_capacity_memory("", &about->limited);
+    about->memory = qn_limits_memory("", &about->limited);
     for (enum qn_cache cache = 0; cache < QN_CACHE_COUNT; cache++)
         if (qn_plan_compares(&forecast->plan, cache))
             about->contexts[cache] = qn_capacity_context(&forecast->plan, cache, about->memory);
