@@ -170,7 +170,7 @@ static void align(const struct qn_event *all, size_t n, struct qn_event *mine, s
  * part of those before. */
 static size_t take_events(struct qn_profile *p, struct qn_recorder *r, int thread, uint64_t number,
                           struct qn_event *events) {
-    const size_t n = qn_record_events(r, thread, events, r->mask + 1, &p->lost);
+    const size_t n = qn_record_events(r, thread, events, r->capacity, &p->lost);
     size_t before = 0;
     while (before < n && events[before].pass < (uint32_t)number) before++;
     memmove(events, events + before, (n - before) * sizeof *events);
@@ -179,7 +179,7 @@ static size_t take_events(struct qn_profile *p, struct qn_recorder *r, int threa
 
 static enum qn_status take(struct qn_profile *p, struct qn_recorder *r, struct qn_error *err) {
     uint64_t number = 0, lost_passes = 0;
-    const size_t capacity = r->pass_mask + 1, room = r->mask + 1;
+    const size_t capacity = r->pass_mask + 1, room = r->capacity;
     p->passes = calloc(capacity, sizeof *p->passes);
     p->first = calloc(capacity + 1, sizeof *p->first);
     p->events = calloc((size_t)p->n_threads * room, sizeof *p->events);

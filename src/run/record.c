@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "host/limits.h"
 
 static size_t power_of_two(size_t n) {
     size_t power = 1;
@@ -16,7 +17,7 @@ static size_t power_of_two(size_t n) {
  * several memories the pages are the thread's own. */
 static void touch(void *context, int thread) {
     struct qn_recorder *const r = context;
-    memset(r->rings[thread].events, 0, (r->mask + 1) * sizeof(struct qn_event));
+    memset(r->rings[thread].events, 0, r->capacity * sizeof(struct qn_event));
 }
 
 static enum qn_status no_memory(size_t n_passes, struct qn_error *err) {
@@ -26,15 +27,17 @@ static enum qn_status no_memory(size_t n_passes, struct qn_error *err) {
 /* All events of every pass that is kept are kept. */
 static enum qn_status allocate(struct qn_recorder *r, size_t n_passes, int n_steps,
                                struct qn_error *err) {
-    size_t unused;
-    /* Rounding up to powers of two, twice, takes at most four times as much. */
-    if (!qn_checked_mul(n_passes, (size_t)n_steps * sizeof(struct qn_event) * 4, &unused))
-        return no_memory(n_passes, err);
+    size_t size;
+    /* Rounding up takes at most twice as much. */
+    const size_t most = 2 * (size_t)n_steps * sizeof(struct qn_event) * (size_t)r->n_threads;
+    if (!qn_checked_mul(n_passes, most, &size)) return no_memory(n_passes, err);
     r->pass_mask = power_of_two(n_passes) - 1;
-    r->mask = power_of_two((r->pass_mask + 1) * (size_t)n_steps) - 1;
+    r->capacity = (r->pass_mask + 1) * (size_t)n_steps;
+    QN_TRY(qn_limits_check_memory("", r->capacity * sizeof(struct qn_event) * (size_t)r->n_threads,
+                                  err));
     r->passes = calloc(r->pass_mask + 1, sizeof *r->passes);
     const size_t rings = (size_t)r->n_threads * sizeof *r->rings;
-    const size_t events = ((r->mask + 1) * sizeof(struct qn_event) + 127) / 128 * 128;
+    const size_t events = (r->capacity * sizeof(struct qn_event) + 127) / 128 * 128;
     r->rings = aligned_alloc(alignof(struct qn_ring), rings);
     if (r->rings) memset(r->rings, 0, rings);
     if (!r->rings || !r->passes) return no_memory(n_passes, err);
@@ -88,26 +91,26 @@ void qn_record_pass_end(struct qn_recorder *recorder) {
 }
 
 /* Number of the first that is still there. */
-static uint64_t oldest(uint64_t n, uint64_t taken, uint64_t mask, uint64_t *lost) {
-    if (n - taken <= mask + 1) return taken;
-    *lost += n - taken - (mask + 1);
-    return n - (mask + 1);
+static uint64_t oldest(uint64_t n, uint64_t taken, size_t capacity, uint64_t *lost) {
+    if (n - taken <= capacity) return taken;
+    *lost += n - taken - capacity;
+    return n - capacity;
 }
 
 size_t qn_record_events(struct qn_recorder *recorder, int thread, struct qn_event *events,
                         size_t capacity, uint64_t *lost) {
     struct qn_ring *const ring = &recorder->rings[thread];
-    ring->taken = oldest(ring->n, ring->taken, recorder->mask, lost);
+    ring->taken = oldest(ring->n, ring->taken, recorder->capacity, lost);
     size_t count = 0;
     while (count < capacity && ring->taken < ring->n)
-        events[count++] = ring->events[ring->taken++ & recorder->mask];
+        events[count++] = ring->events[ring->taken++ % recorder->capacity];
     return count;
 }
 
 size_t qn_record_passes(struct qn_recorder *recorder, struct qn_pass *passes, size_t capacity,
                         uint64_t *first, uint64_t *lost) {
     struct qn_recorder *const r = recorder;
-    r->passes_taken = oldest(r->n_passes, r->passes_taken, r->pass_mask, lost);
+    r->passes_taken = oldest(r->n_passes, r->passes_taken, r->pass_mask + 1, lost);
     *first = r->passes_taken;
     size_t count = 0;
     while (count < capacity && r->passes_taken < r->n_passes)

@@ -38,6 +38,7 @@ struct qn_pass {
 struct qn_ring {
     alignas(128) struct qn_event *events; /* [capacity] */
     struct qn_event now;                  /* being filled */
+    size_t at;                            /* where the next one goes */
     uint64_t n;                           /* ever written */
     uint64_t taken;                       /* ever read or lost */
 };
@@ -45,15 +46,16 @@ struct qn_ring {
 struct qn_recorder {
     bool counter; /* ticks are the processor's, see qn_ticks */
     int n_threads;
-    uint64_t mask, pass_mask; /* capacities less 1, of rings and of `passes` */
-    struct qn_ring *rings;    /* [n_threads] */
-    struct qn_pass *passes;   /* [pass_mask + 1] */
+    size_t capacity;        /* of a ring */
+    size_t pass_mask;       /* capacity of `passes` less 1 */
+    struct qn_ring *rings;  /* [n_threads] */
+    struct qn_pass *passes; /* [pass_mask + 1] */
     uint64_t n_passes, passes_taken;
     struct qn_tick_pair started;
 };
 
-/* Room for n_passes of up to n_steps each, on every thread of the pool, rounded up to powers of
- * two: a pass that is kept is kept with all its events. Each thread touches its own ring. Errors:
+/* Room for n_passes, rounded up to a power of two, of up to n_steps each, on every thread of the
+ * pool: a pass that is kept is kept with all its events. Each thread touches its own ring. Errors:
  * QN_BAD_ARGUMENT (more than 2^16 steps, or 0 passes), QN_NO_MEMORY. */
 enum qn_status qn_recorder_new(struct qn_pool *pool, size_t n_passes, int n_steps,
                                struct qn_recorder **out, struct qn_error *err);
@@ -84,7 +86,9 @@ static inline void qn_record_work(struct qn_recorder *r, int thread, int step, i
 static inline void qn_record_end(struct qn_recorder *r, int thread, bool waited) {
     struct qn_ring *const ring = &r->rings[thread];
     ring->now.end = waited ? qn_ticks(r->counter) : ring->now.worked;
-    ring->events[ring->n++ & r->mask] = ring->now;
+    ring->events[ring->at] = ring->now;
+    ring->at = ring->at + 1 < r->capacity ? ring->at + 1 : 0;
+    ring->n++;
     ring->now.start = ring->now.end;
 }
 
