@@ -8,6 +8,7 @@
 #include "kernels/round_kv.h"
 #include "report/probe.h"
 #include "run/heads.h"
+#include "run/spans.h"
 #include "run/work.h"
 
 /* ---- a pass ----------------------------------------------------------------------------- */
@@ -205,7 +206,7 @@ void qn_attention_expected(const struct qn_attention_probe *probe, int layer, in
     }
     for (int m = 0; k && scores && m < n; m++) {
         const float *const q = q_at(probe, layer, m) + head * d;
-        const int first = window && m >= window ? m - window + 1 : 0;
+        const int first = qn_first_visible(m, window);
         for (int p = first; p <= m; p++) scores[p] = score(hp, kv, q, k + p * d);
         bounds[m] = softmax_row(scores, first, m, weights + (size_t)m * (size_t)probe->n_slots);
     }

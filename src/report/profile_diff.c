@@ -104,7 +104,7 @@ static bool is_step(const json_t *step, enum qn_phase phase, const char *name, i
 /* Adds an array of numbers, element by element. */
 static bool add_samples(const json_t *array, struct samples *samples) {
     const size_t n = json_array_size(array);
-    if (samples->n == 0) {
+    if (!samples->values) {
         samples->values = calloc(n + 1, sizeof *samples->values);
         if (!samples->values) return false;
         samples->n = n;

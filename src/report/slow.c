@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,7 +108,12 @@ static struct qn_slow_reading sums_now(struct qn_slow_watch *watch) {
 
 void qn_slow_watch_open(struct qn_slow_watch *watch) {
     *watch = (struct qn_slow_watch){.throttle = open_throttle(), .stolen = open_file("/proc/stat")};
-    watch->clock = open_file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq");
+    /* Of the processor that this thread is on: where threads are pinned it stays there. */
+    char clock[96];
+    const int cpu = sched_getcpu();
+    snprintf(clock, sizeof clock, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq",
+             cpu < 0 ? 0 : cpu);
+    watch->clock = open_file(clock);
     open_threads(watch);
     longest_delay(watch);
     watch->sums = sums_now(watch);

@@ -8,6 +8,7 @@
 #include "run/experts.h"
 #include "run/heads.h"
 #include "run/products.h"
+#include "run/spans.h"
 #include "run/work.h"
 
 /* ---- embed ------------------------------------------------------------------------------ */
@@ -216,9 +217,9 @@ static struct qn_pass describe(const struct qn_executor *e, const struct qn_ubat
                            .decode = true};
     for (int m = 0; m < u->m; m++) {
         const bool ends = qn_ubatch_ends(u, m);
-        const int window = e->model->spec.hparams.window;
-        const uint64_t all = (uint64_t)u->positions[m] + 1;
-        const uint64_t near = window && all > (uint64_t)window ? (uint64_t)window : all;
+        const int position = u->positions[m], window = e->model->spec.hparams.window;
+        const uint64_t all = (uint64_t)position + 1;
+        const uint64_t near = all - (uint64_t)qn_first_visible(position, window);
         pass.visible[0] += all;
         pass.visible[1] += near;
         pass.read[0] += ends ? all : 0;

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "host/limits.h"
+#include "run/spans.h"
 #include "run/work.h"
 
 /* The smallest piece of a share, an eighth, is then a microsecond of reading at 16 GB/s, ten times
@@ -212,8 +213,8 @@ static uint64_t visible_bytes(const struct qn_session *session, int position) {
     const uint64_t bytes = (l->k_block + l->v_block) / QN_KV_BLOCK * (uint64_t)hp->n_kv_heads;
     uint64_t positions = 0;
     for (int layer = 0; layer < hp->n_layers; layer++) {
-        const int window = qn_hparams_window(hp, layer);
-        positions += (uint64_t)(window && position >= window ? window : position + 1);
+        const int first = qn_first_visible(position, qn_hparams_window(hp, layer));
+        positions += (uint64_t)(position + 1 - first);
     }
     return positions * bytes;
 }

@@ -5,7 +5,7 @@
 #include "kernels/kernels.h"
 
 struct qn_span_line qn_span_line_of(int n_heads, int position, int window) {
-    const int first = window && position >= window ? position - window + 1 : 0;
+    const int first = qn_first_visible(position, window);
     const int first_span = first / QN_ATTENTION_SPAN;
     return (struct qn_span_line){.n_heads = n_heads,
                                  .first = first,

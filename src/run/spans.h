@@ -8,6 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The first position that the token at `position` sees; window 0: no window. */
+static inline int qn_first_visible(int position, int window) {
+    return window && position >= window ? position - window + 1 : 0;
+}
+
 /* KV heads one behind the other, each as long as the positions [first, end) that the token sees.
  * The line is cut at spans of attention (QN_ATTENTION_SPAN), which give the same bits wherever they
  * are computed. Item i is span first_span + i % n_spans of head i / n_spans. */
