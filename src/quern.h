@@ -185,7 +185,8 @@ struct quern_session_options { /* all zero: defaults */
     void *keep_going_context;
     /* Called within evals with every tensor that one of tap_patterns (shell globs, ended by NULL,
      * NULL: all; they must outlive the session) matches, a ubatch at a time. It sees the same
-     * numbers that a session without it computes. NULL: nobody looks. */
+     * numbers that a session without it computes, and must not evaluate on the same model. NULL:
+     * nobody looks. */
     quern_tap_fn *tap;
     void *tap_context;
     const char *const *tap_patterns;
