@@ -161,6 +161,18 @@ static const struct bad_json {
     {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\\"}}"},
      QN_UNSUPPORTED,
      "backslash"},
+    {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\s(\"}}"},
+     QN_UNSUPPORTED,
+     "the pattern \"\\s(\" cannot"},
+    {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a{1001}\"}}"},
+     QN_UNSUPPORTED,
+     "a repetition so long"},
+    {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?<=a{600}b{600})c\"}}"},
+     QN_UNSUPPORTED,
+     "a look-behind so long"},
+    {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?P<n>a+)(?P=n)\"}}"},
+     QN_UNSUPPORTED,
+     "Python"},
     {{.splitter = "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"x\"}"},
      QN_UNSUPPORTED,
      "behavior 'x'"},
@@ -211,23 +223,76 @@ Test(vocab_bad, json_that_nests_deeply_is_refused) {
     expect_refusal(QN_BAD_FILE, "Sequence");
 }
 
-/* A pattern that would take for ever ends with a sentence. */
-Test(vocab_bad, pattern_without_end_is_stopped, .timeout = 60) {
-    write_json((struct parts){
-        .splitter =
-            "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+)+$\"},\"behavior\":\"Isolated\"}",
-        .model = BPE("{\"a\":0,\"b\":1}", "[]")});
+/* ---- patterns that take time and memory ----------------------------------------------------- */
+
+/* Encodes text[size] of 'a' and an `end` with a tokenizer that splits at the pattern. */
+static enum qn_status split_at(const char *pattern, size_t size, char end, struct qn_error *err) {
+    char *splitter = NULL;
+    cr_assert_gt(
+        asprintf(&splitter, "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"%s\"}}", pattern), 0);
+    write_json((struct parts){.splitter = splitter, .model = BPE("{\"a\":0,\"b\":1}", "[]")});
+    free(splitter);
     struct qn_tokenizer *tokenizer = NULL;
-    struct qn_error err = {0};
-    cr_assert_eq(qn_vocab_hf_read(folder, NULL, &tokenizer, &err), QN_OK, "%s", err.message);
-    char text[4096];
-    memset(text, 'a', sizeof text - 1);
-    text[sizeof text - 1] = 'b';
+    cr_assert_eq(qn_vocab_hf_read(folder, NULL, &tokenizer, err), QN_OK, "%s", err->message);
+    char *const text = malloc(size);
+    memset(text, 'a', size);
+    text[size - 1] = end;
     struct qn_ids ids = {0};
-    cr_expect_eq(qn_tokenizer_encode(tokenizer, text, sizeof text, 0, &ids, &err), QN_UNSUPPORTED);
-    cr_expect(strstr(err.message, "takes too long") != NULL, "%s", err.message);
+    const enum qn_status status = qn_tokenizer_encode(tokenizer, text, size, 0, &ids, err);
+    free(text);
     qn_ids_free(&ids);
     qn_tokenizer_free(tokenizer);
+    return status;
+}
+
+/* Backtracking, runs that look at the same text from each of its places, within a match and by
+ * matches that all succeed. Steps are counted, so time is bounded whatever the machine. */
+Test(vocab_bad, pattern_without_end_is_stopped, .timeout = 60) {
+    static const struct {
+        const char *pattern;
+        size_t size;
+    } patterns[] = {{"(a+)+$", 4096},
+                    {"(a|aa)+[cd]", 16000},
+                    {"a+[cd]", 100000},
+                    {"a*a*a*a*[cd]", 4096},
+                    {"a(?=[^c]*c|)", 100000},
+                    {"a(?=[^c]*[^c]*c|)", 16000},
+                    {"\\\\Aa(?=.*.*c|)", 16000},
+                    {"[^c]*[^c]*[^c]*[cd]", 16000}};
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        struct qn_error err = {0};
+        cr_expect_eq(split_at(patterns[i].pattern, patterns[i].size, 'b', &err), QN_UNSUPPORTED,
+                     "%s", patterns[i].pattern);
+        cr_expect(strstr(err.message, "takes too long") != NULL, "%s: %s", patterns[i].pattern,
+                  err.message);
+    }
+}
+
+/* What takes long, but not for ever, is done. */
+Test(vocab_bad, pattern_that_ends_is_not_stopped, .timeout = 60) {
+    static const char *const patterns[] = {"a+[cd]", "a(?=[^c]*c|)", "a|(?<=ab)b", "a{2,1000}|.",
+                                           "a{1000}"};
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        struct qn_error err = {0};
+        cr_expect_eq(split_at(patterns[i], 5000, 'b', &err), QN_OK, "%s: %s", patterns[i],
+                     err.message);
+    }
+}
+
+/* A thousand groups make each step back cost 16 KB. */
+Test(vocab_bad, pattern_takes_a_bounded_memory, .timeout = 60) {
+    char pattern[4096] = "";
+    for (int i = 0; i < 1000; i++) memcpy(pattern + 2 * i, "()", 2);
+    strcpy(pattern + 2000, "(?:(a)|b(?=.))*[cd]");
+    struct qn_error err = {0};
+    cr_expect_eq(split_at(pattern, 100000, 'b', &err), QN_UNSUPPORTED);
+    cr_expect(strstr(err.message, "MiB of memory") != NULL, "%s", err.message);
+}
+
+Test(vocab_bad, pattern_that_calls_itself_is_named) {
+    struct qn_error err = {0};
+    cr_expect_eq(split_at("(?R)?a(?R)", 100, 'b', &err), QN_UNSUPPORTED);
+    cr_expect(strstr(err.message, "calls itself") != NULL, "%s", err.message);
 }
 
 /* ---- vocab.json and merges.txt -------------------------------------------------------------- */

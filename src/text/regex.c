@@ -15,10 +15,12 @@
 
 struct qn_regex {
     pcre2_code *code;
-    bool jit;
 };
 
 enum { PATTERN_MAX = 1 << 16 }; /* real ones have up to some 2 KB */
+/* Characters that an item may run over before it fails, which no budget sees: the least number of
+ * a repetition, and how far a look-behind looks. Real ones have up to some ten. */
+enum { UNSEEN_MAX = 1000 };
 
 /* ---- translation --------------------------------------------------------------------------- */
 
@@ -206,6 +208,14 @@ static bool is_possessive_interval(const struct translation *t) {
     return p > t->at + 1 && p + 1 < t->end && p[0] == '}' && p[1] == '+';
 }
 
+/* {n, at its brace. */
+static bool repeats_too_often(const struct translation *t) {
+    int n = 0;
+    for (const char *p = t->at + 1; p < t->end && *p >= '0' && *p <= '9'; p++)
+        if ((n = 10 * n + (*p - '0')) > UNSEEN_MAX) return true;
+    return false;
+}
+
 static enum qn_status check_construct(const struct translation *t, struct qn_error *err) {
     if (t->inside) {
         if (starts_with(t, "&&")) return refuse("an intersection of character classes", err);
@@ -219,6 +229,8 @@ static enum qn_status check_construct(const struct translation *t, struct qn_err
         while (p < t->end && is_one_of(*p, "ix-")) p++;
         if (p == t->end || *p == 'm') return refuse("the option m", err);
     }
+    if (*t->at == '{' && repeats_too_often(t)) return refuse("a repetition so long", err);
+    if (starts_with(t, "(?P")) return refuse("a group as Python writes them", err);
     if (starts_with(t, "(*")) return refuse("a verb", err);
     return QN_OK;
 }
@@ -276,21 +288,28 @@ static enum qn_status translate(struct translation *t, struct qn_error *err) {
 
 /* ---- compiling ----------------------------------------------------------------------------- */
 
-static enum qn_status compile(struct qn_text text, struct qn_regex *regex, struct qn_error *err) {
+/* translated: what PCRE2 reads; pattern: as the file has it. */
+static enum qn_status compile(struct qn_text translated, struct qn_text pattern,
+                              struct qn_regex *regex, struct qn_error *err) {
     int code;
     size_t at;
-    /* In Oniguruma ^ and $ always mean lines. */
-    regex->code = pcre2_compile((PCRE2_SPTR)text.data, text.size,
-                                PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
+    uint32_t behind = 0;
+    /* In Oniguruma ^ and $ always mean lines. Callouts keep the budget. */
+    regex->code = pcre2_compile((PCRE2_SPTR)translated.data, translated.size,
+                                PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C |
+                                    PCRE2_AUTO_CALLOUT,
                                 &code, &at, NULL);
     if (regex->code == NULL) {
         char why[128];
         pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
-        const int shown = (int)(text.size < 100 ? text.size : 100);
+        const int shown = (int)(pattern.size < 100 ? pattern.size : 100);
         return qn_fail(err, QN_UNSUPPORTED, "the pattern \"%.*s\" cannot be compiled: %s", shown,
-                       text.data, why);
+                       pattern.data, why);
     }
-    regex->jit = pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE) == 0;
+    pcre2_pattern_info(regex->code, PCRE2_INFO_MAXLOOKBEHIND, &behind);
+    if (behind > UNSEEN_MAX) return refuse("a look-behind so long", err);
+    /* Where there is no compiler for this machine, the interpreter does the same. */
+    pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE);
     return QN_OK;
 }
 
@@ -305,10 +324,12 @@ enum qn_status qn_regex_new(struct qn_text pattern, struct qn_regex **out, struc
     enum qn_status status =
         regex == NULL ? qn_fail(err, QN_NO_MEMORY, "no memory for a pattern") : translate(&t, err);
     if (status == QN_OK) status = qn_bytes_reserve(&t.out, 1, err); /* not NULL */
-    if (status == QN_OK) status = compile((struct qn_text){t.out.data, t.out.size}, regex, err);
+    if (status == QN_OK) {
+        status = compile((struct qn_text){t.out.data, t.out.size}, pattern, regex, err);
+    }
     free(t.out.data);
     if (status != QN_OK) {
-        free(regex);
+        qn_regex_free(regex);
         return status;
     }
     *out = regex;
@@ -323,34 +344,69 @@ void qn_regex_free(struct qn_regex *regex) {
 
 /* ---- matching ------------------------------------------------------------------------------ */
 
-/* Steps that one match may take: for each byte of the text, and in any case. Patterns of words
- * take a few a byte; a pattern that backtracks without end meets this after some seconds at most
- * a match. */
-enum { STEPS_A_BYTE = 16, STEPS_MIN = 1 << 20 };
+/* Steps that all matches of a text may take together: for each byte that is searched, and in any
+ * case. An alternative that fails at once is a step, and so are 8 bytes that an item runs over,
+ * which takes about as long. Patterns of words take up to some 40 a byte. A step takes some 20 ns,
+ * so a pattern that backtracks without end is stopped after a tenth of a second and, of a
+ * megabyte, after some seconds. */
+enum { STEPS_A_BYTE = 256, STEPS_MIN = 1 << 22, BYTES_A_STEP = 8, HEAP_MAX_MIB = 256 };
 
-static int match(const struct qn_regex_walk *walk, pcre2_match_data *data,
-                 pcre2_match_context *context) {
-    const uint32_t options = PCRE2_NO_UTF_CHECK;
-    const PCRE2_SPTR text = (PCRE2_SPTR)walk->text;
-    const int rc =
-        pcre2_match(walk->regex->code, text, walk->size, walk->at, options, data, context);
-    /* Compiled code has a small stack; the interpreter takes memory as it needs it. */
-    if (rc != PCRE2_ERROR_JIT_STACKLIMIT) return rc;
-    return pcre2_match(walk->regex->code, text, walk->size, walk->at, options | PCRE2_NO_JIT, data,
-                       context);
+struct qn_regex_work {
+    pcre2_match_data *data;
+    pcre2_match_context *context;
+    uint64_t steps;  /* that are left */
+    size_t position; /* in the text at the last of them */
+};
+
+/* Called before each item of a pattern, and at its end. */
+static int spend(pcre2_callout_block *block, void *data) {
+    struct qn_regex_work *work = data;
+    const size_t at = block->current_position, last = work->position;
+    const size_t cost = 1 + (at > last ? at - last : last - at) / BYTES_A_STEP;
+    work->position = at;
+    if (cost > work->steps) return PCRE2_ERROR_MATCHLIMIT;
+    work->steps -= cost;
+    return 0;
 }
 
-static enum qn_status find(struct qn_regex_walk *walk, pcre2_match_data *data,
-                           pcre2_match_context *context, size_t *begin, size_t *end, bool *found,
-                           struct qn_error *err) {
+static int match(const struct qn_regex_walk *walk, const struct qn_regex_work *work) {
+    const uint32_t options = PCRE2_NO_UTF_CHECK;
+    const PCRE2_SPTR text = (PCRE2_SPTR)walk->text;
+    const int rc = pcre2_match(walk->regex->code, text, walk->size, walk->at, options, work->data,
+                               work->context);
+    /* Compiled code has a small stack; the interpreter takes memory up to the limit. */
+    if (rc != PCRE2_ERROR_JIT_STACKLIMIT) return rc;
+    return pcre2_match(walk->regex->code, text, walk->size, walk->at, options | PCRE2_NO_JIT,
+                       work->data, work->context);
+}
+
+static enum qn_status fail(int code, struct qn_error *err) {
+    switch (code) {
+    case PCRE2_ERROR_NOMEMORY:
+        return qn_fail(err, QN_NO_MEMORY, "no memory for a pattern of the tokenizer on this text");
+    case PCRE2_ERROR_HEAPLIMIT:
+        return qn_fail(err, QN_UNSUPPORTED,
+                       "a pattern of the tokenizer takes more than %d MiB of memory on this text",
+                       HEAP_MAX_MIB);
+    case PCRE2_ERROR_RECURSELOOP:
+        return qn_fail(err, QN_UNSUPPORTED,
+                       "a pattern of the tokenizer calls itself without end on this text");
+    case PCRE2_ERROR_MATCHLIMIT:
+        return qn_fail(err, QN_UNSUPPORTED,
+                       "a pattern of the tokenizer takes too long on this text");
+    default:
+        return qn_fail(err, QN_UNSUPPORTED,
+                       "a pattern of the tokenizer fails on this text (error %d of PCRE2)", code);
+    }
+}
+
+static enum qn_status find(struct qn_regex_walk *walk, const struct qn_regex_work *work,
+                           size_t *begin, size_t *end, bool *found, struct qn_error *err) {
     while (walk->at <= walk->size) {
-        const int rc = match(walk, data, context);
+        const int rc = match(walk, work);
         if (rc == PCRE2_ERROR_NOMATCH) break;
-        if (rc < 0) {
-            return qn_fail(err, rc == PCRE2_ERROR_NOMEMORY ? QN_NO_MEMORY : QN_UNSUPPORTED,
-                           "a pattern of the tokenizer takes too long on this text (error %d)", rc);
-        }
-        const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(data);
+        if (rc < 0) return fail(rc, err);
+        const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(work->data);
         *begin = ends[0];
         *end = ends[1];
         if (*end < *begin) return refuse("\\K in a look-around", err);
@@ -368,11 +424,6 @@ static enum qn_status find(struct qn_regex_walk *walk, pcre2_match_data *data,
     return QN_OK;
 }
 
-struct qn_regex_work {
-    pcre2_match_data *data;
-    pcre2_match_context *context;
-};
-
 void qn_regex_work_free(struct qn_regex_work *work) {
     if (work == NULL) return;
     pcre2_match_data_free(work->data);
@@ -380,25 +431,29 @@ void qn_regex_work_free(struct qn_regex_work *work) {
     free(work);
 }
 
-static enum qn_status make_work(struct qn_regex_work **work, struct qn_error *err) {
-    if (*work != NULL) return QN_OK;
-    *work = calloc(1, sizeof **work);
-    if (*work != NULL) {
-        (*work)->data = pcre2_match_data_create(1, NULL);
-        (*work)->context = pcre2_match_context_create(NULL);
+static enum qn_status make_work(struct qn_regex_work **out, struct qn_error *err) {
+    if (*out != NULL) return QN_OK;
+    struct qn_regex_work *work = *out = calloc(1, sizeof *work);
+    if (work != NULL) {
+        work->data = pcre2_match_data_create(1, NULL);
+        work->context = pcre2_match_context_create(NULL);
     }
-    if (*work == NULL || (*work)->data == NULL || (*work)->context == NULL) {
+    if (work == NULL || work->data == NULL || work->context == NULL) {
         return qn_fail(err, QN_NO_MEMORY, "no memory to match a pattern");
     }
+    work->steps = STEPS_MIN;
+    pcre2_set_callout(work->context, spend, work);
+    pcre2_set_match_limit(work->context, UINT32_MAX); /* PCRE2's own, which holds for one match */
+    pcre2_set_heap_limit(work->context, HEAP_MAX_MIB << 10);
     return QN_OK;
 }
 
 enum qn_status qn_regex_next(struct qn_regex_walk *walk, struct qn_regex_work **work, size_t *begin,
                              size_t *end, bool *found, struct qn_error *err) {
     QN_TRY(make_work(work, err));
-    const size_t steps = walk->size < (UINT32_MAX - STEPS_MIN) / STEPS_A_BYTE
-                             ? walk->size * STEPS_A_BYTE + STEPS_MIN
-                             : UINT32_MAX;
-    pcre2_set_match_limit((*work)->context, (uint32_t)steps);
-    return find(walk, (*work)->data, (*work)->context, begin, end, found, err);
+    if (walk->at == 0 && !walk->any) {
+        (*work)->steps += (uint64_t)walk->size * STEPS_A_BYTE;
+        (*work)->position = 0;
+    }
+    return find(walk, *work, begin, end, found, err);
 }

@@ -27,12 +27,14 @@ struct qn_regex_walk {
     size_t at, last_end; /* start with 0 */
     bool any;            /* a match was found: last_end is its end; start with false */
 };
-/* Work memory, made by the first match (start with NULL) and shared by all walks of a thread. */
+/* Work memory and the budget of steps, made by the first match (start with NULL) and shared by all
+ * walks of one text. */
 struct qn_regex_work;
 void qn_regex_work_free(struct qn_regex_work *work); /* NULL is allowed */
 
-/* *found false: there is no other. A match takes at most a fixed number of steps for each byte
- * of the text: QN_UNSUPPORTED beyond. */
+/* *found false: there is no other. Walks that share work memory may together take a number of steps
+ * for each byte of their texts, and a match a fixed amount of memory: QN_UNSUPPORTED beyond.
+ * QN_NO_MEMORY. */
 enum qn_status qn_regex_next(struct qn_regex_walk *walk, struct qn_regex_work **work, size_t *begin,
                              size_t *end, bool *found, struct qn_error *err);
 
