@@ -3,6 +3,7 @@
  * Tokenizer files that lie: each gives one sentence that names what is wrong, and none does harm.
  */
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static void remove_folder(void) {
 static void expect_refusal(enum qn_status expected, const char *sentence) {
     struct qn_tokenizer *tokenizer = NULL;
     struct qn_error err = {0};
-    const enum qn_status status = qn_vocab_hf_read(folder, NULL, &tokenizer, &err);
+    const enum qn_status status = qn_vocab_hf_read(folder, NULL, INT_MAX, &tokenizer, &err);
     cr_expect_eq(status, expected, "status %d with \"%s\", expected \"%s\"", (int)status,
                  err.message, sentence);
     cr_expect(strstr(err.message, sentence) != NULL, "\"%s\" does not say \"%s\"", err.message,
@@ -88,7 +89,8 @@ Test(vocab_bad, json_that_works_is_read) {
     write_json((struct parts){0});
     struct qn_tokenizer *tokenizer = NULL;
     struct qn_error err = {0};
-    cr_assert_eq(qn_vocab_hf_read(folder, NULL, &tokenizer, &err), QN_OK, "%s", err.message);
+    cr_assert_eq(qn_vocab_hf_read(folder, NULL, INT_MAX, &tokenizer, &err), QN_OK, "%s",
+                 err.message);
     struct qn_ids ids = {0};
     cr_assert_eq(qn_tokenizer_encode(tokenizer, "aab", 3, 0, &ids, NULL), QN_OK);
     cr_expect(ids.n == 2 && ids.data[0] == 0 && ids.data[1] == 2);
@@ -233,7 +235,8 @@ static enum qn_status split_at(const char *pattern, size_t size, char end, struc
     write_json((struct parts){.splitter = splitter, .model = BPE("{\"a\":0,\"b\":1}", "[]")});
     free(splitter);
     struct qn_tokenizer *tokenizer = NULL;
-    cr_assert_eq(qn_vocab_hf_read(folder, NULL, &tokenizer, err), QN_OK, "%s", err->message);
+    cr_assert_eq(qn_vocab_hf_read(folder, NULL, INT_MAX, &tokenizer, err), QN_OK, "%s",
+                 err->message);
     char *const text = malloc(size);
     memset(text, 'a', size);
     text[size - 1] = end;
@@ -340,7 +343,7 @@ static char *read_model(size_t *size) {
 static bool try_folder(void) {
     struct qn_tokenizer *tokenizer = NULL;
     struct qn_error err = {0};
-    const enum qn_status status = qn_vocab_hf_read(folder, NULL, &tokenizer, &err);
+    const enum qn_status status = qn_vocab_hf_read(folder, NULL, INT_MAX, &tokenizer, &err);
     if (status != QN_OK) {
         cr_expect_null(tokenizer);
         cr_expect_neq(err.message[0], '\0');
@@ -434,7 +437,7 @@ Test(vocab_bad, every_allocation_may_fail, .timeout = 120) {
             struct qn_error err = {0};
             alloc_meter_reset();
             alloc_meter_fail_at(++k, 0);
-            status = qn_vocab_hf_read(path, NULL, &tokenizer, &err);
+            status = qn_vocab_hf_read(path, NULL, INT_MAX, &tokenizer, &err);
             alloc_meter_fail_at(0, 0);
             cr_expect(status == QN_OK || status == QN_NO_MEMORY, "%s: %s", kinds[i], err.message);
             qn_tokenizer_free(tokenizer);

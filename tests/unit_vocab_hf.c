@@ -4,18 +4,24 @@
  * every kind of folder; and what stands beside the vocabulary.
  */
 #include <criterion/criterion.h>
+#include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "models/model.h"
 #include "models/vocab_hf.h"
+#include "temp_folder.h"
 #include "text_fixture.h"
 
 static struct qn_tokenizer *read_folder(const char *folder, const json_t *config) {
     struct qn_tokenizer *tokenizer;
     struct qn_error err = {0};
-    cr_assert_eq(qn_vocab_hf_read(folder, config, &tokenizer, &err), QN_OK, "%s", err.message);
+    cr_assert_eq(qn_vocab_hf_read(folder, config, INT_MAX, &tokenizer, &err), QN_OK, "%s",
+                 err.message);
     return tokenizer;
 }
 
@@ -165,6 +171,61 @@ Test(vocab_hf, gives_the_chat_template) {
     tokenizer = read_folder(TEST_DATA "/text/hf/gpt2", NULL);
     cr_expect_null(qn_tokenizer_chat_template(tokenizer));
     qn_tokenizer_free(tokenizer);
+}
+
+/* ---- tokens without a row ------------------------------------------------------------------- */
+
+#define GEMMA TEST_DATA "/hf/gemma3_text/"
+enum { GEMMA_ROWS = 384 };
+
+/* Gemma with one token more than its embedding has rows: an added one, or one of the model's. */
+static struct temp_folder make_larger(bool added) {
+    static const char *const links[] = {"config.json", "model.safetensors"};
+    const struct temp_folder folder = temp_folder_make();
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        char target[512];
+        snprintf(target, sizeof target, GEMMA "%s", links[i]);
+        cr_assert_eq(symlink(target, temp_folder_path(&folder, links[i])), 0);
+    }
+    json_t *file = json_load_file(GEMMA "tokenizer.json", 0, NULL);
+    cr_assert_not_null(file);
+    if (added)
+        json_array_append_new(json_object_get(file, "added_tokens"),
+                              json_pack("{s:i, s:s, s:b}", "id", GEMMA_ROWS, "content",
+                                        "<image_soft_token>", "special", 1));
+    else
+        json_object_set_new(json_object_get(json_object_get(file, "model"), "vocab"), "zz",
+                            json_integer(GEMMA_ROWS));
+    char *const text = json_dumps(file, 0);
+    temp_folder_put_text(&folder, "tokenizer.json", text);
+    free(text);
+    json_decref(file);
+    return folder;
+}
+
+Test(vocab_hf, added_tokens_without_a_row_are_left_out) {
+    const struct qn_model_options options = {.n_threads = 1, .bundles = qn_cpu_default_bundles()};
+    const struct temp_folder folder = make_larger(true);
+    struct qn_model *model = NULL;
+    struct qn_error err = {0};
+    cr_assert_eq(qn_model_open(folder.path, &options, &model, &err), QN_OK, "%s", err.message);
+    cr_expect_eq(qn_tokenizer_n_tokens(model->tokenizer), GEMMA_ROWS);
+    cr_expect_eq(qn_tokenizer_find(model->tokenizer, "<image_soft_token>", 18), -1);
+    qn_model_close(model);
+    cr_assert_eq(qn_model_open_vocab(folder.path, &model, &err), QN_OK, "%s", err.message);
+    cr_expect_eq(qn_tokenizer_find(model->tokenizer, "<image_soft_token>", 18), GEMMA_ROWS);
+    qn_model_close(model);
+    temp_folder_remove(&folder);
+}
+
+Test(vocab_hf, a_models_own_tokens_need_rows) {
+    const struct qn_model_options options = {.n_threads = 1, .bundles = qn_cpu_default_bundles()};
+    const struct temp_folder folder = make_larger(false);
+    struct qn_model *model = NULL;
+    struct qn_error err = {0};
+    cr_expect_eq(qn_model_open(folder.path, &options, &model, &err), QN_BAD_FILE);
+    cr_expect(strstr(err.message, "the embedding only 384 rows") != NULL, "%s", err.message);
+    temp_folder_remove(&folder);
 }
 
 /* ---- time ----------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "models/model.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include "host/limits.h"
@@ -130,11 +131,12 @@ static enum qn_status open_whole(struct qn_model *model, const char *path,
                                  const struct qn_model_options *options, struct qn_error *err) {
     qn_kernels_select(options->bundles, &model->kernels);
     QN_TRY(qn_spec_read(model->checkpoint, &model->kernels, options->quantize, &model->spec, err));
-    QN_TRY(qn_vocab_read(model->checkpoint, &model->tokenizer, err));
-    if ((int)qn_tokenizer_n_tokens(model->tokenizer) > model->spec.hparams.n_vocab)
+    const int n_rows = model->spec.hparams.n_vocab;
+    QN_TRY(qn_vocab_read(model->checkpoint, n_rows, &model->tokenizer, err));
+    if ((int)qn_tokenizer_n_tokens(model->tokenizer) > n_rows)
         return qn_fail(err, QN_BAD_FILE,
                        "the vocabulary has %u tokens but the embedding only %d rows",
-                       qn_tokenizer_n_tokens(model->tokenizer), model->spec.hparams.n_vocab);
+                       qn_tokenizer_n_tokens(model->tokenizer), n_rows);
     QN_TRY(make_pool(model, options, err));
     QN_TRY(load_weights(model, path, options, err));
     return check_rope_factors(model, err);
@@ -147,7 +149,7 @@ static enum qn_status open_files(const char *path, const struct qn_model_options
         return open_whole(model, path, options, err);
     }
     QN_TRY(qn_checkpoint_open_vocab(path, &model->checkpoint, err));
-    return qn_vocab_read(model->checkpoint, &model->tokenizer, err);
+    return qn_vocab_read(model->checkpoint, INT_MAX, &model->tokenizer, err);
 }
 
 /* options: NULL for the vocabulary alone. */

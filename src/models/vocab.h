@@ -8,8 +8,10 @@
 #include "formats/checkpoint.h"
 #include "text/tokenizer.h"
 
-/* The tokenizer does not refer to the files afterwards. Errors name the file and the entry. */
-enum qn_status qn_vocab_read(const struct qn_checkpoint *checkpoint, struct qn_tokenizer **out,
-                             struct qn_error *err);
+/* n_rows: of the embedding, INT_MAX where none is read. A folder's added tokens beyond it are left
+ * out; tokens of the model itself, and those of GGUF files, are the caller's to compare. The
+ * tokenizer does not refer to the files afterwards. Errors name the file and the entry. */
+enum qn_status qn_vocab_read(const struct qn_checkpoint *checkpoint, int n_rows,
+                             struct qn_tokenizer **out, struct qn_error *err);
 
 #endif

@@ -94,6 +94,10 @@ enum qn_status qn_build_token(struct qn_vocab_build *build, int64_t id, struct q
     return QN_OK;
 }
 
+bool qn_build_is_beyond(const struct qn_vocab_build *build, int64_t id) {
+    return id >= build->n_rows;
+}
+
 enum qn_status qn_build_added(struct qn_vocab_build *build, const struct qn_added_token *added,
                               struct qn_error *err) {
     uint32_t *const at = &build->added_at[added->id];

@@ -15,6 +15,7 @@ enum { QN_BUILD_STEPS = 16, QN_BUILD_AFFIXES = 8, QN_BUILD_ENDS = 24, QN_BUILD_O
 struct qn_vocab_build {
     const char *folder;
     const char *file; /* that is being read, for messages */
+    int n_rows;       /* of the embedding: added tokens beyond it are left out */
     struct qn_vocab vocab;
     struct qn_recipe recipe;
     struct qn_text *tokens; /* [capacity]; data is NULL where an id has none */
@@ -41,6 +42,9 @@ struct qn_vocab_build {
  * QN_NO_MEMORY. */
 enum qn_status qn_build_token(struct qn_vocab_build *build, int64_t id, struct qn_text text,
                               enum qn_token_kind kind, struct qn_error *err);
+/* Whether an added token has no row in the embedding, as a marker of images in a tokenizer that a
+ * family's text models share. */
+bool qn_build_is_beyond(const struct qn_vocab_build *build, int64_t id);
 /* Makes the token an added one, or changes how it is matched. */
 enum qn_status qn_build_added(struct qn_vocab_build *build, const struct qn_added_token *added,
                               struct qn_error *err);

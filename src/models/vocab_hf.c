@@ -52,9 +52,9 @@ static enum qn_status make(struct qn_vocab_build *build, const json_t *config,
     return status == QN_OK ? QN_OK : qn_fail(err, status, "%s: %s", file, inner.message);
 }
 
-enum qn_status qn_vocab_hf_read(const char *folder, const json_t *config, struct qn_tokenizer **out,
-                                struct qn_error *err) {
-    struct qn_vocab_build build = {.folder = folder};
+enum qn_status qn_vocab_hf_read(const char *folder, const json_t *config, int n_rows,
+                                struct qn_tokenizer **out, struct qn_error *err) {
+    struct qn_vocab_build build = {.folder = folder, .n_rows = n_rows};
     build.vocab.bos = build.vocab.eos = build.vocab.unknown = build.vocab.end_of_turn = -1;
     *out = NULL;
     const enum qn_status status = make(&build, config, out, err);

@@ -11,10 +11,11 @@
 
 #include "text/tokenizer.h"
 
-/* config: the object of the folder's config.json, borrowed, or NULL. Errors name file and
+/* config: the object of the folder's config.json, borrowed, or NULL. n_rows: as for qn_vocab_read.
+ * Errors name file and
  * component: QN_NOT_FOUND (the folder has no tokenizer), QN_BAD_FILE, QN_UNSUPPORTED (something
  * that this build would do otherwise than Hugging Face's tokenizers), QN_IO, QN_NO_MEMORY. */
-enum qn_status qn_vocab_hf_read(const char *folder, const json_t *config, struct qn_tokenizer **out,
-                                struct qn_error *err);
+enum qn_status qn_vocab_hf_read(const char *folder, const json_t *config, int n_rows,
+                                struct qn_tokenizer **out, struct qn_error *err);
 
 #endif

@@ -146,7 +146,7 @@ enum qn_status qn_vocab_json_added(struct qn_vocab_build *build, const json_t *e
                                    struct qn_error *err) {
     const json_t *const content = json_object_get(entry, "content");
     if (!json_is_string(content)) return broken(build, "an added token has no content", err);
-    if (json_string_length(content) == 0) return QN_OK;
+    if (json_string_length(content) == 0 || qn_build_is_beyond(build, id)) return QN_OK;
     bool special = false;
     struct qn_added_token added = {.normalized = true};
     QN_TRY(qn_json_get_bool(entry, build->file, "special", &special, err));

@@ -87,6 +87,7 @@ static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *
             return qn_fail(err, QN_BAD_FILE, "%s: the id of \"%.64s\" is no integer", build->file,
                            key);
         const int64_t id = json_integer_value(value);
+        if (qn_build_is_beyond(build, id)) continue;
         QN_TRY(qn_build_token(build, id, qn_text_of(key), QN_TOKEN_USER_DEFINED, err));
         QN_TRY(qn_build_added(build, &(struct qn_added_token){.id = (int32_t)id}, err));
     }

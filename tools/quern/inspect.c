@@ -4,6 +4,7 @@
  * gathered into one JSON value, which is printed as it is or as text.
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,7 +182,7 @@ static json_t *types_of(const struct qn_checkpoint *checkpoint) {
 static json_t *tokenizer_of(const struct qn_checkpoint *checkpoint) {
     struct qn_tokenizer *tokenizer;
     struct qn_error err;
-    if (qn_vocab_read(checkpoint, &tokenizer, &err) != QN_OK)
+    if (qn_vocab_read(checkpoint, INT_MAX, &tokenizer, &err) != QN_OK)
         return json_pack("{s:b, s:o}", "supported", 0, "why",
                          qn_json_text(err.message, strlen(err.message)));
     const struct qn_vocab *const vocab = qn_tokenizer_vocab(tokenizer);

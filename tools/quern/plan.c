@@ -126,7 +126,8 @@ static void print_capacity(const struct forecast *forecast, const struct qn_plan
 static int print_process(const struct forecast *forecast) {
     struct qn_tokenizer *tokenizer;
     struct qn_error err;
-    if (qn_vocab_read(forecast->checkpoint, &tokenizer, &err) != QN_OK) {
+    const int n_rows = forecast->spec.hparams.n_vocab;
+    if (qn_vocab_read(forecast->checkpoint, n_rows, &tokenizer, &err) != QN_OK) {
         out_error("%s", err.message);
         return EXIT_FAILED;
     }
