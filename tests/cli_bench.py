@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import re
+import signal
 import sqlite3
 import statistics
 import subprocess
@@ -231,6 +232,37 @@ def speeds_are_held_against_the_machine(program: Program):
         assert deep["roofline_ts"] < shallow["roofline_ts"]
     prompt, gen, both = (1e9 * (r["n_prompt"] + r["n_gen"]) / r["roofline_ts"] for r in rows[:3])
     assert prompt + gen * 0.99 < both  # tokens after the prompt see more than those of gen
+
+
+@case
+def results_end_where_the_run_does(program: Program):
+    """A later test that fails leaves what was measured as a whole document."""
+    model = program.scratch / "model.gguf"
+    model.write_bytes(Path(program.model(MODEL)).read_bytes())
+    done = program.disturbed(b"}", lambda _: model.unlink(), "bench", model, "-p", "1", "-n", "500",
+                             "-t", "1,1", "-r", "100", "-o", "json")
+    assert done.returncode == 1 and b"model.gguf" in done.stderr, done
+    assert [row["n_gen"] for row in json.loads(done.stdout)] == [0, 500], done
+    # What is known beforehand is told before anything is measured.
+    program.fails(1, ["4096 sequences of 1000008 tokens"], "bench", program.model(MODEL), "-p",
+                  "8", "-n", "0", "-d", "0,1000000", "-npl", "4096")
+    whole = ["-d", "0,4194303", "-npl", "4", "-ctk", "f32", "-ctv", "f32"]
+    model = program.model("gptneox-serial-f16")
+    memory = json.loads(program.succeeds("plan", "--json", model).stdout)["capacity"]["memory"]
+    if memory < 15 * 2**30:
+        program.fails(1, ["a context of 16777216 tokens needs 15.", "GiB with the weights"],
+                      "bench", model, "-p", "1", "-n", "0", *whole)
+
+
+@case
+def ctrl_c_ends_the_results(program: Program):
+    model = program.model(MODEL)
+    status, out = program.interrupted(signal.SIGINT, b"}", "bench", model, "-p", "1", "-n", "60000",
+                                      "-r", "100", "-o", "json")
+    assert status == 130 and [row["n_prompt"] for row in json.loads(out)] == [1], (status, out)
+    status, out = program.interrupted(signal.SIGINT, b"pp1 |", "bench", model, "-p", "1", "-n",
+                                      "60000", "-r", "100")
+    assert status == 130 and b"MiB resident" in out, (status, out)
 
 
 @case

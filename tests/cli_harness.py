@@ -64,6 +64,27 @@ class Program:
         for word in words:
             assert word in text, f"{where}: no '{word}'"
 
+    def disturbed(self, wanted: bytes, disturb, *arguments) -> subprocess.CompletedProcess:
+        """A run in which disturb(process) is called as soon as it has printed these bytes."""
+        with subprocess.Popen([self.path, *map(str, arguments)], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, env=self.environment) as process:
+            try:
+                out = b""
+                while wanted not in out:
+                    data = os.read(process.stdout.fileno(), 65536)
+                    assert data, f"{arguments}: ended without {wanted!r}: {out!r}"
+                    out += data
+                disturb(process)
+                rest, error = process.communicate(timeout=SECONDS)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(arguments, process.returncode, out + rest, error)
+
+    def interrupted(self, number: signal.Signals, wanted: bytes, *arguments) -> tuple[int, bytes]:
+        """Status and output of a run that gets the signal when it has printed these bytes."""
+        done = self.disturbed(wanted, lambda process: process.send_signal(number), *arguments)
+        return done.returncode, done.stdout
+
     def instruction_sets(self) -> tuple[set[str], set[str]]:
         """Those that this build has kernels for, and of them those that this machine can run."""
         report = json.loads(self.succeeds("doctor", "--json", "--no-measure").stdout)

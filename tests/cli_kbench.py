@@ -10,6 +10,7 @@ import errno
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,18 @@ def a_pipe_has_each_row_at_once(program: Program):
     rest = process.stdout.read().splitlines()
     process.wait()
     assert len(rest) < 31, "the first row came with the last"
+
+
+@case
+def results_end_where_the_run_does(program: Program):
+    """A later case that fails, or Ctrl-C in it, leaves what was measured as a whole document."""
+    failed = program.run("kbench", "-o", "json", *QUICK, "--filter", "matvec/F32", "--shape",
+                         "8x64,1000000x1000000", "-M", "1")
+    assert failed.returncode == 1 and b"GiB of memory are needed" in failed.stderr, failed
+    assert [row["n"] for row in json.loads(failed.stdout)] == [8], failed
+    status, out = program.interrupted(signal.SIGINT, b"}", "kbench", "-o", "json", "--seconds",
+                                      "0.5", "-r", "1000", "--shape", "8x64", "-M", "1..512")
+    assert status == 130 and json.loads(out), (status, out)
 
 
 @case

@@ -9,6 +9,7 @@
 
 #include "bench_output.h"
 #include "commands.h"
+#include "interrupt.h"
 #include "loader.h"
 #include "output.h"
 #include "profile_commands.h"
@@ -75,24 +76,34 @@ struct bench {
     const char *model_path;
     struct quern_model *model;
     struct bench_output output;
-    const struct qn_roof *roof; /* or NULL */
-    struct bench_row row;       /* the last */
+    const struct qn_roof *roof;                                        /* or NULL */
+    struct bench_row row;                                              /* the last */
+    bool (*visit)(struct bench *bench, const struct bench_test *test); /* what is done with each */
 };
 
-static bool run_test(struct bench *bench, struct bench_test *test, int n_prompt, int n_gen) {
-    if (n_prompt == 0 && n_gen == 0) return true;
+static bool check_test(struct bench *bench, const struct bench_test *test) {
+    return bench_fits(bench->model, test);
+}
+
+static bool measure_test(struct bench *bench, const struct bench_test *test) {
     struct bench_samples samples;
-    test->n_prompt = n_prompt;
-    test->n_gen = n_gen;
-    if (!bench_samples_new(bench->args->repeats, n_gen, &samples)) return false;
+    if (!bench_samples_new(bench->args->repeats, test->n_gen, &samples)) return false;
     samples.warm_up = !bench->args->no_warm_up;
-    const bool done = bench_run(bench->model, test, bench->roof, &samples);
+    bool done = bench_run(bench->model, test, bench->roof, &samples);
     if (done) {
         bench_row_fill(bench->model, bench->model_path, test, &samples, bench->roof, &bench->row);
         bench_print_row(&bench->output, &bench->row);
+        done = out_flush();
+        if (!done) bench->output.n_printed = 0; /* nobody reads an end */
     }
     bench_samples_free(&samples);
-    return done && out_flush();
+    return done;
+}
+
+static bool run_test(struct bench *bench, struct bench_test *test, int n_prompt, int n_gen) {
+    test->n_prompt = n_prompt;
+    test->n_gen = n_gen;
+    return (n_prompt == 0 && n_gen == 0) || bench->visit(bench, test);
 }
 
 /* Prompts, and then what is decoded after them: the two speeds of a line of llama-batched-bench. */
@@ -181,7 +192,17 @@ static bool run_model(struct bench *bench) {
     struct qn_roof roof;
     if (known) roof = qn_roof_of(&figures.all, qn_model_of(bench->model)->spec.decode_size);
     bench->roof = known ? &roof : NULL;
+    bench->visit = measure_test;
     return run_settings(bench);
+}
+
+/* What cannot fit is told before anything is measured; Ctrl-C ends the results where they are. */
+static int run_checked(struct bench *bench) {
+    bench->visit = check_test;
+    interrupt_catch(true);
+    const bool done = run_settings(bench) && run_model(bench);
+    interrupt_release();
+    return done ? EXIT_DONE : interrupt_seen() ? EXIT_INTERRUPTED : EXIT_FAILED;
 }
 
 /* A model owns its threads and is opened anew for each number of them, so this loop is the
@@ -192,9 +213,9 @@ static int run_threads(struct bench *bench, struct model_args *model_args) {
         if (n_threads->n > 0) model_args->n_threads = n_threads->values[i];
         const int opened = loader_open(model_args, false, &bench->model);
         if (opened != EXIT_DONE) return opened;
-        const bool done = run_model(bench);
+        const int status = run_checked(bench);
         quern_model_close(bench->model);
-        if (!done) return EXIT_FAILED;
+        if (status != EXIT_DONE) return status;
     }
     return EXIT_DONE;
 }
@@ -208,7 +229,7 @@ static int run_bench(const struct bench_args *args, struct model_args *model_arg
                                      .type_k = args->type_k.given,
                                      .type_v = args->type_v.given}};
     const int status = run_threads(&bench, model_args);
-    if (status == EXIT_DONE) bench_print_end(&bench.output, &bench.row);
+    if (bench.output.n_printed > 0) bench_print_end(&bench.output, &bench.row);
     return status;
 }
 

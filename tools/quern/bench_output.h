@@ -18,7 +18,7 @@ struct bench_output {
 };
 
 void bench_print_row(struct bench_output *output, const struct bench_row *row);
-/* last: the row that was printed last. */
+/* After at least one row; last: that which was printed last. */
 void bench_print_end(const struct bench_output *output, const struct bench_row *last);
 
 #endif

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 
 #include "host/ticks.h"
+#include "interrupt.h"
 #include "options.h"
 #include "output.h"
+#include "report/capacity.h"
 #include "report/predict.h"
 #include "run/access.h"
 #include "run/random.h"
@@ -37,9 +39,9 @@ static bool evaluate(const struct runner *runner, int n) {
                                       .sequences = runner->sequences,
                                       .logits = runner->logits};
     struct quern_error err;
-    if (quern_session_eval(runner->session, &batch, &err) == QUERN_OK) return true;
-    out_error("%s", err.message);
-    return false;
+    const enum quern_status status = quern_session_eval(runner->session, &batch, &err);
+    if (status != QUERN_OK && status != QUERN_CANCELLED) out_error("%s", err.message);
+    return status == QUERN_OK;
 }
 
 /* n_prompt tokens of each sequence. */
@@ -148,20 +150,68 @@ static void describe_session(const struct runner *runner, const struct bench_tes
                      : qn_predict_run(&session->plan, roof, session->model->kernels.bundles, &run);
 }
 
-static bool runner_new(struct quern_model *model, const struct bench_test *test,
-                       struct runner *runner) {
-    const int64_t n_ctx =
-        ((int64_t)test->n_depth + test->n_prompt + test->n_gen) * test->n_parallel;
-    if (n_ctx > MAX_CONTEXT) {
+/* Of all sequences together. */
+static int64_t context_of(const struct bench_test *test) {
+    return ((int64_t)test->n_depth + test->n_prompt + test->n_gen) * test->n_parallel;
+}
+
+/* Bytes of the weights and of the test's session; 0, with the sentence printed, where the model
+ * cannot have such a one. */
+static double bytes_needed(const struct qn_model *model, const struct bench_test *test) {
+    const int n_ctx = (int)context_of(test);
+    struct qn_limits limits = {.n_ctx = n_ctx,
+                               .n_ubatch = test->n_ubatch < n_ctx ? test->n_ubatch : n_ctx,
+                               .n_sequences = test->n_parallel,
+                               .n_logits = test->n_parallel,
+                               .n_threads = qn_pool_n_threads(model->pool),
+                               .n_threads_one = model->n_threads,
+                               .bundles = model->kernels.bundles};
+    struct qn_plan plan;
+    struct qn_error err;
+    enum qn_kv k = QN_KV_DEFAULT, v = QN_KV_DEFAULT;
+    qn_kv_parse(test->type_k, &k);
+    qn_kv_parse(test->type_v, &v);
+    limits.cache = qn_cache_of(k, v);
+    if (qn_plan_new(&model->spec, &limits, &plan, &err) != QN_OK) {
+        out_error("%s", err.message);
+        return 0;
+    }
+    const double needed = (double)qn_capacity_needed(&plan);
+    qn_plan_free(&plan);
+    return needed;
+}
+
+bool bench_fits(struct quern_model *model, const struct bench_test *test) {
+    enum { GIB = 1 << 30 };
+    if (context_of(test) > MAX_CONTEXT) {
         out_error("%d sequences of %d tokens exceed a context of %d", test->n_parallel,
                   test->n_depth + test->n_prompt + test->n_gen, MAX_CONTEXT);
         return false;
     }
-    const struct quern_session_options options = {.n_ctx = (int)n_ctx,
+    bool limited;
+    const double memory = qn_capacity_memory("", &limited);
+    const double needed = bytes_needed(qn_model_of(model), test);
+    if (needed == 0) return false;
+    if (memory == 0 || needed <= memory) return true;
+    out_error("a context of %lld tokens needs %.2f GiB with the weights, %s %.2f GiB",
+              (long long)context_of(test), needed / GIB,
+              limited ? "the control group allows" : "this machine has", memory / GIB);
+    return false;
+}
+
+static bool keep_going(void *context) {
+    (void)context;
+    return !interrupt_seen();
+}
+
+static bool runner_new(struct quern_model *model, const struct bench_test *test,
+                       struct runner *runner) {
+    const struct quern_session_options options = {.n_ctx = (int)context_of(test),
                                                   .n_ubatch = test->n_ubatch,
                                                   .n_sequences = test->n_parallel,
                                                   .kv_type_k = test->type_k,
-                                                  .kv_type_v = test->type_v};
+                                                  .kv_type_v = test->type_v,
+                                                  .keep_going = keep_going};
     struct quern_model_info info;
     quern_model_info(model, &info);
     *runner = (struct runner){.n_vocab = info.n_vocab,

@@ -43,8 +43,11 @@ enum { BENCH_MAX_TOKENS = 1 << 18 };
 bool bench_samples_new(int repeats, int n_gen, struct bench_samples *samples);
 void bench_samples_free(struct bench_samples *samples); /* idempotent */
 
-/* Runs the test in a session of its own. roof: of as many threads, or NULL. False, with the
- * sentence printed, on failure. */
+/* Can there be a session for it, and is there memory for that? False with the sentence printed. */
+bool bench_fits(struct quern_model *model, const struct bench_test *test);
+
+/* Runs a test that fits in a session of its own. roof: of as many threads, or NULL. False, with the
+ * sentence printed, on failure; without one after an interrupt. */
 bool bench_run(struct quern_model *model, const struct bench_test *test, const struct qn_roof *roof,
                struct bench_samples *samples);
 

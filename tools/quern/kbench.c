@@ -11,6 +11,7 @@
 
 #include "commands.h"
 #include "host/topology.h"
+#include "interrupt.h"
 #include "kbench_cases.h"
 #include "kbench_output.h"
 #include "output.h"
@@ -139,6 +140,13 @@ static void print_row(struct kbench *b, struct kbench_row *row, const struct qn_
     kbench_print_row(&b->output, row);
 }
 
+/* False, too, where Ctrl-C asks for no more rows. */
+static bool flush_row(struct kbench *b) {
+    if (out_flush()) return !interrupt_seen();
+    b->output.n_printed = 0; /* nobody reads an end */
+    return false;
+}
+
 /* Whether a user's kernel comes back: it is tried in a process of its own first, which it may end,
  * or keep for a minute. */
 static bool survives(const struct qn_lab_kernel *kernel, const struct qn_lab_shape *shape) {
@@ -181,7 +189,7 @@ static bool measure_case(struct kbench *b, struct qn_pool *pool, const struct kb
     }
     print_row(b, &row, peak_of(b->ceilings, pool, kernel->isa, peak_kind(kernel)),
               peak_steps(kernel), read_of(b->ceilings, pool, row.result.where));
-    return out_flush();
+    return flush_row(b);
 }
 
 static bool measure_level(struct kbench *b, struct qn_pool *pool, enum qn_level where) {
@@ -247,7 +255,7 @@ static bool measure_library(struct kbench *b, const struct qn_blas *blas, int n_
                 return false;
             }
             print_row(b, &row, peak, 1, &b->ceilings->read[row.result.where]);
-            if (!out_flush()) return false;
+            if (!flush_row(b)) return false;
         }
     return true;
 }
@@ -290,9 +298,12 @@ static bool measure_threads(struct kbench *b, const struct libraries *libraries,
 
 static int measure_all(struct kbench *b, const struct libraries *libraries) {
     bool done = true;
+    interrupt_catch(true);
     for (int i = 0; i < b->args->n_threads.n && done; i++)
         done = measure_threads(b, libraries, b->args->n_threads.values[i]);
-    if (done) kbench_print_end(&b->output);
+    interrupt_release();
+    if (done || b->output.n_printed > 0) kbench_print_end(&b->output);
+    if (!done && interrupt_seen()) return EXIT_INTERRUPTED;
     const int n_left_out = b->cases->n_cases - b->cases->n_fit;
     if (n_left_out > 0)
         out_error("%d case%s left out: %s", n_left_out, n_left_out == 1 ? "" : "s",
