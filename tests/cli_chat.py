@@ -164,6 +164,39 @@ def history_comes_back(program: Program):
 
 
 @case
+def chats_at_once_keep_each_others_lines(program: Program):
+    arguments = ["run", program.model(MODEL), *GREEDY, "-n", 1]
+    folder = program.scratch / ".local/state/quern"
+    folder.mkdir(parents=True)
+    (program.scratch / "elsewhere").write_text("_HiStOrY_V2_\nolder\n")
+    (folder / "history").symlink_to(program.scratch / "elsewhere")
+    with Terminal(program, *arguments) as a, Terminal(program, *arguments) as b:
+        a.prompt()
+        b.prompt()
+        for terminal, message in ((a, "one"), (b, "two"), (a, "three"), (b, "four")):
+            ask(terminal, message)
+        for terminal, message in ((a, "three"), (b, "four")):  # arrow up: its own last line
+            terminal.type("\x1b[A")
+            terminal.wait(message)
+            terminal.type("\n")
+            terminal.prompt()
+        for terminal in (b, a):
+            terminal.type("\x04")
+            assert terminal.finish()[0] == 0
+    assert (folder / "history").read_text().split("\n")[1:-1] == ["older", "one", "two", "three",
+                                                                 "four", "three", "four"]
+    assert (folder / "history").is_symlink()
+    (folder / "history.lock").unlink()
+    (folder / "history.lock").mkdir()
+    arguments.remove("-q")
+    with Terminal(program, *arguments) as terminal:
+        terminal.prompt()
+        ask(terminal, "five")
+        terminal.type("\x04")
+        assert "cannot save the history in" in terminal.finish()[1]
+
+
+@case
 def commands_are_known_or_suggested(program: Program):
     with Terminal(program, "run", program.model(MODEL), *GREEDY) as terminal:
         terminal.prompt()

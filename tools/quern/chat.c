@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "history_file.h"
 #include "interrupt.h"
 #include "output.h"
 
@@ -23,6 +23,7 @@ struct chat {
     EditLine *editor;
     History *history;
     char *saved;      /* the history's file, or NULL */
+    int unsaved;      /* errno of the last line, where it could not be saved */
     bool continued;   /* the line goes on a message */
     bool interrupted; /* Ctrl-C while typing */
 };
@@ -55,30 +56,11 @@ static unsigned char suspend(EditLine *editor, int key) {
     return CC_REDISPLAY;
 }
 
-/* $XDG_STATE_HOME/quern/history, its folder made; allocated, NULL when there is no home. */
-static char *history_path(void) {
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    char *path = NULL;
-    int size = -1;
-    if (state != NULL && *state == '/')
-        size = asprintf(&path, "%s/quern/history", state);
-    else if (home != NULL && *home == '/')
-        size = asprintf(&path, "%s/.local/state/quern/history", home);
-    if (size < 0) return NULL;
-    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(path, 0700); /* one that exists is as good; a failure shows when saving */
-        *slash = '/';
-    }
-    return path;
-}
-
 static bool editor_open(struct chat *chat) {
-    enum { REMEMBERED = 1000 };
     /* The editor decodes keys by the locale; in the C locale it would refuse what is not ASCII. */
     if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");
     chat->editor = el_init("quern", stdin, stderr, stderr);
-    chat->history = history_init();
+    chat->history = history_file_list();
     if (chat->editor == NULL || chat->history == NULL) {
         out_error("cannot edit lines on this terminal");
         return false;
@@ -95,8 +77,6 @@ static bool editor_open(struct chat *chat) {
     el_set(chat->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_set(chat->editor, EL_SETTY, "-d", "-isig", NULL); /* Ctrl-C comes as a key */
     HistEvent event;
-    history(chat->history, &event, H_SETSIZE, REMEMBERED);
-    history(chat->history, &event, H_SETUNIQUE, 1);
     if (chat->saved != NULL) history(chat->history, &event, H_LOAD, chat->saved);
     return true;
 }
@@ -105,17 +85,13 @@ static bool editor_open(struct chat *chat) {
 static void remember(struct chat *chat, const char *message) {
     HistEvent event;
     history(chat->history, &event, H_ENTER, message);
-    if (chat->saved != NULL) history(chat->history, &event, H_SAVE, chat->saved);
+    if (chat->saved != NULL) chat->unsaved = history_file_append(chat->saved, message);
 }
 
 static void editor_close(struct chat *chat) {
-    HistEvent event;
-    if (chat->history != NULL) {
-        if (chat->saved != NULL && history(chat->history, &event, H_SAVE, chat->saved) < 0 &&
-            !chat->generator->args.quiet)
-            out_error("cannot save the history in %s: %s", chat->saved, strerror(errno));
-        history_end(chat->history);
-    }
+    if (chat->unsaved != 0 && !chat->generator->args.quiet)
+        out_error("cannot save the history in %s: %s", chat->saved, strerror(chat->unsaved));
+    if (chat->history != NULL) history_end(chat->history);
     if (chat->editor != NULL) el_end(chat->editor);
 }
 
@@ -309,7 +285,7 @@ static enum after converse(struct chat *chat) {
 }
 
 int chat_run(struct generator *generator, const struct dialogue *dialogue) {
-    struct chat chat = {.generator = generator, .dialogue = dialogue, .saved = history_path()};
+    struct chat chat = {.generator = generator, .dialogue = dialogue, .saved = history_file_path()};
     enum after after = AFTER_FAILURE;
     /* The terminal turns Ctrl-C into a signal except while the editor reads, and between two lines
      * there is a moment when it does not: no signal may end the chat. */
