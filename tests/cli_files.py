@@ -163,5 +163,26 @@ def nothing_stays_of_a_file_that_was_interrupted(program: Program):
         assert set(folder.iterdir()) == {file} or not forgets_unnamed_files(folder)
 
 
+@case
+def nothing_stays_of_taps_that_were_interrupted(program: Program):
+    folder = program.scratch / "taps"
+    ids = program.scratch / "ids"
+    ids.write_text("5 " * 200000)  # for minutes
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process = subprocess.Popen(
+            [program.path, "logits", program.model(TRAINED), "--ids-file", ids, "--tap",
+             "embed,layers.1.out", "-ub", "64", "-o", folder],
+            stderr=subprocess.PIPE, env=program.environment,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
+        end = time.monotonic() + SECONDS
+        while not (folder / "logits.npy.part").exists():
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        error = process.communicate(timeout=SECONDS)[1]
+        assert process.returncode == -number and error == b"", (process.returncode, error)
+        assert list(folder.iterdir()) == []
+
+
 if __name__ == "__main__":
     sys.exit(main())

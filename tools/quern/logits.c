@@ -8,6 +8,7 @@
 
 #include "commands.h"
 #include "input.h"
+#include "interrupt.h"
 #include "loader.h"
 #include "npy.h"
 #include "out_file.h"
@@ -73,7 +74,7 @@ static int chunk_rows(const struct token_list *ids, int n_batch, int n_vocab) {
 }
 
 /* Evaluates in chunks; their logits go to the file, if there is one. False, with the sentence
- * printed unless it was the file that failed. */
+ * printed unless it was the file that failed, or a signal stopped it. */
 static bool eval_rows(struct quern_session *session, const struct token_list *ids, int chunk,
                       int n_vocab, FILE *file) {
     bool *all = malloc((size_t)chunk * sizeof *all);
@@ -84,10 +85,9 @@ static bool eval_rows(struct quern_session *session, const struct token_list *id
         const size_t left = ids->n - at, n = left < (size_t)chunk ? left : (size_t)chunk;
         const struct quern_batch batch = {.n = n, .tokens = ids->data + at, .logits = all};
         struct quern_error err;
-        if (quern_session_eval(session, &batch, &err) != QUERN_OK) {
-            out_error("%s", err.message);
-            done = false;
-        }
+        const enum quern_status status = quern_session_eval(session, &batch, &err);
+        if (status != QUERN_OK && status != QUERN_CANCELLED) out_error("%s", err.message);
+        done = status == QUERN_OK;
         for (size_t i = 0; done && file != NULL && i < n; i++)
             done = npy_write_floats(file, quern_session_logits(session, i), (size_t)n_vocab);
     }
@@ -141,6 +141,11 @@ static bool evaluate(struct quern_model *model, struct quern_session_options *op
     return done;
 }
 
+static bool keep_going(void *context) {
+    (void)context;
+    return !interrupt_seen();
+}
+
 static bool compute(struct quern_model *model, const struct session_args *session_args,
                     const struct token_list *ids, const struct logits_args *args) {
     struct quern_model_info info;
@@ -154,7 +159,12 @@ static bool compute(struct quern_model *model, const struct session_args *sessio
     struct quern_session_options options = session_options_from(session_args);
     options.n_ctx = (int)ids->n;
     options.n_logits = chunk;
-    return evaluate(model, &options, ids, info.n_vocab, args);
+    options.keep_going = keep_going;
+    interrupt_catch_all();
+    const bool done = evaluate(model, &options, ids, info.n_vocab, args);
+    interrupt_release();
+    if (!done) interrupt_obey(); /* nothing is left of files that are not whole */
+    return done;
 }
 
 static int check_args(const struct logits_args *args) {
