@@ -250,7 +250,7 @@ def results_end_where_the_run_does(program: Program):
     model = program.model("gptneox-serial-f16")
     memory = json.loads(program.succeeds("plan", "--json", model).stdout)["capacity"]["memory"]
     if memory < 15 * 2**30:
-        program.fails(1, ["a context of 16777216 tokens needs 15.", "GiB with the weights"],
+        program.fails(1, ["a context of 16777216 tokens: 15.", "GiB of memory are needed"],
                       "bench", model, "-p", "1", "-n", "0", *whole)
 
 

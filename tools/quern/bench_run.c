@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "host/limits.h"
 #include "host/ticks.h"
 #include "interrupt.h"
 #include "options.h"
@@ -155,9 +156,9 @@ static int64_t context_of(const struct bench_test *test) {
     return ((int64_t)test->n_depth + test->n_prompt + test->n_gen) * test->n_parallel;
 }
 
-/* Bytes of the weights and of the test's session; 0, with the sentence printed, where the model
- * cannot have such a one. */
-static double bytes_needed(const struct qn_model *model, const struct bench_test *test) {
+/* Whether the model can have the test's session, and there is memory for that and the weights. */
+static enum qn_status check_session(const struct qn_model *model, const struct bench_test *test,
+                                    struct qn_error *err) {
     const int n_ctx = (int)context_of(test);
     struct qn_limits limits = {.n_ctx = n_ctx,
                                .n_ubatch = test->n_ubatch < n_ctx ? test->n_ubatch : n_ctx,
@@ -167,35 +168,25 @@ static double bytes_needed(const struct qn_model *model, const struct bench_test
                                .n_threads_one = model->n_threads,
                                .bundles = model->kernels.bundles};
     struct qn_plan plan;
-    struct qn_error err;
     enum qn_kv k = QN_KV_DEFAULT, v = QN_KV_DEFAULT;
     qn_kv_parse(test->type_k, &k);
     qn_kv_parse(test->type_v, &v);
     limits.cache = qn_cache_of(k, v);
-    if (qn_plan_new(&model->spec, &limits, &plan, &err) != QN_OK) {
-        out_error("%s", err.message);
-        return 0;
-    }
-    const double needed = (double)qn_capacity_needed(&plan);
+    QN_TRY(qn_plan_new(&model->spec, &limits, &plan, err));
+    const size_t needed = qn_capacity_needed(&plan);
     qn_plan_free(&plan);
-    return needed;
+    return qn_limits_check_memory("", needed, err);
 }
 
 bool bench_fits(struct quern_model *model, const struct bench_test *test) {
-    enum { GIB = 1 << 30 };
+    struct qn_error err;
     if (context_of(test) > MAX_CONTEXT) {
         out_error("%d sequences of %d tokens exceed a context of %d", test->n_parallel,
                   test->n_depth + test->n_prompt + test->n_gen, MAX_CONTEXT);
         return false;
     }
-    bool limited;
-    const double memory = qn_capacity_memory("", &limited);
-    const double needed = bytes_needed(qn_model_of(model), test);
-    if (needed == 0) return false;
-    if (memory == 0 || needed <= memory) return true;
-    out_error("a context of %lld tokens needs %.2f GiB with the weights, %s %.2f GiB",
-              (long long)context_of(test), needed / GIB,
-              limited ? "the control group allows" : "this machine has", memory / GIB);
+    if (check_session(qn_model_of(model), test, &err) == QN_OK) return true;
+    out_error("a context of %lld tokens: %s", (long long)context_of(test), err.message);
     return false;
 }
 
