@@ -195,6 +195,13 @@ def prompts_come_from_a_file(program: Program):
     assert "1 of 2" in check_of(found["models"][0], "output", "expected")["detail"]
     path.write_text("# nothing\n")
     program.fails(1, ["holds no prompt"], "verify", "--prompts", path, model)
+    assert b"start with #" in program.succeeds("verify", "--help").stdout
+    path.write_bytes(b"a\xff\xfeb\t\xe9\n")
+    status, found = report(program, "--stage", "output", "--prompts", path, model)
+    answer, = found["models"][0]["stages"][0]["answers"]
+    assert (answer["prompt"], answer["expected"]) == ("a\ufffd\ufffdb", "\ufffd"), answer
+    page = program.run("verify", "--stage", "output", "--prompts", path, model).stdout.decode()
+    assert '"a\ufffd\ufffdb"' in page and '"\ufffd"' in page, page
     path.write_bytes(b"one\n\0two\n")
     program.fails(1, ["prompts are text", "NUL at byte 4"], "verify", "--prompts", path, model)
 

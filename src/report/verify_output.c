@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/json_text.h"
 #include "report/probe.h"
 #include "report/verify.h"
 
@@ -128,11 +129,6 @@ static double sum_of(const double *x, size_t n) {
     return sum;
 }
 
-static json_t *text_of(const char *text, size_t size) {
-    json_t *const string = json_stringn(text, size);
-    return string ? string : json_null();
-}
-
 static void add_answer(struct output *o, const struct answer *a) {
     const size_t n = a->ids.n - a->n_prompt, n_given = a->n_prompt ? a->n_prompt - 1 : 0;
     const int32_t *const ids = a->ids.data + a->n_prompt;
@@ -146,8 +142,8 @@ static void add_answer(struct output *o, const struct answer *a) {
                                                 qn_verify_number(log_probabilities[i])));
     json_t *const result = json_pack(
         "{s:o, s:o, s:o, s:o, s:f, s:b, s:b, s:o}", "prompt",
-        text_of(a->prompt->text, strlen(a->prompt->text)), "text", text_of(a->text, a->text_size),
-        "mean_log_probability",
+        qn_json_text(a->prompt->text, strlen(a->prompt->text)), "text",
+        qn_json_text(a->text, a->text_size), "mean_log_probability",
         n ? qn_verify_number(sum_of(log_probabilities, n) / (double)n) : json_null(),
         "prompt_mean_log_probability",
         n_given ? qn_verify_number(sum_of(a->log_probabilities + 1, n_given) / (double)n_given)
@@ -155,7 +151,7 @@ static void add_answer(struct output *o, const struct answer *a) {
         "repeated_share", repeated_share(ids, n), "looping", looping, "ended", a->ended, "tokens",
         tokens);
     if (expected) {
-        json_object_set_new(result, "expected", text_of(expected, strlen(expected)));
+        json_object_set_new(result, "expected", qn_json_text(expected, strlen(expected)));
         json_object_set_new(result, "found", json_boolean(found));
     }
     json_array_append_new(json_object_get(o->v->stage, "answers"), result);
