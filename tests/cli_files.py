@@ -135,6 +135,53 @@ def what_is_no_regular_file_is_written_in_place(program: Program):
     assert set(folder.iterdir()) == {page, pipe, file}
 
 
+# Files beside a report: the command, the options that name them, and those that make the report a
+# document of its own.
+SIDES = [("profile", ["--html", "--trace", "--folded"], ["--json", "--csv"]),
+         ("plan", ["--html"], ["--json"]), ("verify", ["--html"], ["--json"]),
+         ("doctor", ["--svg"], ["--json"])]
+
+
+@case
+def what_cannot_be_written_is_told_before_anything_is_done(program: Program):
+    """A model that is not there would be told too."""
+    for command, options, documents in SIDES:
+        model = [] if command == "doctor" else [program.scratch / "none.gguf"]
+        for option in options:
+            program.fails(1, ["cannot write /no/such/x: No such file"], command, *model, option,
+                          "/no/such/x", *documents[:1])
+
+
+@case
+def two_documents_are_not_mixed(program: Program):
+    out = program.scratch / "out"
+    for command, options, documents in SIDES:
+        model = [] if command == "doctor" else [program.scratch / "none.gguf"]
+        for option in options:
+            for document in documents:
+                program.fails(2, [f"{document} and {option} both write to standard output"],
+                              command, *model, option, "-", document)
+                program.fails(2, [f"{document} and {option} both"], command, *model, option,
+                              "/dev/stdout", document)
+    profile = ["profile", program.scratch / "none.gguf"]
+    os.symlink(".", program.scratch / "here")
+    for other in (out, f"{program.scratch}/./out", program.scratch / "here" / "out"):
+        program.fails(2, [f"--html and --trace name one file: {other}"], *profile, "--html", out,
+                      "--trace", other)
+    assert not out.exists()
+    out.write_text("older")
+    os.link(out, program.scratch / "link")
+    program.fails(2, ["--trace and --folded name one file: "], *profile, "--trace", out,
+                  "--folded", program.scratch / "link")
+    program.fails(2, ["--html and --trace name one file: -"], *profile, "--html", "-", "--trace",
+                  "-")
+    assert out.read_text() == "older"
+    model = program.model(TRAINED)
+    both = program.succeeds("profile", model, "-p", 4, "-n", 1, "-r", 1, "--html", "-", "--trace",
+                            "/dev/null", "--folded", "/dev/null").stdout
+    assert 0 < both.index(b"Decode") < both.index(b"<html") < both.index(b"</html>")
+
+
 def forgets_unnamed_files(folder: Path) -> bool:
     """Has this file system files that vanish with the process?"""
     try:

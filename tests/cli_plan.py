@@ -206,10 +206,9 @@ def the_page_shows_each_buffer(program: Program):
             if tag == "rect":
                 assert all(math.isfinite(float(a[key])) and float(a[key]) >= 0
                            for key in ("x", "y", "width", "height")), a
-    for place in ("/no/such/folder/x", "/dev/full"):
-        done = program.run("plan", "--json", path, "--html", place)
-        assert done.returncode == 1 and f"cannot write {place}: No s".encode() in done.stderr, done
-        assert json.loads(done.stdout) == report
+    done = program.run("plan", "--json", path, "--html", "/dev/full")
+    assert done.returncode == 1 and b"cannot write /dev/full: No s" in done.stderr, done
+    assert json.loads(done.stdout) == report
 
 
 @case

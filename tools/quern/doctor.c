@@ -224,11 +224,10 @@ static int print_json(const struct qn_doctor *doctor) {
 
 /* ---- the subcommand --------------------------------------------------------------------- */
 
-static int draw(const struct qn_doctor *doctor, const char *path) {
-    struct out_file out;
-    if (!out_file_open(&out, path)) return EXIT_FAILED;
-    qn_doctor_draw(doctor, out.stream);
-    return out_file_end(&out, true) ? EXIT_DONE : EXIT_FAILED;
+static enum qn_status draw(const void *doctor, FILE *out, struct qn_error *err) {
+    (void)err;
+    qn_doctor_draw(doctor, out);
+    return QN_OK;
 }
 
 /* The set named by --isa or QUERN_ISA, else those that the engine takes by itself: figures are kept
@@ -264,7 +263,21 @@ static bool is_folder(const char *path) {
     return false;
 }
 
-static int examine(const struct doctor_args *args) {
+static int report(const struct doctor_args *args, const struct qn_doctor *doctor,
+                  struct out_side *svg) {
+    int result = EXIT_DONE;
+    if (doctor->measured && *doctor->figures.unkept.message != '\0')
+        out_error("%s", doctor->figures.unkept.message);
+    if (args->json)
+        result = print_json(doctor);
+    else
+        print_page(doctor);
+    if (!out_side_write(svg, draw, doctor)) result = EXIT_FAILED;
+    if (args->strict && qn_doctor_n_warnings(doctor) > 0) result = EXIT_FAILED;
+    return result;
+}
+
+static int examine(const struct doctor_args *args, struct out_side *svg) {
     char folder[4096];
     struct qn_doctor_options options = {.root = args->root != NULL ? args->root : "",
                                         .synthetic = args->topology,
@@ -281,15 +294,7 @@ static int examine(const struct doctor_args *args) {
         out_error("%s", err.message);
         return status == QN_BAD_ARGUMENT ? EXIT_WRONG_USAGE : EXIT_FAILED;
     }
-    if (doctor.measured && *doctor.figures.unkept.message != '\0')
-        out_error("%s", doctor.figures.unkept.message);
-    int result = EXIT_DONE;
-    if (args->json)
-        result = print_json(&doctor);
-    else
-        print_page(&doctor);
-    if (args->svg != NULL && draw(&doctor, args->svg) != EXIT_DONE) result = EXIT_FAILED;
-    if (args->strict && qn_doctor_n_warnings(&doctor) > 0) result = EXIT_FAILED;
+    const int result = report(args, &doctor, svg);
     qn_doctor_free(&doctor);
     return result;
 }
@@ -309,5 +314,10 @@ int command_doctor(int argc, char **argv) {
         .n_groups = COUNT(groups)};
     int status;
     if (!args_parse(&command, argc, argv, &status)) return status;
-    return examine(&args);
+    struct out_side svg = {.option = "--svg", .path = args.svg};
+    if (!out_sides_check(&svg, 1, args.json ? "--json" : NULL)) return EXIT_WRONG_USAGE;
+    if (!out_sides_open(&svg, 1)) return EXIT_FAILED;
+    status = examine(&args, &svg);
+    out_sides_close(&svg, 1);
+    return status;
 }

@@ -121,3 +121,82 @@ bool out_file_end(struct out_file *out, bool whole) {
     if (reason == 0) return true;
     return told ? false : failed(out, strerror(reason));
 }
+
+/* ---- files beside the report ------------------------------------------------------------ */
+
+static bool is_same(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* The folder that a path leads to, and its last part. */
+static bool find_folder(const char *path, struct stat *folder, const char **name) {
+    const char *const slash = strrchr(path, '/');
+    *name = slash != NULL ? slash + 1 : path;
+    char *const text =
+        strndup(slash != NULL ? path : "./", slash != NULL ? (size_t)(slash - path + 1) : 2);
+    const bool found = text != NULL && stat(text, folder) == 0;
+    free(text);
+    return found;
+}
+
+/* Would what is written to both be mixed? A terminal or /dev/null may be named twice. */
+static bool name_one_file(const char *a, const char *b) {
+    struct stat x, y;
+    const char *p, *q;
+    if (strcmp(a, "-") == 0 || strcmp(b, "-") == 0) return strcmp(a, b) == 0;
+    if (stat(a, &x) == 0 && stat(b, &y) == 0) return is_same(&x, &y) && !S_ISCHR(x.st_mode);
+    return find_folder(a, &x, &p) && find_folder(b, &y, &q) && is_same(&x, &y) && strcmp(p, q) == 0;
+}
+
+static bool is_stdout(const char *path) {
+    struct stat own, found;
+    if (strcmp(path, "-") == 0) return true;
+    return fstat(STDOUT_FILENO, &own) == 0 && !S_ISCHR(own.st_mode) && stat(path, &found) == 0 &&
+           is_same(&own, &found);
+}
+
+bool out_sides_check(const struct out_side *sides, size_t n, const char *document) {
+    for (size_t i = 0; i < n; i++) {
+        if (sides[i].path == NULL) continue;
+        if (document != NULL && is_stdout(sides[i].path)) {
+            out_error("%s and %s both write to standard output: give %s a file", document,
+                      sides[i].option, sides[i].option);
+            return false;
+        }
+        for (size_t j = 0; j < i; j++)
+            if (sides[j].path != NULL && name_one_file(sides[j].path, sides[i].path)) {
+                out_error("%s and %s name one file: %s", sides[j].option, sides[i].option,
+                          sides[i].path);
+                return false;
+            }
+    }
+    return true;
+}
+
+bool out_sides_open(struct out_side *sides, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (sides[i].path == NULL) continue;
+        sides[i].open = out_file_open(&sides[i].file, sides[i].path);
+        if (sides[i].open) continue;
+        out_sides_close(sides, i);
+        return false;
+    }
+    return true;
+}
+
+bool out_side_write(struct out_side *side, out_writer *write, const void *context) {
+    struct qn_error err;
+    if (!side->open) return side->path == NULL;
+    side->open = false;
+    fflush(stdout); /* where it is standard output, it follows the report */
+    const enum qn_status status = write(context, side->file.stream, &err);
+    if (status != QN_OK) out_error("cannot write %s: %s", side->file.path, err.message);
+    return out_file_end(&side->file, status == QN_OK);
+}
+
+void out_sides_close(struct out_side *sides, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (sides[i].open) out_file_end(&sides[i].file, false);
+        sides[i].open = false;
+    }
+}

@@ -163,17 +163,18 @@ static int print_json(const struct forecast *forecast, const struct qn_plan_abou
     return object != NULL && out_flush() ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int write_html(const char *path, const struct forecast *forecast,
-                      const struct qn_plan_about *about) {
-    struct qn_error err;
-    struct out_file out;
-    if (!out_file_open(&out, path)) return EXIT_FAILED;
-    const enum qn_status status = qn_plan_write_html(&forecast->plan, about, out.stream, &err);
-    if (status != QN_OK) out_error("cannot write %s: %s", path, err.message);
-    return out_file_end(&out, status == QN_OK) ? EXIT_DONE : EXIT_FAILED;
+struct page {
+    const struct qn_plan *plan;
+    const struct qn_plan_about *about;
+};
+
+static enum qn_status write_html(const void *context, FILE *out, struct qn_error *err) {
+    const struct page *const page = context;
+    return qn_plan_write_html(page->plan, page->about, out, err);
 }
 
-static int report(const struct plan_args *args, const struct forecast *forecast) {
+static int report(const struct plan_args *args, const struct forecast *forecast,
+                  struct out_side *html) {
     struct outlook outlook;
     struct qn_error err;
     if (look(forecast, &outlook, &err) != QN_OK) {
@@ -181,9 +182,24 @@ static int report(const struct plan_args *args, const struct forecast *forecast)
         return EXIT_FAILED;
     }
     int status = args->json ? print_json(forecast, &outlook.about) : print_text(forecast, &outlook);
-    if (args->html != NULL && write_html(args->html, forecast, &outlook.about) != EXIT_DONE)
-        status = EXIT_FAILED;
+    const struct page page = {&forecast->plan, &outlook.about};
+    if (!out_side_write(html, write_html, &page)) status = EXIT_FAILED;
     qn_predict_free(&outlook.times);
+    return status;
+}
+
+static int open_and_report(const struct plan_args *args, const struct model_args *model_args,
+                           const struct session_args *session_args, struct out_side *html) {
+    struct forecast forecast;
+    int status = forecast_open(model_args, session_args, &forecast);
+    if (status != EXIT_DONE) return status;
+    if (forecast.err.status == QN_OK) {
+        status = report(args, &forecast, html);
+    } else {
+        out_error("%s", forecast.err.message);
+        status = EXIT_FAILED;
+    }
+    forecast_close(&forecast);
     return status;
 }
 
@@ -217,15 +233,10 @@ int command_plan(int argc, char **argv) {
     int status;
     if (!args_parse(&command, argc, argv, &status)) return status;
 
-    struct forecast forecast;
-    status = forecast_open(&model_args, &session_args, &forecast);
-    if (status != EXIT_DONE) return status;
-    if (forecast.err.status != QN_OK) {
-        out_error("%s", forecast.err.message);
-        forecast_close(&forecast);
-        return EXIT_FAILED;
-    }
-    const int printed = report(&args, &forecast);
-    forecast_close(&forecast);
-    return printed;
+    struct out_side html = {.option = "--html", .path = args.html};
+    if (!out_sides_check(&html, 1, args.json ? "--json" : NULL)) return EXIT_WRONG_USAGE;
+    if (!out_sides_open(&html, 1)) return EXIT_FAILED;
+    status = open_and_report(&args, &model_args, &session_args, &html);
+    out_sides_close(&html, 1);
+    return status;
 }

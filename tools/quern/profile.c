@@ -93,43 +93,35 @@ static int print_text(struct profile_run *run, const struct qn_profile *profile,
     return status == EXIT_DONE && roof != NULL ? profile_print_roofline(profile, roof) : status;
 }
 
-/* One of the files; the writers differ in what they need. */
-struct target {
-    const char *path;
-    enum qn_status (*write)(const struct target *target, FILE *out, struct qn_error *err);
+/* What the files are of; roof may be NULL. */
+struct record {
     const struct qn_profile *profile;
     const struct qn_profile_about *about;
     const struct qn_roof *roof;
 };
 
-static enum qn_status write_html(const struct target *t, FILE *out, struct qn_error *err) {
-    return qn_profile_write_html(t->profile, t->about, t->roof, out, err);
+static enum qn_status write_html(const void *context, FILE *out, struct qn_error *err) {
+    const struct record *const r = context;
+    return qn_profile_write_html(r->profile, r->about, r->roof, out, err);
 }
-static enum qn_status write_trace(const struct target *t, FILE *out, struct qn_error *err) {
-    return qn_profile_write_trace(t->profile, t->about, out, err);
+static enum qn_status write_trace(const void *context, FILE *out, struct qn_error *err) {
+    const struct record *const r = context;
+    return qn_profile_write_trace(r->profile, r->about, out, err);
 }
-static enum qn_status write_folded(const struct target *t, FILE *out, struct qn_error *err) {
-    return qn_profile_write_folded(t->profile, out, err);
-}
-
-static int write_file(const struct target *target) {
-    struct qn_error err;
-    if (target->path == NULL) return EXIT_DONE;
-    struct out_file out;
-    if (!out_file_open(&out, target->path)) return EXIT_FAILED;
-    const enum qn_status status = target->write(target, out.stream, &err);
-    if (status != QN_OK) out_error("cannot write %s: %s", target->path, err.message);
-    return out_file_end(&out, status == QN_OK) ? EXIT_DONE : EXIT_FAILED;
+static enum qn_status write_folded(const void *context, FILE *out, struct qn_error *err) {
+    const struct record *const r = context;
+    return qn_profile_write_folded(r->profile, out, err);
 }
 
-static int write_files(const struct profile_args *args, const struct qn_profile *profile,
-                       const struct qn_profile_about *about, const struct qn_roof *roof) {
-    const struct target targets[] = {{args->html, write_html, profile, about, roof},
-                                     {args->trace, write_trace, profile, about, roof},
-                                     {args->folded, write_folded, profile, about, roof}};
+enum { HTML, TRACE, FOLDED, N_SIDES };
+
+static out_writer *const writers[N_SIDES] = {
+    [HTML] = write_html, [TRACE] = write_trace, [FOLDED] = write_folded};
+
+static int write_files(struct out_side *sides, const struct record *record) {
     int status = EXIT_DONE;
-    for (size_t i = 0; i < COUNT(targets); i++)
-        if (write_file(&targets[i]) != EXIT_DONE) status = EXIT_FAILED;
+    for (size_t i = 0; i < N_SIDES; i++)
+        if (!out_side_write(&sides[i], writers[i], record)) status = EXIT_FAILED;
     return status;
 }
 
@@ -141,7 +133,7 @@ static int print_csv(const struct qn_profile *profile) {
 }
 
 static int report(struct profile_run *run, const struct profile_args *args,
-                  const struct qn_profile_about *about) {
+                  const struct qn_profile_about *about, struct out_side *sides) {
     struct qn_roof roof;
     struct qn_profile profile;
     int status = EXIT_DONE;
@@ -152,14 +144,14 @@ static int report(struct profile_run *run, const struct profile_args *args,
     status = args->json  ? print_json(&profile, about, measured)
              : args->csv ? print_csv(&profile)
                          : print_text(run, &profile, about, measured);
-    const int written = write_files(args, &profile, about, measured);
+    const int written = write_files(sides, &(struct record){&profile, about, measured});
     if (status == EXIT_DONE) status = written;
     qn_profile_free(&profile);
     return status;
 }
 
 static int load_and_report(const struct profile_args *args, struct model_args *model_args,
-                           struct session_args *session_args) {
+                           struct session_args *session_args, struct out_side *sides) {
     struct quern_model *model;
     tuned_apply(model_args, session_args, false);
     int status = loader_open(model_args, false, &model);
@@ -171,7 +163,7 @@ static int load_and_report(const struct profile_args *args, struct model_args *m
     if (status == EXIT_DONE) {
         const struct qn_profile_about about =
             describe(&run, path, qn_cache_name(cache_from(session_args)));
-        status = report(&run, args, &about);
+        status = report(&run, args, &about, sides);
     }
     profile_run_close(&run);
     free(path);
@@ -211,5 +203,13 @@ int command_profile(int argc, char **argv) {
         out_error("--json and --csv are two forms of one report: give one of them");
         return EXIT_WRONG_USAGE;
     }
-    return load_and_report(&args, &model_args, &session_args);
+    struct out_side sides[N_SIDES] = {[HTML] = {"--html", args.html},
+                                      [TRACE] = {"--trace", args.trace},
+                                      [FOLDED] = {"--folded", args.folded}};
+    if (!out_sides_check(sides, N_SIDES, args.json ? "--json" : args.csv ? "--csv" : NULL))
+        return EXIT_WRONG_USAGE;
+    if (!out_sides_open(sides, N_SIDES)) return EXIT_FAILED;
+    status = load_and_report(&args, &model_args, &session_args, sides);
+    out_sides_close(sides, N_SIDES);
+    return status;
 }

@@ -123,11 +123,10 @@ static int verify_model(const struct model_args *model_args, const struct verify
     return ok ? EXIT_DONE : EXIT_FAILED;
 }
 
-static bool write_page(const char *path, const json_t *report) {
-    struct out_file out;
-    if (!out_file_open(&out, path)) return false;
-    qn_verify_html(report, out.stream);
-    return out_file_end(&out, true);
+static enum qn_status write_page(const void *report, FILE *out, struct qn_error *err) {
+    (void)err;
+    qn_verify_html(report, out);
+    return QN_OK;
 }
 
 /* What is drawn is of no use as text. */
@@ -143,7 +142,7 @@ static void drop_maps(json_t *models) {
 }
 
 static int verify_all(const struct model_args *model_args, const struct verify_args *args,
-                      const struct qn_verify_options *options) {
+                      const struct qn_verify_options *options, struct out_side *html) {
     json_t *models = json_array();
     int result = EXIT_DONE;
     for (size_t i = 0; i < MAX_MODELS && args->models[i] != NULL; i++) {
@@ -164,7 +163,7 @@ static int verify_all(const struct model_args *model_args, const struct verify_a
     if (!args->json && json_array_size(models) > 1) verify_print_table(models);
     json_t *report =
         json_pack("{s:s, s:o}", "verdict", result == EXIT_DONE ? "pass" : "fail", "models", models);
-    if (args->html != NULL && !write_page(args->html, report)) result = EXIT_FAILED;
+    if (!out_side_write(html, write_page, report)) result = EXIT_FAILED;
     if (args->json) {
         drop_maps(models);
         json_dumpf(report, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
@@ -235,16 +234,21 @@ static int run_verify(const struct model_args *model_args, const struct session_
                                         .draw = args->html != NULL,
                                         .progress = show_progress};
     struct verify_prompts prompts = {.n = 0};
+    struct out_side html = {.option = "--html", .path = args->html};
     int wrong = check_stages(args->stages);
     if (wrong == EXIT_DONE) wrong = parse_heads(args->heads, &options);
     if (wrong == EXIT_DONE) wrong = check_reference(args);
+    if (wrong == EXIT_DONE && !out_sides_check(&html, 1, args->json ? "--json" : NULL))
+        wrong = EXIT_WRONG_USAGE;
     if (wrong != EXIT_DONE) return wrong;
     if (args->prompts != NULL) {
         if (!verify_prompts_read(args->prompts, &prompts)) return EXIT_FAILED;
         options.prompts = prompts.items;
         options.n_prompts = prompts.n;
     }
-    const int status = verify_all(model_args, args, &options);
+    int status = EXIT_FAILED;
+    if (out_sides_open(&html, 1)) status = verify_all(model_args, args, &options, &html);
+    out_sides_close(&html, 1);
     verify_prompts_free(&prompts);
     return status;
 }
