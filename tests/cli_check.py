@@ -612,6 +612,19 @@ def inspect_sends_no_control_characters(program: Program):
 
 
 @case
+def messages_send_no_control_characters(program: Program):
+    model = program.model(TRAINED)
+    long = "x" * 3000
+    for status, arguments, stdin in [
+            (2, ["ru\x1b[2J\n"], b""), (2, ["run", model, "--x\x1b[2J\n"], b""),
+            (2, ["run", model, "--temp", "\x1b[2J\n"], b""),
+            (1, ["logits", model, "--ids", "1", "-o", "/no/such\x1b[2J\n"], b""),
+            (1, ["tokenize", "--decode", model], b"1 \x1b[2J")]:
+        program.fails(status, ["\\x1b[2J"], *arguments, stdin=stdin)
+    program.fails(2, [f"'{long}\\x1b'"], "run", model, "--temp", long + "\x1b")
+
+
+@case
 def sets_that_are_not_here_are_told(program: Program):
     _, here = program.instruction_sets()
     model = program.model(TRAINED)

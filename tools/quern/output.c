@@ -8,20 +8,29 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdio_ext.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { WIDTH = 80 };
 
+/* Names and ids come from the command line and from files. Without memory a long sentence is cut.
+ */
 void out_error(const char *format, ...) {
+    char room[1024], *text = room;
+    va_list arguments, again;
     fflush(stdout); /* the sentence follows the data that came before it */
-    va_list arguments;
     va_start(arguments, format);
-    fputs("quern: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    va_copy(again, arguments);
+    const int size = vsnprintf(room, sizeof room, format, arguments);
+    if (size >= (int)sizeof room && vasprintf(&text, format, again) < 0) text = room;
+    va_end(again);
     va_end(arguments);
+    fputs("quern: ", stderr);
+    out_text(text, size < 0 ? 0 : strlen(text), stderr);
+    fputc('\n', stderr);
+    if (text != room) free(text);
 }
 
 /* Where an earlier write failed, stdio keeps that and not why: one more fails for the same reason.

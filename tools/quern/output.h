@@ -16,7 +16,7 @@ enum {
     EXIT_INTERRUPTED = 128 + 2 /* SIGINT */
 };
 
-/* "quern: sentence" on stderr. */
+/* "quern: sentence" on stderr, printed as by out_text. */
 void out_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Flushes stdout; false, with its sentence printed, when data could not be written: it is forgotten
