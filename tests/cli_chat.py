@@ -274,6 +274,23 @@ def a_chat_says_what_becomes_of_its_format(program: Program):
 
 
 @case
+def a_system_message_without_a_place_is_told(program: Program):
+    model = program.model(MODEL)
+    for other in (["--raw", "hi"], ["--ids", "1,2"]):
+        program.fails(2, ["--system", other[0]], "run", model, "--system", "Be brief.", *other)
+        program.succeeds("run", model, "--system", "", *other, "-n", "1")
+    for name, told in ((MODEL, False), ("gptneox-f32", True)):
+        arguments = ["run", program.model(name), "--system", "Be brief.", "-n", 1]
+        done = program.succeeds(*arguments, "hi")
+        assert (b"--system is left out" in done.stderr) is told, done
+        assert b"--system" not in program.succeeds(*arguments, "hi", "-q").stderr
+        with Terminal(program, *arguments) as terminal:
+            assert ("--system is left out" in terminal.prompt()) is told
+            terminal.type("/exit\n")
+            assert terminal.finish()[0] == 0
+
+
+@case
 def ctrl_c_ends_a_single_answer(program: Program):
     with Terminal(program, "run", program.model(MODEL), "hi", "--ignore-eos", "--print-ids", "-c",
                   LONG) as terminal:

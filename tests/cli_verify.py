@@ -124,6 +124,10 @@ def a_page_holds_chosen_heads_and_nothing_from_outside(program: Program):
         program.fails(2, ["--heads", "9.0", "2 layers of 4 heads"], "verify", *more, "--heads",
                       "0.0,9.0", program.model("llama-f32"))
     assert not page.exists()
+    heads = ["verify", "--stage", "attention", "--heads", "0.0", program.model("llama-f32")]
+    note = b"quern: --heads changes nothing without --html"
+    assert program.succeeds(*heads).stderr.startswith(note)
+    assert program.succeeds(*heads, "--html", page).stderr == b""
 
 
 @case

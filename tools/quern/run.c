@@ -54,6 +54,17 @@ struct question {
     struct token_list ids; /* in place of text */
 };
 
+static bool has_system(const struct run_args *args) {
+    return args->system != NULL && *args->system != '\0';
+}
+
+static bool system_has_place(const struct run_args *args) {
+    if (!has_system(args) || (!args->raw && args->ids == NULL)) return true;
+    out_error("--system is a message of the chat format, which %s does without",
+              args->raw ? "--raw" : "--ids");
+    return false;
+}
+
 /* EXIT_DONE, or another exit status with the sentence printed. */
 static int gather(const struct run_args *args, struct question *out) {
     *out = (struct question){.text = {NULL, 0}};
@@ -136,6 +147,8 @@ static int generate(struct quern_model *model, const struct session_args *sessio
     dialogue_open(model, args->system, &dialogue);
     dialogue.switched_off = args->raw && dialogue.framed;
     if (args->raw) dialogue.framed = false;
+    if (has_system(args) && !dialogue.framed && !args->generate.quiet)
+        fputs("--system is left out: the model has no ChatML format\n", stderr);
     sampling_choose_seed(sampling_args);
     struct generator generator;
     int status = generator_new(model, session_args, sampling_args, &args->generate, &generator);
@@ -201,6 +214,7 @@ int command_run(int argc, char **argv) {
         .n_positionals = COUNT(positionals)};
     int status;
     if (!args_parse(&command, argc, argv, &status)) return status;
+    if (!system_has_place(&args)) return EXIT_WRONG_USAGE;
     if (wants_chat(&args))
         return load_and_generate(&model_args, &session_args, &sampling_args, &args, NULL);
     struct question question;

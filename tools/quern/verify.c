@@ -45,7 +45,7 @@ static const struct option verify_options[] = {
     {"--html", OPTION_TEXT, "FILE", 0, 0, offsetof(struct verify_args, html), false, true,
      "write a page of the results, with heat maps of attention"},
     {"--heads", OPTION_TEXT, "L.H,...", 0, 0, offsetof(struct verify_args, heads), false, true,
-     "heads of these layers to draw (those that stand out)"},
+     "heads of these layers that --html draws (those that stand out)"},
 };
 
 /* ---- progress --------------------------------------------------------------------------- */
@@ -250,6 +250,8 @@ static int run_verify(const struct model_args *model_args, const struct session_
     if (out_sides_open(&html, 1)) status = verify_all(model_args, args, &options, &html);
     out_sides_close(&html, 1);
     verify_prompts_free(&prompts);
+    if (args->heads != NULL && args->html == NULL && status != EXIT_WRONG_USAGE)
+        out_error("--heads changes nothing without --html: it chooses what that page draws");
     return status;
 }
 
