@@ -8,8 +8,10 @@ usage: cli_doctor.py PROGRAM FOLDER-OF-MODELS
 
 import json
 import os
+import re
 import stat
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -283,6 +285,14 @@ def figures_are_kept_and_measured_again(program: Program):
     assert "Measured 3 days ago" in page
     if first["limits"][1]["f32_gflop_s"] is not None:
         assert "4321.0 of" in page
+    # The clock goes on between writing and reading.
+    for age, told in ((1, r"[1-9] seconds?"), (20, "2[0-9] seconds"), (61, "1 minute"),
+                      (119 * 60, "119 minutes"), (3 * 3600, "3 hours")):
+        kept["measured_at"] = int(time.time()) - age
+        files[0].write_text(json.dumps(kept))
+        page = program.succeeds("doctor").stdout.decode()
+        assert re.search(rf"\nMeasured {told} ago \(--fresh measures again\)\n", page), (age, page)
+        assert "Measured 1 seconds" not in page
     assert "Measured just now" in program.succeeds("doctor", "--fresh").stdout.decode()
 
 

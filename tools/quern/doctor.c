@@ -97,21 +97,26 @@ static void print_slots(const struct qn_kernels *kernels) {
     }
 }
 
-static void print_age(const struct qn_machine_figures *figures) {
+/* since: when this run began. */
+static void print_age(const struct qn_machine_figures *figures, time_t since) {
     static const struct {
         long long from, seconds;
         const char *unit;
-    } units[] = {{2 * 86400, 86400, "days"}, {2 * 3600, 3600, "hours"}, {60, 60, "minutes"}};
+    } units[] = {
+        {2 * 86400, 86400, "day"}, {2 * 3600, 3600, "hour"}, {60, 60, "minute"}, {0, 1, "second"}};
     const long long age = (long long)time(NULL) - figures->measured_at;
     char title[80] = "Measured just now";
-    for (size_t i = COUNT(units); i-- > 0;)
-        if (age >= units[i].from)
-            snprintf(title, sizeof title, "Measured %lld %s ago (--fresh measures again)",
-                     age / units[i].seconds, units[i].unit);
+    if (figures->measured_at < (long long)since) {
+        size_t i = 0;
+        while (i + 1 < COUNT(units) && age < units[i].from) i++;
+        const long long n = age / units[i].seconds;
+        snprintf(title, sizeof title, "Measured %lld %s%s ago (--fresh measures again)", n,
+                 units[i].unit, n == 1 ? "" : "s");
+    }
     style_title(title);
 }
 
-static void print_page(const struct qn_doctor *doctor) {
+static void print_page(const struct qn_doctor *doctor, time_t since) {
     const char *section = "";
     const int n_threads = doctor->topology.n_default;
     printf("%s: %s on %d thread%s\n", doctor->key.cpu, qn_isa_name(doctor->kernels.isa), n_threads,
@@ -122,7 +127,7 @@ static void print_page(const struct qn_doctor *doctor) {
             if (strcmp(section, "Instructions") == 0) print_slots(&doctor->kernels);
             section = f->section;
             if (strcmp(section, "Measured") == 0)
-                print_age(&doctor->figures);
+                print_age(&doctor->figures, since);
             else
                 style_title(section);
         }
@@ -263,7 +268,7 @@ static bool is_folder(const char *path) {
     return false;
 }
 
-static int report(const struct doctor_args *args, const struct qn_doctor *doctor,
+static int report(const struct doctor_args *args, const struct qn_doctor *doctor, time_t since,
                   struct out_side *svg) {
     int result = EXIT_DONE;
     if (doctor->measured && *doctor->figures.unkept.message != '\0')
@@ -271,7 +276,7 @@ static int report(const struct doctor_args *args, const struct qn_doctor *doctor
     if (args->json)
         result = print_json(doctor);
     else
-        print_page(doctor);
+        print_page(doctor, since);
     if (!out_side_write(svg, draw, doctor)) result = EXIT_FAILED;
     if (args->strict && qn_doctor_n_warnings(doctor) > 0) result = EXIT_FAILED;
     return result;
@@ -289,12 +294,13 @@ static int examine(const struct doctor_args *args, struct out_side *svg) {
     if (qn_machine_cache_folder(folder, sizeof folder)) options.cache_folder = folder;
     struct qn_doctor doctor;
     struct qn_error err;
+    const time_t since = time(NULL);
     const enum qn_status status = qn_doctor_examine(&options, &doctor, &err);
     if (status != QN_OK) {
         out_error("%s", err.message);
         return status == QN_BAD_ARGUMENT ? EXIT_WRONG_USAGE : EXIT_FAILED;
     }
-    const int result = report(args, &doctor, svg);
+    const int result = report(args, &doctor, since, svg);
     qn_doctor_free(&doctor);
     return result;
 }
