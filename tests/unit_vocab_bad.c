@@ -65,6 +65,8 @@ TestSuite(vocab_bad, .init = make_folder, .fini = remove_folder);
 #define DECODER "{\"type\":\"ByteLevel\"}"
 #define LEVEL   "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}"
 
+#define LEVEL_WHOLE "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
+
 struct parts {
     const char *model, *added, *normalizer, *splitter, *processor, *decoder;
 };
@@ -181,6 +183,15 @@ static const struct bad_json {
     {{.splitter = "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"x\"}"},
      QN_UNSUPPORTED,
      "prepend_scheme 'x'"},
+    {{.splitter = "{\"type\":\"Metaspace\",\"replacement\":\"__\"}"},
+     QN_BAD_FILE,
+     "not one character"},
+    {{.splitter = "{\"type\":\"Metaspace\",\"replacement\":\"\"}"},
+     QN_BAD_FILE,
+     "not one character"},
+    {{.decoder = "{\"type\":\"Metaspace\",\"replacement\":\"\\u2581 \"}"},
+     QN_BAD_FILE,
+     "not one character"},
     {{.processor = "{\"type\":\"X\"}"}, QN_UNSUPPORTED, "post_processor 'X'"},
     {{.processor = "{\"type\":\"TemplateProcessing\",\"single\":[]}"}, QN_BAD_FILE, "no place"},
     {{.processor =
@@ -296,6 +307,79 @@ Test(vocab_bad, pattern_that_calls_itself_is_named) {
     struct qn_error err = {0};
     cr_expect_eq(split_at("(?R)?a(?R)", 100, 'b', &err), QN_UNSUPPORTED);
     cr_expect(strstr(err.message, "calls itself") != NULL, "%s", err.message);
+}
+
+/* ---- steps that write much ------------------------------------------------------------------ */
+
+/* Joins n copies of a component into a Sequence. */
+static char *sequence_of(const char *list, const char *component, int n) {
+    char *text = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+    fprintf(stream, "{\"type\":\"Sequence\",\"%s\":[", list);
+    for (int i = 0; i < n; i++) fprintf(stream, "%s%s", i > 0 ? "," : "", component);
+    fputs("]}", stream);
+    fclose(stream);
+    return text;
+}
+
+static void expect_too_much(const struct qn_tokenizer *tokenizer, const char *text) {
+    struct qn_ids ids = {0};
+    struct qn_error err = {0};
+    alloc_meter_reset();
+    cr_expect_eq(qn_tokenizer_encode(tokenizer, text, strlen(text), 0, &ids, &err), QN_UNSUPPORTED,
+                 "%s gives %zu ids", text, ids.n);
+    cr_expect(strstr(err.message, "too much of a text") != NULL, "%s", err.message);
+    cr_expect_lt(alloc_meter_peak(), 1 << 20);
+    qn_ids_free(&ids);
+}
+
+/* Sixteen steps make 64 a's of each a, or two bytes of each; and a text may be cut into stretches
+ * first, each of which starts anew. */
+Test(vocab_bad, steps_write_a_bounded_text) {
+    static const char replace[] =
+        "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaa\"}";
+    char *const replaces = sequence_of("normalizers", replace, 16);
+    char *const levels = sequence_of("pretokenizers", LEVEL_WHOLE, 16);
+    static const char bang[] = "[{\"id\":5,\"content\":\"!\",\"normalized\":false}]";
+    struct qn_tokenizer *tokenizer = NULL;
+    struct qn_error err = {0};
+    write_json((struct parts){.normalizer = replaces, .added = bang});
+    cr_assert_eq(qn_vocab_hf_read(folder, NULL, INT_MAX, &tokenizer, &err), QN_OK, "%s",
+                 err.message);
+    expect_too_much(tokenizer, "a");
+    expect_too_much(tokenizer, "b!b!b!a");
+    qn_tokenizer_free(tokenizer);
+    write_json((struct parts){.splitter = levels, .model = BPE("{\"a\":0}", "[]")});
+    cr_assert_eq(qn_vocab_hf_read(folder, NULL, INT_MAX, &tokenizer, &err), QN_OK, "%s",
+                 err.message);
+    expect_too_much(tokenizer, "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9");
+    qn_tokenizer_free(tokenizer);
+    write_json((struct parts){.normalizer = replaces,
+                              .added = "[{\"id\":5,\"content\":\"a!\",\"normalized\":true}]"});
+    expect_refusal(QN_UNSUPPORTED, "too much of a text");
+    free(replaces);
+    free(levels);
+}
+
+/* A replacement of 4 KB, once in each stretch. */
+Test(vocab_bad, stretches_share_their_room) {
+    enum { LONG = 4096, STRETCHES = 400 };
+    char *const replace = malloc(LONG + 200), text[2 * STRETCHES + 1];
+    strcpy(replace, "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"");
+    const size_t start = strlen(replace);
+    memset(replace + start, 'b', LONG);
+    strcpy(replace + start + LONG, "\"}");
+    write_json((struct parts){.normalizer = replace,
+                              .added = "[{\"id\":5,\"content\":\"!\",\"normalized\":false}]"});
+    free(replace);
+    for (size_t i = 0; i < STRETCHES; i++) memcpy(text + 2 * i, "a!", 3);
+    struct qn_tokenizer *tokenizer = NULL;
+    struct qn_error err = {0};
+    cr_assert_eq(qn_vocab_hf_read(folder, NULL, INT_MAX, &tokenizer, &err), QN_OK, "%s",
+                 err.message);
+    expect_too_much(tokenizer, text);
+    qn_tokenizer_free(tokenizer);
 }
 
 /* ---- vocab.json and merges.txt -------------------------------------------------------------- */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/utf8.h"
+
 /* A file of a few bytes must not ask for memory for ids that it has no tokens for. Real ones have
  * gaps of up to some thousand. */
 enum { TOKENS_MAX = 1 << 22, GAP_MAX = 1 << 16 };
@@ -136,6 +138,15 @@ enum qn_status qn_build_step(struct qn_vocab_build *build, bool normalizer,
                        normalizer ? "normalizer" : "pre_tokenizer", QN_BUILD_STEPS);
     (normalizer ? build->normalizers : build->splitters)[(*n)++] = *step;
     return QN_OK;
+}
+
+enum qn_status qn_build_mark(const struct qn_vocab_build *build, const json_t *metaspace,
+                             struct qn_text *mark, struct qn_error *err) {
+    const json_t *const text = json_object_get(metaspace, "replacement");
+    *mark = json_is_string(text) ? qn_text_of_json(text) : qn_text_of("");
+    if (mark->size > 0 && qn_utf8_length((unsigned char)mark->data[0]) == mark->size) return QN_OK;
+    return qn_fail(err, QN_BAD_FILE, "%s: a Metaspace's replacement is not one character",
+                   build->file);
 }
 
 void qn_build_free(struct qn_vocab_build *build) {

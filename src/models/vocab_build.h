@@ -53,6 +53,9 @@ int32_t qn_build_find(const struct qn_vocab_build *build, struct qn_text text);
 /* Room for one more step. QN_UNSUPPORTED where there are too many. */
 enum qn_status qn_build_step(struct qn_vocab_build *build, bool normalizer,
                              const struct qn_text_step *step, struct qn_error *err);
+/* The character that a Metaspace has for spaces. */
+enum qn_status qn_build_mark(const struct qn_vocab_build *build, const json_t *metaspace,
+                             struct qn_text *mark, struct qn_error *err);
 /* Maps a file of the folder. Errors: as qn_file_map_open. */
 enum qn_status qn_build_map(const struct qn_vocab_build *build, const char *name,
                             struct qn_file_map *map, struct qn_error *err);

@@ -57,11 +57,10 @@ static enum qn_status read_metaspace(const struct qn_vocab_build *build, const j
     QN_TRY(qn_json_get_bool(object, build->file, "add_prefix_space", &prefix, err));
     const char *scheme = prefix ? "always" : "never";
     QN_TRY(qn_json_get_string(object, build->file, "prepend_scheme", &scheme, err));
-    const json_t *const mark = json_object_get(object, "replacement");
-    if (!json_is_string(mark)) return broken(build, "a Metaspace has no replacement", err);
+    struct qn_text mark;
+    QN_TRY(qn_build_mark(build, object, &mark, err));
     if (strcmp(scheme, "never") != 0) decoding->strip = QN_STRIP_MARKS;
-    return set_replacement(build, decoding, qn_text_of_json(mark), qn_text_of(" "), "Metaspace",
-                           err);
+    return set_replacement(build, decoding, mark, qn_text_of(" "), "Metaspace", err);
 }
 
 static enum qn_status read_replace(const struct qn_vocab_build *build, const json_t *object,

@@ -253,7 +253,7 @@ static enum qn_status read_metaspace(struct qn_vocab_build *build, const json_t 
     const char *scheme = prefix ? "always" : "never";
     QN_TRY(qn_json_get_string(object, build->file, "prepend_scheme", &scheme, err));
     QN_TRY(qn_json_get_bool(object, build->file, "split", &step.cut, err));
-    QN_TRY(read_text(build, object, "replacement", &step.content, err));
+    QN_TRY(qn_build_mark(build, object, &step.content, err));
     step.pattern = step.content;
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         if (strcmp(scheme, schemes[i]) != 0) continue;

@@ -94,6 +94,9 @@ static enum qn_status encode_segment(struct qn_encoding *encoding, const char *t
 static enum qn_status encode_valid(struct qn_encoding *encoding, const char *text, size_t size,
                                    unsigned flags, struct qn_error *err) {
     const bool control = (flags & QN_ENCODE_SPECIAL) != 0;
+    const size_t max = qn_normalized_max(size);
+    for (size_t i = 0; i < 2; i++) encoding->normalized[i].max = max;
+    for (size_t i = 0; i < QN_PASSES_MAX; i++) encoding->rewritten[i].max = max;
     struct qn_special_walk walk = {.text = text, .size = size, .control = control};
     const struct qn_special_token *token;
     do {

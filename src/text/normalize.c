@@ -133,6 +133,14 @@ static bool changes(const struct qn_text_step *step, const char *text, size_t si
     return true;
 }
 
+/* Steps follow each other, and each may write what a file says for what it finds, so that a file of
+ * a few lines could make terabytes of a word. Compatible decompositions write up to 11 bytes for
+ * one, and real tokenizers have some five steps. */
+size_t qn_normalized_max(size_t size) {
+    enum { TIMES = 64, ANY_TEXT = 64 << 10 };
+    return size < (SIZE_MAX - ANY_TEXT) / TIMES ? size * TIMES + ANY_TEXT : SIZE_MAX;
+}
+
 enum qn_status qn_normalize(const struct qn_passes *passes, struct qn_bytes buffers[2],
                             struct qn_regex_work **work, const char **text, size_t *size,
                             bool *front, struct qn_error *err) {
@@ -145,6 +153,7 @@ enum qn_status qn_normalize(const struct qn_passes *passes, struct qn_bytes buff
         QN_TRY(qn_bytes_reserve(out, 1, err)); /* not NULL */
         if (loses_front(&passes->passes[i], *text, *size)) *front = false;
         QN_TRY(apply(&passes->passes[i], *text, *size, work, out, err));
+        for (int b = 0; b < 2; b++) qn_bytes_spend(&buffers[b], out->size);
         *text = out->data;
         *size = out->size;
     }

@@ -112,8 +112,10 @@ enum qn_status qn_spm_init(struct qn_tokenizer *tokenizer, struct qn_error *err)
 enum qn_status qn_spm_encode(struct qn_encoding *encoding, const char *text, size_t size,
                              struct qn_error *err);
 
-/* normalize.c: *text[*size] becomes what the normalizers make of it, in one of the buffers. *front
- * becomes false where its first characters were dropped. */
+/* normalize.c: what the steps may write of a text of that size, all stretches of it together. */
+size_t qn_normalized_max(size_t size);
+/* *text[*size] becomes what the normalizers make of it, in one of the buffers, whose maxima fall by
+ * what was written. *front becomes false where its first characters were dropped. */
 enum qn_status qn_normalize(const struct qn_passes *passes, struct qn_bytes buffers[2],
                             struct qn_regex_work **work, const char **text, size_t *size,
                             bool *front, struct qn_error *err);

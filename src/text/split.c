@@ -204,6 +204,7 @@ static enum qn_status rewrite(struct qn_encoding *encoding, size_t at, const str
     } else {
         QN_TRY(write_bytes(out, &piece, err));
     }
+    qn_bytes_spend(out, out->size);
     const struct piece written = {out->data, out->size, piece.first};
     const uint32_t epoch = encoding->epoch;
     encoding->epoch = ++encoding->last_epoch;

@@ -35,6 +35,9 @@ static enum qn_status normalize_added(struct qn_tokenizer *tokenizer,
     struct qn_bytes buffers[2] = {0};
     struct qn_regex_work *work = NULL;
     enum qn_status status = QN_OK;
+    size_t all = 0;
+    for (size_t i = 0; i < recipe->n_added; i++) all += tokenizer->tokens[recipe->added[i].id].size;
+    buffers[0].max = buffers[1].max = qn_normalized_max(all);
     for (size_t i = 0; status == QN_OK && i < recipe->n_added; i++) {
         offsets[i] = tokenizer->normalized_texts.size;
         if (!recipe->added[i].normalized) continue;

@@ -123,6 +123,9 @@ enum qn_status qn_bytes_reserve(struct qn_bytes *bytes, size_t more, struct qn_e
     if (!qn_checked_add(bytes->size, more, &need)) {
         return qn_fail(err, QN_NO_MEMORY, "a text is too large for this machine");
     }
+    if (bytes->max > 0 && need > bytes->max) {
+        return qn_fail(err, QN_UNSUPPORTED, "the tokenizer's steps make too much of a text");
+    }
     if (need <= bytes->capacity) return QN_OK;
     size_t capacity = bytes->capacity < 256 ? 256 : bytes->capacity;
     while (capacity < need) capacity = capacity > SIZE_MAX / 2 ? need : capacity * 2;
@@ -131,6 +134,10 @@ enum qn_status qn_bytes_reserve(struct qn_bytes *bytes, size_t more, struct qn_e
     bytes->data = data;
     bytes->capacity = capacity;
     return QN_OK;
+}
+
+void qn_bytes_spend(struct qn_bytes *bytes, size_t size) {
+    if (bytes->max > 0) bytes->max = size < bytes->max ? bytes->max - size : 1;
 }
 
 enum qn_status qn_bytes_append(struct qn_bytes *bytes, const char *text, size_t size,

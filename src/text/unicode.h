@@ -58,9 +58,12 @@ bool qn_unicode_is_nfc(const char *text, size_t size);
 struct qn_bytes {
     char *data;
     size_t size, capacity;
+    size_t max; /* of size; 0: any */
 };
-/* Room for `more` bytes after size. Error: QN_NO_MEMORY. */
+/* Room for `more` bytes after size. Errors: QN_NO_MEMORY; QN_UNSUPPORTED beyond max. */
 enum qn_status qn_bytes_reserve(struct qn_bytes *bytes, size_t more, struct qn_error *err);
+/* Lowers a maximum by what has been written. */
+void qn_bytes_spend(struct qn_bytes *bytes, size_t size);
 
 enum qn_status qn_bytes_append(struct qn_bytes *bytes, const char *text, size_t size,
                                struct qn_error *err);
