@@ -150,8 +150,15 @@ Test(config, yarn_with_weights_and_a_ramp_between_pairs) {
 #undef YARN
 }
 
-/* A GGUF of a Llama with these factors of linear scaling; 0: without the key. */
-static struct qn_hparams of_gguf(float old, float new) {
+/* What a GGUF of a Llama says of scaling; NULL or 0: without the key. */
+struct gguf_scaling {
+    float old, new; /* its factor's two names */
+    const char *type;
+    float attn_factor;
+};
+
+static enum qn_status read_gguf(const struct gguf_scaling *scaling, struct qn_hparams *h,
+                                struct qn_error *err) {
     struct gguf_writer writer;
     gguf_writer_init(&writer);
     gguf_key_string(&writer, "general.architecture", "llama");
@@ -161,26 +168,55 @@ static struct qn_hparams of_gguf(float old, float new) {
     gguf_key_u32(&writer, "llama.context_length", 256);
     gguf_key_u32(&writer, "llama.attention.head_count", 4);
     gguf_key_float(&writer, "llama.attention.layer_norm_rms_epsilon", 1e-6f);
-    if (old > 0) gguf_key_float(&writer, "llama.rope.scale_linear", old);
-    if (new > 0) gguf_key_float(&writer, "llama.rope.scaling.factor", new);
+    const struct {
+        const char *key;
+        float value;
+    } floats[] = {{"llama.rope.scale_linear", scaling->old},
+                  {"llama.rope.scaling.factor", scaling->new},
+                  {"llama.rope.scaling.attn_factor", scaling->attn_factor}};
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
+        if (floats[i].value > 0) gguf_key_float(&writer, floats[i].key, floats[i].value);
+    if (scaling->type) gguf_key_string(&writer, "llama.rope.scaling.type", scaling->type);
     struct bytes file = gguf_writer_finish(&writer);
     struct qn_gguf *gguf;
-    struct qn_hparams h;
-    struct qn_error err = {0};
-    cr_assert_eq(qn_gguf_open_memory(file.data, file.size, "memory", &gguf, &err), QN_OK, "%s",
-                 err.message);
-    cr_assert_eq(qn_hparams_from_gguf(gguf, qn_family_find("llama", 5), &h, &err), QN_OK, "%s",
-                 err.message);
+    cr_assert_eq(qn_gguf_open_memory(file.data, file.size, "memory", &gguf, err), QN_OK, "%s",
+                 err->message);
+    const enum qn_status status = qn_hparams_from_gguf(gguf, qn_family_find("llama", 5), h, err);
     qn_gguf_close(gguf);
     bytes_free(&file);
+    return status;
+}
+
+static struct qn_hparams of_gguf(struct gguf_scaling scaling) {
+    struct qn_hparams h;
+    struct qn_error err = {0};
+    cr_assert_eq(read_gguf(&scaling, &h, &err), QN_OK, "%s", err.message);
     return h;
 }
 
 Test(gguf, linear_scaling_under_both_names) {
-    cr_assert_eq(of_gguf(0, 0).rope[0].scaling, QN_ROPE_SCALING_NONE);
-    const struct qn_hparams old = of_gguf(8, 0), both = of_gguf(8, 4);
+    cr_assert_eq(of_gguf((struct gguf_scaling){0}).rope[0].scaling, QN_ROPE_SCALING_NONE);
+    const struct qn_hparams old = of_gguf((struct gguf_scaling){.old = 8});
+    const struct qn_hparams both = of_gguf((struct gguf_scaling){.old = 8, .new = 4});
     cr_assert(old.rope[0].scaling == QN_ROPE_SCALING_LINEAR && old.rope[0].factor == 8);
     cr_assert(both.rope[0].scaling == QN_ROPE_SCALING_LINEAR && both.rope[0].factor == 4);
+}
+
+/* Of LongRoPE a GGUF file has the divisors as tensors, so frequencies stay as they are. */
+Test(gguf, longrope_comes_as_tensors) {
+    const struct qn_hparams h =
+        of_gguf((struct gguf_scaling){.new = 32, .type = "longrope", .attn_factor = 1.19f});
+    double frequency[8];
+    cr_expect_float_eq(qn_hparams_rope(&h, 0, NULL, 512, frequency), 1.19f, 1e-6);
+    cr_expect_float_eq(frequency[4], 0.01, 1e-9);
+    static const float factors[8] = {1, 1, 1, 1, 4, 1, 1, 1};
+    qn_hparams_rope(&h, 0, factors, 512, frequency);
+    cr_expect_float_eq(frequency[4], 0.0025, 1e-9);
+    struct qn_hparams other;
+    struct qn_error err = {0};
+    cr_expect_eq(read_gguf(&(struct gguf_scaling){.type = "ntk"}, &other, &err), QN_UNSUPPORTED);
+    cr_expect(strstr(err.message, "'ntk'; expected none, linear, yarn or longrope") != NULL, "%s",
+              err.message);
 }
 
 /* Llama 3's own numbers: short waves stay, long ones are divided by the factor. */

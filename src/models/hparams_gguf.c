@@ -116,7 +116,9 @@ static enum qn_status read_scaling(const struct qn_gguf *gguf, const char *famil
         enum qn_rope_scaling scaling;
     } kinds[] = {{"none", QN_ROPE_SCALING_NONE},
                  {"linear", QN_ROPE_SCALING_LINEAR},
-                 {"yarn", QN_ROPE_SCALING_YARN}};
+                 {"yarn", QN_ROPE_SCALING_YARN},
+                 /* Its divisors come as tensors, its factor of cos and sin as attn_factor. */
+                 {"longrope", QN_ROPE_SCALING_NONE}};
     char key[KEY_SIZE];
     snprintf(key, sizeof key, "%s.rope.scaling.type", family);
     if (!qn_gguf_find(gguf, key)) {
@@ -131,8 +133,9 @@ static enum qn_status read_scaling(const struct qn_gguf *gguf, const char *famil
         rope->scaling = kinds[i].scaling;
         return QN_OK;
     }
-    return qn_fail(err, QN_UNSUPPORTED, "metadata key %s is '%.*s'; expected none, linear or yarn",
-                   key, (int)(name.size < 64 ? name.size : 64), name.data);
+    return qn_fail(err, QN_UNSUPPORTED,
+                   "metadata key %s is '%.*s'; expected none, linear, yarn or longrope", key,
+                   (int)(name.size < 64 ? name.size : 64), name.data);
 }
 
 /* The key's factor comes on top of YaRN's own. */
