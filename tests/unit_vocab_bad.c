@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "alloc_meter.h"
@@ -379,6 +380,40 @@ Test(vocab_bad, stretches_share_their_room) {
     cr_assert_eq(qn_vocab_hf_read(folder, NULL, INT_MAX, &tokenizer, &err), QN_OK, "%s",
                  err.message);
     expect_too_much(tokenizer, text);
+    qn_tokenizer_free(tokenizer);
+}
+
+/* ---- many names ----------------------------------------------------------------------------- */
+
+/* Names that a tokenizer_config.json has by the thousands are looked up, not searched for: 2 * 10^4
+ * searches among 2 * 10^5 tokens of one length would take a minute. */
+Test(vocab_bad, many_special_tokens_are_found_at_once, .timeout = 30) {
+    enum { TOKENS = 200000, NAMES = 20000 };
+    char *text = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+    fputs("{\"type\":\"BPE\",\"merges\":[],\"vocab\":{", stream);
+    for (int i = 0; i < TOKENS; i++)
+        fprintf(stream, "%s\"special-token-%06d\":%d", i > 0 ? "," : "", i, i);
+    fputs("}}", stream);
+    fclose(stream);
+    write_json((struct parts){.model = text});
+    free(text);
+    stream = open_memstream(&text, &size);
+    fputs("{\"pad_token\":\"\",\"extra_special_tokens\":[\"special-token-000007\"", stream);
+    for (int i = 0; i < NAMES; i++) fprintf(stream, ",\"special-taken-%06d\"", i);
+    fputs("]}", stream);
+    fclose(stream);
+    write_file("tokenizer_config.json", text, size);
+    free(text);
+    struct qn_tokenizer *tokenizer = NULL;
+    struct qn_error err = {0};
+    const clock_t start = clock();
+    cr_assert_eq(qn_vocab_hf_read(folder, NULL, INT_MAX, &tokenizer, &err), QN_OK, "%s",
+                 err.message);
+    cr_expect_lt((double)(clock() - start) / CLOCKS_PER_SEC, 10);
+    cr_expect_eq(qn_tokenizer_vocab(tokenizer)->kinds[7], QN_TOKEN_CONTROL);
+    cr_expect_eq(qn_tokenizer_vocab(tokenizer)->kinds[8], QN_TOKEN_NORMAL);
     qn_tokenizer_free(tokenizer);
 }
 

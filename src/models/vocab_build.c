@@ -130,6 +130,14 @@ int32_t qn_build_find(const struct qn_vocab_build *build, struct qn_text text) {
     return -1;
 }
 
+/* Ids without a token exist, but no text leads to them and they stand for none. */
+enum qn_status qn_build_index(struct qn_vocab_build *build, struct qn_error *err) {
+    const uint32_t n = build->vocab.n_tokens;
+    for (uint32_t id = 0; id < n; id++)
+        if (!build->tokens[id].data) build->tokens[id] = qn_text_of("");
+    return qn_token_map_init(&build->map, build->tokens, n, qn_map_secret(), err);
+}
+
 enum qn_status qn_build_step(struct qn_vocab_build *build, bool normalizer,
                              const struct qn_text_step *step, struct qn_error *err) {
     size_t *const n = normalizer ? &build->recipe.n_normalizers : &build->recipe.n_splitters;
@@ -150,6 +158,7 @@ enum qn_status qn_build_mark(const struct qn_vocab_build *build, const json_t *m
 }
 
 void qn_build_free(struct qn_vocab_build *build) {
+    qn_token_map_free(&build->map);
     free(build->tokens);
     free(build->kinds);
     free(build->foreign);

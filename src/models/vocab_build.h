@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "base/file_map.h"
+#include "text/maps.h"
 #include "text/tokenizer.h"
 
 enum { QN_BUILD_STEPS = 16, QN_BUILD_AFFIXES = 8, QN_BUILD_ENDS = 24, QN_BUILD_OWNED = 32 };
@@ -27,6 +28,7 @@ struct qn_vocab_build {
     uint32_t capacity;
     struct qn_added_token *added; /* [added_capacity] */
     size_t added_capacity;
+    struct qn_token_map map; /* of all tokens, after qn_build_index */
     struct qn_text_step normalizers[QN_BUILD_STEPS], splitters[QN_BUILD_STEPS];
     int32_t prefix[QN_BUILD_AFFIXES], suffix[QN_BUILD_AFFIXES];
     int32_t ends[QN_BUILD_ENDS];
@@ -48,7 +50,9 @@ bool qn_build_is_beyond(const struct qn_vocab_build *build, int64_t id);
 /* Makes the token an added one, or changes how it is matched. */
 enum qn_status qn_build_added(struct qn_vocab_build *build, const struct qn_added_token *added,
                               struct qn_error *err);
-/* Linear search by text; -1. */
+/* After the last token: fills gaps, so that every id has a text, and makes the map. */
+enum qn_status qn_build_index(struct qn_vocab_build *build, struct qn_error *err);
+/* Linear search by text, before there is a map; -1. */
 int32_t qn_build_find(const struct qn_vocab_build *build, struct qn_text text);
 /* Room for one more step. QN_UNSUPPORTED where there are too many. */
 enum qn_status qn_build_step(struct qn_vocab_build *build, bool normalizer,

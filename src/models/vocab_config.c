@@ -9,8 +9,7 @@
 #include "formats/json_file.h"
 #include "models/vocab_build.h"
 
-/* Each special token is searched for among all tokens; real files name up to some hundred. */
-enum { FILE_MAX = 64 << 20, MORE_SPECIAL_MAX = 4096 };
+enum { FILE_MAX = 64 << 20 };
 
 /* ---- loading ------------------------------------------------------------------------------- */
 
@@ -87,7 +86,8 @@ static const json_t *content_of(const json_t *value) {
  * none: transformers would append it to the vocabulary, beyond what the model knows. */
 static enum qn_status mark_special(struct qn_vocab_build *build, const json_t *text, int32_t *id,
                                    struct qn_error *err) {
-    *id = text ? qn_build_find(build, qn_text_of_json(text)) : -1;
+    const struct qn_text name = text ? qn_text_of_json(text) : qn_text_of("");
+    *id = name.size > 0 ? qn_token_map_find(&build->map, name.data, name.size) : -1;
     if (*id < 0 || build->added_at[*id] > 0) return QN_OK;
     build->kinds[*id] = QN_TOKEN_CONTROL;
     return qn_build_added(build, &(struct qn_added_token){.id = *id}, err);
@@ -111,10 +111,6 @@ static enum qn_status read_more_special(struct qn_vocab_build *build, struct qn_
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         const json_t *list = json_object_get(build->settings, lists[i]);
         if (!list) list = json_object_get(build->special_map, lists[i]);
-        const size_t n = json_is_object(list) ? json_object_size(list) : json_array_size(list);
-        if (n > MORE_SPECIAL_MAX)
-            return qn_fail(err, QN_BAD_FILE, "%s: %s has %zu entries; expected at most %d",
-                           build->file, lists[i], n, MORE_SPECIAL_MAX);
         for (size_t k = 0; k < json_array_size(list); k++)
             QN_TRY(mark_special(build, content_of(json_array_get(list, k)), &id, err));
         const char *name;
@@ -206,6 +202,7 @@ enum qn_status qn_vocab_config_apply(struct qn_vocab_build *build, const json_t 
                                      struct qn_error *err) {
     build->file = "tokenizer_config.json";
     QN_TRY(read_added(build, err));
+    QN_TRY(qn_build_index(build, err));
     int32_t bos, eos;
     QN_TRY(named_token(build, "bos_token", &bos, err));
     QN_TRY(named_token(build, "eos_token", &eos, err));

@@ -19,19 +19,12 @@ static enum qn_status read_any(struct qn_vocab_build *build, struct qn_error *er
                    build->folder);
 }
 
-/* Ids without a token exist, but no text leads to them and they stand for none. */
-static void fill_gaps(struct qn_vocab_build *build) {
-    for (uint32_t id = 0; id < build->vocab.n_tokens; id++)
-        if (!build->tokens[id].data) build->tokens[id] = qn_text_of("");
-}
-
 static enum qn_status make(struct qn_vocab_build *build, const json_t *config,
                            struct qn_tokenizer **out, struct qn_error *err) {
     QN_TRY(qn_vocab_config_load(build, config, err));
     QN_TRY(read_any(build, err));
     const char *const file = build->file;
     QN_TRY(qn_vocab_config_apply(build, config, err));
-    fill_gaps(build);
     struct qn_recipe *const recipe = &build->recipe;
     recipe->normalizers = build->normalizers;
     recipe->splitters = build->splitters;
