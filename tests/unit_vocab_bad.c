@@ -383,6 +383,32 @@ Test(vocab_bad, stretches_share_their_room) {
     qn_tokenizer_free(tokenizer);
 }
 
+/* ---- any order ------------------------------------------------------------------------------ */
+
+/* A vocabulary need not be sorted by ids; a few entries may still not ask for millions. */
+Test(vocab_bad, ids_may_come_in_any_order) {
+    enum { TOKENS = 100000 };
+    char *text = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+    fputs("{\"type\":\"BPE\",\"merges\":[],\"vocab\":{", stream);
+    for (int i = TOKENS - 1; i >= 0; i--) fprintf(stream, "\"t%d\":%d%s", i, i, i > 0 ? "," : "}}");
+    fclose(stream);
+    write_json((struct parts){.model = text});
+    free(text);
+    struct qn_tokenizer *tokenizer = NULL;
+    struct qn_error err = {0};
+    cr_assert_eq(qn_vocab_hf_read(folder, NULL, INT_MAX, &tokenizer, &err), QN_OK, "%s",
+                 err.message);
+    cr_expect_eq(qn_tokenizer_find(tokenizer, "t99999", 6), 99999);
+    qn_tokenizer_free(tokenizer);
+    write_json((struct parts){.model = BPE("{\"a\":65538,\"b\":0}", "[]")});
+    cr_expect_eq(qn_vocab_hf_read(folder, NULL, INT_MAX, &tokenizer, &err), QN_OK);
+    qn_tokenizer_free(tokenizer);
+    write_json((struct parts){.model = BPE("{\"a\":65539,\"b\":0}", "[]")});
+    expect_refusal(QN_BAD_FILE, "has id 65539; expected at most 65538 for 2 tokens");
+}
+
 /* ---- many names ----------------------------------------------------------------------------- */
 
 /* Names that a tokenizer_config.json has by the thousands are looked up, not searched for: 2 * 10^4

@@ -77,14 +77,19 @@ static int shown(struct qn_text text) {
     return (int)(text.size < 64 ? text.size : 64);
 }
 
+void qn_build_expect(struct qn_vocab_build *build, size_t n) {
+    build->n_expected = build->vocab.n_tokens + n;
+}
+
 enum qn_status qn_build_token(struct qn_vocab_build *build, int64_t id, struct qn_text text,
                               enum qn_token_kind kind, struct qn_error *err) {
     const int64_t n = build->vocab.n_tokens;
-    if (id < 0 || id >= TOKENS_MAX || id > n + GAP_MAX)
+    const int64_t all = n > (int64_t)build->n_expected ? n : (int64_t)build->n_expected;
+    if (id < 0 || id >= TOKENS_MAX || id > all + GAP_MAX)
         return qn_fail(err, QN_BAD_FILE,
-                       "%s: token \"%.*s\" has id %lld; expected at most %lld behind %lld tokens",
-                       build->file, shown(text), text.data, (long long)id, (long long)n + GAP_MAX,
-                       (long long)n);
+                       "%s: token \"%.*s\" has id %lld; expected at most %lld for %lld tokens",
+                       build->file, shown(text), text.data, (long long)id, (long long)all + GAP_MAX,
+                       (long long)all);
     QN_TRY(reserve(build, (uint32_t)id, err));
     const struct qn_text other = build->tokens[id];
     if (other.data && (other.size != text.size || memcmp(other.data, text.data, text.size) != 0))

@@ -26,6 +26,7 @@ struct qn_vocab_build {
     float *piece_scores;    /* [n_tokens] of a tokenizer.model's BPE, in place of merges */
     struct qn_text *merges; /* [2 * n_merges] */
     uint32_t capacity;
+    size_t n_expected; /* tokens, when all entries of the list that is being read are taken */
     struct qn_added_token *added; /* [added_capacity] */
     size_t added_capacity;
     struct qn_token_map map; /* of all tokens, after qn_build_index */
@@ -40,6 +41,8 @@ struct qn_vocab_build {
     size_t n_owned;
 };
 
+/* So many entries follow: their ids may come in any order. */
+void qn_build_expect(struct qn_vocab_build *build, size_t n);
 /* A token with its id and kind. Errors: QN_BAD_FILE (another token has the id; ids far apart),
  * QN_NO_MEMORY. */
 enum qn_status qn_build_token(struct qn_vocab_build *build, int64_t id, struct qn_text text,

@@ -123,6 +123,7 @@ static enum qn_status read_more_special(struct qn_vocab_build *build, struct qn_
 
 static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *err) {
     const json_t *const added = json_object_get(build->settings, "added_tokens_decoder");
+    qn_build_expect(build, json_object_size(added));
     const char *key;
     json_t *entry;
     json_object_foreach((json_t *)(uintptr_t)added, key, entry) {

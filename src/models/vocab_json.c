@@ -19,6 +19,7 @@ static enum qn_status read_vocab(struct qn_vocab_build *build, const json_t *mod
                                  struct qn_error *err) {
     const json_t *const vocab = json_object_get(model, "vocab");
     if (!json_is_object(vocab)) return broken(build, "model.vocab is not an object", err);
+    qn_build_expect(build, json_object_size(vocab));
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)vocab, key, value) {
@@ -165,6 +166,7 @@ static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *
     const json_t *const list = json_object_get(build->tokenizer, "added_tokens");
     if (!list || json_is_null(list)) return QN_OK;
     if (!json_is_array(list)) return broken(build, "added_tokens is not an array", err);
+    qn_build_expect(build, json_array_size(list));
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *const entry = json_array_get(list, i);
         const json_t *const id = json_object_get(entry, "id");

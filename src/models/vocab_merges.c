@@ -13,6 +13,7 @@ enum { FILE_MAX = 64 << 20 };
 static enum qn_status read_vocab(struct qn_vocab_build *build, struct qn_error *err) {
     build->file = "vocab.json";
     QN_TRY(qn_json_read(build->folder, build->file, FILE_MAX, &build->merges_vocab, err));
+    qn_build_expect(build, json_object_size(build->merges_vocab));
     const char *key;
     json_t *value;
     json_object_foreach(build->merges_vocab, key, value) {
@@ -80,6 +81,7 @@ static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *
         qn_json_read(build->folder, build->file, FILE_MAX, &build->added_map, &inner);
     if (status == QN_NOT_FOUND) return QN_OK;
     if (status != QN_OK) return qn_fail(err, status, "%s", inner.message);
+    qn_build_expect(build, json_object_size(build->added_map));
     const char *key;
     json_t *value;
     json_object_foreach(build->added_map, key, value) {
