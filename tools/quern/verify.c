@@ -34,8 +34,7 @@ static const struct option verify_options[] = {
     {"--prompts", OPTION_TEXT, "FILE", 0, 0, offsetof(struct verify_args, prompts), false, true,
      "prompts of the output stage: lines of a prompt, or of a prompt, a tab and a text that the "
      "answer must hold; \\n, \\t and \\\\ stand for newline, tab and backslash; empty lines and "
-     "those "
-     "that start with # are left out"},
+     "those that start with # are left out"},
     {"-n, --predict", OPTION_INT, "N", 1, 4096, offsetof(struct verify_args, n_predict), false,
      false, "tokens of each answer"},
     {"--tokens", OPTION_INT, "N", 3, 8192, offsetof(struct verify_args, n_tokens), false, false,
