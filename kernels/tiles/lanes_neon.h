@@ -9,15 +9,7 @@
 #include <arm_neon.h>
 #include <stdint.h>
 
-#define QN_INLINE static inline __attribute__((always_inline))
-
-/* Before a loop of few, constant rounds over an array of vectors: unrolled in full, the array is
- * registers. */
-#ifdef __clang__
-#define QN_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define QN_UNROLL _Pragma("GCC unroll 80")
-#endif
+#include "kernels/tiles/unroll.h"
 
 enum { QN_R = 8 };
 /* Register tiles: QN_TILE_M rows of activations by QN_PANEL_TILES tiles of integer weights, which

@@ -5,10 +5,11 @@
 #ifndef QN_KERNELS_VEC_AVX2_H
 #define QN_KERNELS_VEC_AVX2_H
 
-#include <immintrin.h>
 #include <sleef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "kernels/vec/mm_avx2.h"
 
 #ifndef QN_VEC_NAME
 #define QN_VEC_NAME(function) function##__avx2
@@ -18,13 +19,9 @@
 #define QN_VEC_ACCUMULATORS 12
 
 typedef __m256 vec;
+typedef __m256i ivec;
 
-static inline vec vec_load(const float *p) {
-    return _mm256_loadu_ps(p);
-}
-static inline void vec_store(float *p, vec x) {
-    _mm256_storeu_ps(p, x);
-}
+#include "kernels/vec/vec_x86.h"
 
 static inline __m256i vec_tail_mask(int n) {
     static const int32_t ones_then_zeros[2 * QN_VEC_WIDTH] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -40,33 +37,6 @@ static inline vec vec_first(int n, vec a, vec b) {
     return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(vec_tail_mask(n)));
 }
 
-static inline vec vec_set1(float x) {
-    return _mm256_set1_ps(x);
-}
-static inline vec vec_add(vec a, vec b) {
-    return _mm256_add_ps(a, b);
-}
-static inline vec vec_sub(vec a, vec b) {
-    return _mm256_sub_ps(a, b);
-}
-static inline vec vec_mul(vec a, vec b) {
-    return _mm256_mul_ps(a, b);
-}
-static inline vec vec_div(vec a, vec b) {
-    return _mm256_div_ps(a, b);
-}
-static inline vec vec_fma(vec a, vec b, vec c) {
-    return _mm256_fmadd_ps(a, b, c);
-}
-static inline vec vec_fnma(vec a, vec b, vec c) {
-    return _mm256_fnmadd_ps(a, b, c);
-}
-static inline vec vec_max(vec a, vec b) {
-    return _mm256_max_ps(a, b);
-}
-static inline vec vec_min(vec a, vec b) {
-    return _mm256_min_ps(a, b);
-}
 static inline vec vec_round(vec x) {
     return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
@@ -89,15 +59,9 @@ static inline float vec_reduce_max(vec x) {
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
-static inline vec vec_load_f16(const uint16_t *p) {
-    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
-}
 static inline void vec_store_f16(uint16_t *p, vec x) {
     const __m128i h = _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     _mm_storeu_si128((__m128i *)p, h);
-}
-static inline vec vec_load_i8(const int8_t *p) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 
 static inline void vec_store_i16(int16_t *p, vec x) {
@@ -108,32 +72,6 @@ static inline void vec_store_i16(int16_t *p, vec x) {
 
 static inline void vec_spread_i16(int16_t *p, const int16_t *q) {
     for (int i = 0; i < QN_VEC_WIDTH; i++) p[i * 2] = q[i];
-}
-
-typedef __m256i ivec;
-
-static inline ivec ivec_zero(void) {
-    return _mm256_setzero_si256();
-}
-static inline ivec ivec_load(const void *p) {
-    return _mm256_loadu_si256(p);
-}
-static inline ivec ivec_set1(int32_t x) {
-    return _mm256_set1_epi32(x);
-}
-/* The compiler has to have the sum ready where it stands: it would begin all products of a strip
- * and spill them. */
-static inline ivec ivec_dot(ivec c, ivec a, ivec b) {
-#ifdef __AVXVNNI__
-    ivec sum = _mm256_dpwssd_avx_epi32(c, a, b);
-#else
-    ivec sum = _mm256_add_epi32(c, _mm256_madd_epi16(a, b));
-#endif
-    __asm__ volatile("" : "+x"(sum));
-    return sum;
-}
-static inline vec vec_from_i(ivec x) {
-    return _mm256_cvtepi32_ps(x);
 }
 
 static inline void vec_unzip(vec lo, vec hi, vec *even, vec *odd) {

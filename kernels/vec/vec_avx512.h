@@ -5,10 +5,11 @@
 #ifndef QN_KERNELS_VEC_AVX512_H
 #define QN_KERNELS_VEC_AVX512_H
 
-#include <immintrin.h>
 #include <sleef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "kernels/vec/mm_avx512.h"
 
 #ifndef QN_VEC_NAME
 #define QN_VEC_NAME(function) function##__avx512
@@ -18,13 +19,9 @@
 #define QN_VEC_ACCUMULATORS 24
 
 typedef __m512 vec;
+typedef __m512i ivec;
 
-static inline vec vec_load(const float *p) {
-    return _mm512_loadu_ps(p);
-}
-static inline void vec_store(float *p, vec x) {
-    _mm512_storeu_ps(p, x);
-}
+#include "kernels/vec/vec_x86.h"
 
 static inline __mmask16 vec_tail_mask(int n) {
     return (__mmask16)((1u << n) - 1);
@@ -39,33 +36,6 @@ static inline vec vec_first(int n, vec a, vec b) {
     return _mm512_mask_blend_ps(vec_tail_mask(n), b, a);
 }
 
-static inline vec vec_set1(float x) {
-    return _mm512_set1_ps(x);
-}
-static inline vec vec_add(vec a, vec b) {
-    return _mm512_add_ps(a, b);
-}
-static inline vec vec_sub(vec a, vec b) {
-    return _mm512_sub_ps(a, b);
-}
-static inline vec vec_mul(vec a, vec b) {
-    return _mm512_mul_ps(a, b);
-}
-static inline vec vec_div(vec a, vec b) {
-    return _mm512_div_ps(a, b);
-}
-static inline vec vec_fma(vec a, vec b, vec c) {
-    return _mm512_fmadd_ps(a, b, c);
-}
-static inline vec vec_fnma(vec a, vec b, vec c) {
-    return _mm512_fnmadd_ps(a, b, c);
-}
-static inline vec vec_max(vec a, vec b) {
-    return _mm512_max_ps(a, b);
-}
-static inline vec vec_min(vec a, vec b) {
-    return _mm512_min_ps(a, b);
-}
 static inline vec vec_round(vec x) {
     return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
@@ -84,15 +54,9 @@ static inline float vec_reduce_max(vec x) {
     return _mm512_reduce_max_ps(x);
 }
 
-static inline vec vec_load_f16(const uint16_t *p) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
-}
 static inline void vec_store_f16(uint16_t *p, vec x) {
     const __m256i h = _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     _mm256_storeu_si256((__m256i *)p, h);
-}
-static inline vec vec_load_i8(const int8_t *p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
 static inline void vec_store_i16(int16_t *p, vec x) {
@@ -102,34 +66,6 @@ static inline void vec_store_i16(int16_t *p, vec x) {
 static inline void vec_spread_i16(int16_t *p, const int16_t *q) {
     const __m512i x = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)q));
     _mm512_mask_storeu_epi16(p, 0x55555555, x);
-}
-
-typedef __m512i ivec;
-
-static inline ivec ivec_zero(void) {
-    return _mm512_setzero_si512();
-}
-static inline ivec ivec_load(const void *p) {
-    return _mm512_loadu_si512(p);
-}
-static inline ivec ivec_set1(int32_t x) {
-    return _mm512_set1_epi32(x);
-}
-/* The compiler has to have the sum ready where it stands: it would keep copies of a whole strip's
- * in memory. */
-static inline ivec ivec_dot(ivec c, ivec a, ivec b) {
-#ifdef __AVX512VNNI__
-    ivec sum = _mm512_dpwssd_epi32(c, a, b);
-#else
-    ivec sum = _mm512_add_epi32(c, _mm512_madd_epi16(a, b));
-#endif
-#ifdef __AVX512F__
-    __asm__ volatile("" : "+v"(sum));
-#endif
-    return sum;
-}
-static inline vec vec_from_i(ivec x) {
-    return _mm512_cvtepi32_ps(x);
 }
 
 static inline void vec_unzip(vec lo, vec hi, vec *even, vec *odd) {
