@@ -204,6 +204,7 @@ void quern_model_info(const struct quern_model *model, struct quern_model_info *
 
 _Static_assert((int)QUERN_ENCODE_BOS == (int)QN_ENCODE_BOS, "flags must agree");
 _Static_assert((int)QUERN_ENCODE_SPECIAL == (int)QN_ENCODE_SPECIAL, "flags must agree");
+_Static_assert((int)QUERN_ENCODE_CONTINUED == (int)QN_ENCODE_CONTINUED, "flags must agree");
 _Static_assert(sizeof(struct quern_text_stream) == sizeof(struct qn_decoder),
                "the public stream is the decoder");
 

@@ -107,8 +107,9 @@ QUERN_API void quern_model_info(const struct quern_model *model, struct quern_mo
 /* ---- text ------------------------------------------------------------------------------- */
 
 enum {
-    QUERN_ENCODE_BOS = 1,    /* add BOS and EOS where the model asks for them */
-    QUERN_ENCODE_SPECIAL = 2 /* control tokens written in the text become their ids */
+    QUERN_ENCODE_BOS = 1,      /* add BOS and EOS where the model asks for them */
+    QUERN_ENCODE_SPECIAL = 2,  /* control tokens written in the text become their ids */
+    QUERN_ENCODE_CONTINUED = 4 /* the text goes on from other tokens: nothing marks its start */
 };
 
 /* text [size] bytes -> ids[capacity]; *n is the number of ids of the whole text, also when it is

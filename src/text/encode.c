@@ -94,6 +94,7 @@ static enum qn_status encode_segment(struct qn_encoding *encoding, const char *t
 static enum qn_status encode_valid(struct qn_encoding *encoding, const char *text, size_t size,
                                    unsigned flags, struct qn_error *err) {
     const bool control = (flags & QN_ENCODE_SPECIAL) != 0;
+    const bool continued = (flags & QN_ENCODE_CONTINUED) != 0;
     const size_t max = qn_normalized_max(size);
     for (size_t i = 0; i < 2; i++) encoding->normalized[i].max = max;
     for (size_t i = 0; i < QN_PASSES_MAX; i++) encoding->rewritten[i].max = max;
@@ -102,7 +103,8 @@ static enum qn_status encode_valid(struct qn_encoding *encoding, const char *tex
     do {
         size_t begin, end;
         token = qn_special_next(&encoding->tokenizer->special, &walk, &begin, &end);
-        QN_TRY(encode_segment(encoding, text + begin, end - begin, begin == 0, control, err));
+        const bool first = begin == 0 && !continued;
+        QN_TRY(encode_segment(encoding, text + begin, end - begin, first, control, err));
         if (token != NULL) QN_TRY(qn_ids_append(encoding->ids, &token->id, 1, err));
     } while (token != NULL);
     return QN_OK;

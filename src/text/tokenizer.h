@@ -99,8 +99,11 @@ struct qn_ids { /* grows; free with qn_ids_free; zero-initialise */
 void qn_ids_free(struct qn_ids *ids);
 
 enum {
-    QN_ENCODE_BOS = 1,    /* add BOS/EOS where the vocabulary asks for it */
-    QN_ENCODE_SPECIAL = 2 /* control tokens in the text become their ids */
+    QN_ENCODE_BOS = 1,     /* add BOS/EOS where the vocabulary asks for it */
+    QN_ENCODE_SPECIAL = 2, /* control tokens in the text become their ids */
+    /* Something stands before the text, which is not marked as the start of one. Vocabularies that
+     * mark every stretch between special tokens do so all the same. */
+    QN_ENCODE_CONTINUED = 4
 };
 
 /* Appends to ids. Any bytes are accepted: invalid UTF-8 is encoded as Hugging Face's tokenizers

@@ -58,9 +58,10 @@ void dialogue_close(struct dialogue *dialogue) {
 
 /* ---- frames ----------------------------------------------------------------------------- */
 
-static bool append_text(const struct dialogue *d, const char *text, size_t size, unsigned flags,
+/* Text behind other tokens. */
+static bool append_text(const struct dialogue *d, const char *text, size_t size,
                         struct token_list *ids) {
-    return input_encode(d->model, text, size, flags, ids);
+    return input_encode(d->model, text, size, QUERN_ENCODE_CONTINUED, ids);
 }
 
 /* <|im_start|>role\ntext, role and text encoded in one piece as the whole frame would be. */
@@ -75,20 +76,23 @@ static bool append_message(const struct dialogue *d, const char *role, const cha
     memcpy(joined, role, before - 1);
     joined[before - 1] = '\n';
     if (size > 0) memcpy(joined + before, text, size);
-    const bool done = input_append(ids, d->open) && append_text(d, joined, before + size, 0, ids);
+    const bool done = input_append(ids, d->open) && append_text(d, joined, before + size, ids);
     free(joined);
     return done;
 }
 
 static bool append_close(const struct dialogue *d, struct token_list *ids) {
-    return input_append(ids, d->close) && append_text(d, "\n", 1, 0, ids);
+    return input_append(ids, d->close) && append_text(d, "\n", 1, ids);
 }
 
 bool dialogue_append(const struct dialogue *d, bool first, const char *message, size_t size,
                      struct token_list *ids) {
-    if (!d->framed) return append_text(d, message, size, first ? QUERN_ENCODE_BOS : 0, ids);
+    if (!d->framed) {
+        return first ? input_encode(d->model, message, size, QUERN_ENCODE_BOS, ids)
+                     : append_text(d, message, size, ids);
+    }
     if (first) {
-        if (!append_text(d, "", 0, QUERN_ENCODE_BOS, ids)) return false;
+        if (!input_encode(d->model, "", 0, QUERN_ENCODE_BOS, ids)) return false;
         if (d->system != NULL && (!append_message(d, "system", d->system, strlen(d->system), ids) ||
                                   !append_close(d, ids)))
             return false;
