@@ -66,6 +66,76 @@ static void expect_ids(const struct quern_model *model, const struct token_list 
                      (int)ids[i]);
 }
 
+/* What is taken from a template; missed: it has a message that cannot be. */
+static const struct {
+    const char *chat_template, *system;
+    bool missed;
+} templates[] = {
+    {"", NULL, false},
+    {"{{ 'hello' }}", NULL, false},
+    /* Qwen2, SmolLM2 */
+    {"{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
+     "'<|im_start|>system\\nBe kind.<|im_end|>\\n' }}{% endif %}{{'<|im_start|>' + "
+     "message['role']}}{% endfor %}",
+     "Be kind.", false},
+    /* Qwen 2.5: with tools first, and there is a frame of the user's own */
+    {"{%- if tools %}{{- '<|im_start|>system\\nTools.<|im_end|>' }}{%- else %}{%- if "
+     "messages[0]['role'] == 'system' %}{{- '<|im_start|>system\\n' + messages[0]['content'] + "
+     "'<|im_end|>\\n' }}{%- else %}{{- '<|im_start|>system\\nYou are Qwen.<|im_end|>\\n' }}{%- "
+     "endif "
+     "%}{%- endif %}",
+     "You are Qwen.", false},
+    {"{% if documents %}{{ '<|im_start|>system\\nRead.<|im_end|>' }}{% elif x %}{{ "
+     "'<|im_start|>system\\nElse.<|im_end|>' }}{% endif %}",
+     "Else.", false},
+    {"{% if not tools %}{{ '<|im_start|>system\\nNone.<|im_end|>' }}{% else %}{{ "
+     "'<|im_start|>system\\nSome.<|im_end|>' }}{% endif %}",
+     "None.", false},
+    {"{% if not tools %}{% elif x %}{% else %}{{ '<|im_start|>system\\nSome.<|im_end|>' }}{% endif "
+     "%}",
+     NULL, false},
+    /* Qwen3: no default */
+    {"{%- if tools %}{{- '<|im_start|>system\\n' }}{%- if messages[0].role == 'system' %}{{- "
+     "messages[0].content }}{%- endif %}{{- '# Tools<|im_end|>' }}{%- else %}{%- if "
+     "messages[0].role == 'system' %}{{- '<|im_start|>system\\n' + messages[0].content }}{%- endif "
+     "%}{%- endif %}",
+     NULL, false},
+    /* escapes, quotes and braces of the other kind */
+    {"{{ '<|im_start|>system\\nDon\\'t say \"{x}\".\\nC:\\\\d<|im_end|>' }}",
+     "Don't say \"{x}\".\nC:\\d", false},
+    {"{{ \"<|im_start|>system\\nIt's \\\"so\\\"<|im_end|>\" }}", "It's \"so\"", false},
+    {"{{ '<|im_start|>system\\n\\u0041<|im_end|>' }}", NULL, true},
+    /* text between tags, comments */
+    {"{% if messages[0].role != \"system\" %}<|im_start|>system\nBe \\n plain<|im_end|>\n{% endif "
+     "%}",
+     "Be \\n plain", false},
+    {"{# '<|im_start|>system\\nNo.<|im_end|>' #}{{ '%}' }}", NULL, false},
+    /* SmolLM3: always a frame, put together */
+    {"{{- \"<|im_start|>system\\n\" -}}{%- if messages[0].role == \"system\" -%}x{%- endif -%}{{- "
+     "\"## Metadata\\n\" + today -}}{{- \"<|im_end|>\\n\" -}}",
+     NULL, true},
+    {"<|im_start|>system\n{{ today }}<|im_end|>", NULL, true},
+    /* cut short */
+    {"{{ '<|im_start|>system\\nBe", NULL, true},
+    {"{% if tools", NULL, false},
+    {"{{ 'a\\", NULL, false},
+    {"{", NULL, false},
+};
+
+Test(dialogue, default_system_message) {
+    for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
+        bool missed = false;
+        char *const system = dialogue_default_system(templates[i].chat_template, &missed);
+        const char *const expected = templates[i].system;
+        cr_expect((system == NULL) == (expected == NULL) &&
+                      (system == NULL || strcmp(system, expected) == 0),
+                  "%s: \"%s\", expected \"%s\"", templates[i].chat_template,
+                  system != NULL ? system : "", expected != NULL ? expected : "");
+        cr_expect_eq(missed, templates[i].missed, "%s", templates[i].chat_template);
+        free(system);
+    }
+}
+
 Test(dialogue, frames_are_encoded_as_parts_of_one_text) {
     const struct temp_folder folder = temp_folder_make();
     struct quern_model *model = open_vocab(&folder);

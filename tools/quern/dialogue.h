@@ -15,6 +15,7 @@ struct dialogue {
     bool unknown_format; /* the model has a chat template of another kind */
     int32_t open, close; /* <|im_start|>, <|im_end|> */
     char *system;        /* the first message, or NULL */
+    bool missed_system;  /* the chat template has one that could not be taken from it */
 };
 
 /* system: NULL for the chat template's own, "" for none. */
@@ -26,8 +27,9 @@ void dialogue_close(struct dialogue *dialogue);
 bool dialogue_append(const struct dialogue *dialogue, bool first, const char *message, size_t size,
                      struct token_list *ids);
 
-/* The system message that a chat template opens with when none is given: literal text between
- * "<|im_start|>system\n" and "<|im_end|>". Allocated; NULL when the template has none. */
-char *dialogue_default_system(const char *chat_template, size_t size);
+/* The system message that a chat template opens with when none is given and there are no tools:
+ * text between "<|im_start|>system\n" and "<|im_end|>". Allocated; NULL when the template has none,
+ * or, *missed, one that is put together by the program. */
+char *dialogue_default_system(const char *chat_template, bool *missed);
 
 #endif

@@ -139,6 +139,16 @@ static int answer_once(struct generator *g, const struct run_args *args,
     return exit_status(answer, g);
 }
 
+/* What becomes of the message that a chat begins with, where that may surprise. */
+static void note_system(const struct run_args *args, const struct dialogue *dialogue) {
+    if (has_system(args) && !dialogue->framed)
+        fputs("--system is left out: the model has no ChatML format\n", stderr);
+    else if (dialogue->framed && dialogue->missed_system)
+        fputs("the chat template puts its own system message together, which is left out; --system "
+              "TEXT gives one\n",
+              stderr);
+}
+
 /* question: NULL for a chat. */
 static int generate(struct quern_model *model, const struct session_args *session_args,
                     struct sampling_args *sampling_args, const struct run_args *args,
@@ -147,8 +157,8 @@ static int generate(struct quern_model *model, const struct session_args *sessio
     dialogue_open(model, args->system, &dialogue);
     dialogue.switched_off = args->raw && dialogue.framed;
     if (args->raw) dialogue.framed = false;
-    if (has_system(args) && !dialogue.framed && !args->generate.quiet)
-        fputs("--system is left out: the model has no ChatML format\n", stderr);
+    if (!args->generate.quiet && (question == NULL || question->text.data != NULL))
+        note_system(args, &dialogue);
     sampling_choose_seed(sampling_args);
     struct generator generator;
     int status = generator_new(model, session_args, sampling_args, &args->generate, &generator);
