@@ -11,10 +11,10 @@
 #include "models/hparams_read.h"
 
 /* A Llama of two layers, to which cases add members; the last of two alike counts. */
-#define BASE                                                                                       \
+#define SIZES                                                                                      \
     "'num_hidden_layers': 2, 'hidden_size': 64, 'num_attention_heads': 4, "                        \
-    "'num_key_value_heads': 2, 'intermediate_size': 96, 'max_position_embeddings': 256, "          \
-    "'rms_norm_eps': 1e-6"
+    "'num_key_value_heads': 2, 'intermediate_size': 96, 'max_position_embeddings': 256"
+#define BASE SIZES ", 'rms_norm_eps': 1e-6"
 
 /* JSON with ' for " keeps the cases legible. */
 static json_t *config_of(const char *text) {
@@ -30,10 +30,11 @@ static json_t *config_of(const char *text) {
 
 static enum qn_status read_config(const char *model_type, const char *text, struct qn_hparams *h,
                                   struct qn_error *err) {
-    const struct qn_family *const family = qn_family_of_model_type(model_type);
+    const struct qn_model_type *type;
+    const struct qn_family *const family = qn_family_of_model_type(model_type, &type);
     cr_assert(family, "no family for %s", model_type);
     json_t *const config = config_of(text);
-    const enum qn_status status = qn_hparams_from_config(config, family, h, err);
+    const enum qn_status status = qn_hparams_from_config(config, family, type, h, err);
     json_decref(config);
     return status;
 }
@@ -130,6 +131,23 @@ Test(config, what_a_file_leaves_out_is_the_familys) {
 }
 
 /* Numbers of transformers 5.23 for these members. */
+/* Defaults of the classes of transformers 5.23.0. */
+Test(config, norms_have_the_epsilon_of_the_class) {
+    static const struct {
+        const char *type;
+        float epsilon;
+    } classes[] = {{"llama", 1e-6f},      {"mistral", 1e-6f},  {"mixtral", 1e-5f},
+                   {"qwen2", 1e-6f},      {"qwen3", 1e-6f},    {"qwen3_moe", 1e-6f},
+                   {"gemma2", 1e-6f},     {"gemma3", 1e-6f},   {"phi3", 1e-5f},
+                   {"olmo2", 1e-5f},      {"smollm3", 1e-6f},  {"gpt2", 1e-5f},
+                   {"starcoder2", 1e-5f}, {"gpt_neox", 1e-5f}, {"opt", 1e-5f}};
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        cr_expect_eq(accepted(classes[i].type, SIZES).norm_eps, classes[i].epsilon, "%s",
+                     classes[i].type);
+        cr_expect_eq(accepted(classes[i].type, SIZES ", 'rms_norm_eps': 1e-3").norm_eps, 1e-3f);
+    }
+}
+
 Test(config, yarn_with_weights_and_a_ramp_between_pairs) {
 #define YARN                                                                                       \
     BASE ", 'rope_scaling': {'rope_type': 'yarn', 'factor': 4.0, "                                 \
@@ -150,11 +168,12 @@ Test(config, yarn_with_weights_and_a_ramp_between_pairs) {
 #undef YARN
 }
 
-/* What a GGUF of a Llama says of scaling; NULL or 0: without the key. */
+/* What a GGUF of a Llama says, of scaling above all; NULL or 0: without the key. */
 struct gguf_scaling {
     float old, new; /* its factor's two names */
     const char *type;
     float attn_factor;
+    bool no_epsilon; /* of norms */
 };
 
 static enum qn_status read_gguf(const struct gguf_scaling *scaling, struct qn_hparams *h,
@@ -167,7 +186,8 @@ static enum qn_status read_gguf(const struct gguf_scaling *scaling, struct qn_hp
     gguf_key_u32(&writer, "llama.feed_forward_length", 96);
     gguf_key_u32(&writer, "llama.context_length", 256);
     gguf_key_u32(&writer, "llama.attention.head_count", 4);
-    gguf_key_float(&writer, "llama.attention.layer_norm_rms_epsilon", 1e-6f);
+    if (!scaling->no_epsilon)
+        gguf_key_float(&writer, "llama.attention.layer_norm_rms_epsilon", 2e-6f);
     const struct {
         const char *key;
         float value;
@@ -200,6 +220,15 @@ Test(gguf, linear_scaling_under_both_names) {
     const struct qn_hparams both = of_gguf((struct gguf_scaling){.old = 8, .new = 4});
     cr_assert(old.rope[0].scaling == QN_ROPE_SCALING_LINEAR && old.rope[0].factor == 8);
     cr_assert(both.rope[0].scaling == QN_ROPE_SCALING_LINEAR && both.rope[0].factor == 4);
+}
+
+/* GGUF files must say it, whatever the family's default. */
+Test(gguf, norms_have_the_epsilon_of_the_file) {
+    cr_expect_eq(of_gguf((struct gguf_scaling){0}).norm_eps, 2e-6f);
+    struct qn_hparams h;
+    struct qn_error err = {0};
+    cr_expect_eq(read_gguf(&(struct gguf_scaling){.no_epsilon = true}, &h, &err), QN_NOT_FOUND);
+    cr_expect(strstr(err.message, "layer_norm_rms_epsilon") != NULL, "%s", err.message);
 }
 
 /* Of LongRoPE a GGUF file has the divisors as tensors, so frequencies stay as they are. */

@@ -23,10 +23,11 @@ const struct qn_family *qn_family_find(const char *name, size_t size) {
     return NULL;
 }
 
-const struct qn_family *qn_family_of_model_type(const char *model_type) {
+const struct qn_family *qn_family_of_model_type(const char *model_type,
+                                                const struct qn_model_type **type) {
     for (size_t i = 0; i < n_families; i++)
-        for (const char *const *type = families[i]->model_types; *type; type++)
-            if (strcmp(*type, model_type) == 0) return families[i];
+        for (*type = families[i]->model_types; (*type)->name; (*type)++)
+            if (strcmp((*type)->name, model_type) == 0) return families[i];
     return NULL;
 }
 

@@ -33,14 +33,21 @@ struct qn_rule {
     enum qn_part part;
 };
 
+/* A value of config.json's model_type, and where its class in transformers differs from the
+ * family's defaults. */
+struct qn_model_type {
+    const char *name;
+    float norm_eps; /* 0: the family's */
+};
+
 struct qn_family {
-    const char *name;               /* general.architecture */
-    const char *const *model_types; /* config.json's model_type, ended by NULL */
-    const char *const *prefixes;    /* of names in Hugging Face files, ended by NULL */
-    struct qn_hparams defaults;     /* what the files need not say; 0 where they must */
-    enum qn_rope gguf_pairs;        /* rope_pairs in GGUF files, whose rows may be permuted */
-    int ff_multiple;    /* n_ff / n_embd where the file leaves n_ff out; 0: it may not */
-    bool norm_plus_one; /* Hugging Face files hold norm weights less 1 */
+    const char *name;                        /* general.architecture */
+    const struct qn_model_type *model_types; /* ended by one without a name */
+    const char *const *prefixes;             /* of names in Hugging Face files, ended by NULL */
+    struct qn_hparams defaults;              /* what the files need not say; 0 where they must */
+    enum qn_rope gguf_pairs; /* rope_pairs in GGUF files, whose rows may be permuted */
+    int ff_multiple;         /* n_ff / n_embd where the file leaves n_ff out; 0: it may not */
+    bool norm_plus_one;      /* Hugging Face files hold norm weights less 1 */
     /* GGUF files do not tell by what scores are scaled. It is the head size, but width / heads in
      * the model of this many layers; 0: in none. */
     int gguf_scale_layers;
@@ -56,8 +63,9 @@ struct qn_family {
 
 /* NULL when there is none of that name. */
 const struct qn_family *qn_family_find(const char *name, size_t size);
-/* By config.json's model_type. */
-const struct qn_family *qn_family_of_model_type(const char *model_type);
+/* By config.json's model_type; *type is its row. */
+const struct qn_family *qn_family_of_model_type(const char *model_type,
+                                                const struct qn_model_type **type);
 /* "llama, qwen2" into text[capacity], for messages. */
 void qn_family_names(char *text, size_t capacity);
 

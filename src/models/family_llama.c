@@ -6,7 +6,8 @@
  */
 #include "models/family.h"
 
-static const char *const model_types[] = {"llama", "mistral", "mixtral", NULL};
+static const struct qn_model_type model_types[] = {
+    {"llama"}, {"mistral"}, {"mixtral", .norm_eps = 1e-5f}, {NULL}};
 static const char *const prefixes[] = {"model.", "", NULL};
 
 static const struct qn_rule rules[] = {
@@ -45,6 +46,7 @@ const struct qn_family qn_family_llama = {
     .prefixes = prefixes,
     .defaults = {.features = QN_WITH_FINAL_NORM,
                  .norm = QN_NORM_RMS,
+                 .norm_eps = 1e-6f,
                  .activation = QN_ACTIVATION_SILU,
                  .renormalize_experts = true},
     .gguf_pairs = QN_ROPE_ADJACENT,

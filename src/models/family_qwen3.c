@@ -4,7 +4,7 @@
  */
 #include "models/family.h"
 
-static const char *const model_types[] = {"qwen3", NULL};
+static const struct qn_model_type model_types[] = {{"qwen3"}, {NULL}};
 static const char *const prefixes[] = {"model.", "", NULL};
 
 static const struct qn_rule rules[] = {
@@ -34,6 +34,7 @@ const struct qn_family qn_family_qwen3 = {
     .prefixes = prefixes,
     .defaults = {.features = QN_WITH_FINAL_NORM,
                  .norm = QN_NORM_RMS,
+                 .norm_eps = 1e-6f,
                  .activation = QN_ACTIVATION_SILU,
                  .qk_norm = QN_QK_NORM_HEAD},
     .gguf_pairs = QN_ROPE_HALVES,

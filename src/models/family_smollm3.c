@@ -4,7 +4,7 @@
  */
 #include "models/family.h"
 
-static const char *const model_types[] = {"smollm3", NULL};
+static const struct qn_model_type model_types[] = {{"smollm3"}, {NULL}};
 static const char *const prefixes[] = {"model.", "", NULL};
 
 static const struct qn_rule rules[] = {
@@ -35,6 +35,7 @@ const struct qn_family qn_family_smollm3 = {
     .prefixes = prefixes,
     .defaults = {.features = QN_WITH_FINAL_NORM,
                  .norm = QN_NORM_RMS,
+                 .norm_eps = 1e-6f,
                  .activation = QN_ACTIVATION_SILU,
                  .tied = true,
                  .nope_interval = 4,

@@ -363,9 +363,11 @@ static enum qn_status read_dense_layers(const json_t *config, struct qn_hparams 
 }
 
 enum qn_status qn_hparams_from_config(const json_t *config, const struct qn_family *family,
-                                      struct qn_hparams *hparams, struct qn_error *err) {
+                                      const struct qn_model_type *type, struct qn_hparams *hparams,
+                                      struct qn_error *err) {
     const json_t *scaling;
     qn_hparams_start(family, hparams);
+    if (type->norm_eps > 0) hparams->norm_eps = type->norm_eps;
     QN_TRY(read_numbers(config, hparams, err));
     QN_TRY(read_features(config, hparams, err));
     QN_TRY(read_activation(config, hparams, err));

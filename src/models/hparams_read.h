@@ -14,9 +14,10 @@
  * and what is allowed. */
 enum qn_status qn_hparams_from_gguf(const struct qn_gguf *gguf, const struct qn_family *family,
                                     struct qn_hparams *hparams, struct qn_error *err);
-/* The same from the object in config.json. */
+/* The same from the object in config.json, of a type of the family's. */
 enum qn_status qn_hparams_from_config(const json_t *config, const struct qn_family *family,
-                                      struct qn_hparams *hparams, struct qn_error *err);
+                                      const struct qn_model_type *type, struct qn_hparams *hparams,
+                                      struct qn_error *err);
 
 /* The first step of both: the family's defaults. */
 void qn_hparams_start(const struct qn_family *family, struct qn_hparams *hparams);

@@ -51,9 +51,10 @@ static enum qn_status read_config(struct qn_spec *spec, const json_t *config,
     const json_t *const text = json_object_get(config, "text_config");
     const char *const type = json_string_value(json_object_get(config, "model_type"));
     if (!type) return qn_fail(err, QN_BAD_FILE, "config.json: model_type is missing");
-    spec->family = qn_family_of_model_type(type);
+    const struct qn_model_type *row;
+    spec->family = qn_family_of_model_type(type, &row);
     if (!spec->family) return unknown_family("config.json: model_type", type, strlen(type), err);
-    return qn_hparams_from_config(json_is_object(text) ? text : config, spec->family,
+    return qn_hparams_from_config(json_is_object(text) ? text : config, spec->family, row,
                                   &spec->hparams, err);
 }
 
