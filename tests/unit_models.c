@@ -9,6 +9,7 @@
 
 #include "gguf_writer.h"
 #include "models/hparams_read.h"
+#include "models/vocab_gguf.h"
 
 /* A Llama of two layers, to which cases add members; the last of two alike counts. */
 #define SIZES                                                                                      \
@@ -229,6 +230,42 @@ Test(gguf, norms_have_the_epsilon_of_the_file) {
     struct qn_error err = {0};
     cr_expect_eq(read_gguf(&(struct gguf_scaling){.no_epsilon = true}, &h, &err), QN_NOT_FOUND);
     cr_expect(strstr(err.message, "layer_norm_rms_epsilon") != NULL, "%s", err.message);
+}
+
+static bool adds_bos(const char *pre, bool has_bos) {
+    static const char *const tokens[] = {"a", "<s>"};
+    struct gguf_writer writer;
+    gguf_writer_init(&writer);
+    gguf_key_string(&writer, "tokenizer.ggml.model", "gpt2");
+    gguf_key_string(&writer, "tokenizer.ggml.pre", pre);
+    gguf_key_strings(&writer, "tokenizer.ggml.tokens", tokens, 2);
+    gguf_key_strings(&writer, "tokenizer.ggml.merges", NULL, 0);
+    if (has_bos) gguf_key_u32(&writer, "tokenizer.ggml.bos_token_id", 1);
+    struct bytes file = gguf_writer_finish(&writer);
+    struct qn_gguf *gguf;
+    struct qn_tokenizer *tokenizer;
+    struct qn_error err = {0};
+    cr_assert_eq(qn_gguf_open_memory(file.data, file.size, "memory", &gguf, &err), QN_OK, "%s",
+                 err.message);
+    cr_assert_eq(qn_vocab_gguf_read(gguf, &tokenizer, &err), QN_OK, "%s", err.message);
+    const bool adds = qn_tokenizer_vocab(tokenizer)->add_bos;
+    qn_tokenizer_free(tokenizer);
+    qn_gguf_close(gguf);
+    bytes_free(&file);
+    return adds;
+}
+
+/* As llama.cpp does for files that do not say whether. */
+Test(gguf, texts_start_with_bos_by_the_pre_tokenizer) {
+    static const char *const with[] = {"llama-bpe", "llama3",  "llama-v3",
+                                       "falcon3",   "pixtral", "tekken"};
+    static const char *const without[] = {"default", "gpt-2", "qwen2", "dbrx", "deepseek-v3"};
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
+        cr_expect(adds_bos(with[i], true), "%s", with[i]);
+        cr_expect_not(adds_bos(with[i], false), "%s", with[i]);
+    }
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        cr_expect_not(adds_bos(without[i], true), "%s", without[i]);
 }
 
 /* Of LongRoPE a GGUF file has the divisors as tensors, so frequencies stay as they are. */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/pretokenize.h"
+
 enum { MAX_TOKENS = 1 << 22 };
 
 /* What the vocabulary points to while the tokenizer is made. */
@@ -112,12 +114,12 @@ static enum qn_status read_special_ids(const struct qn_gguf *gguf, struct qn_voc
 static enum qn_status read_flags(const struct qn_gguf *gguf, struct qn_vocab *vocab,
                                  struct qn_error *err) {
     /* Unless the file says otherwise, SentencePiece vocabularies of the Llama family start texts
-     * with BOS and a space, and these BPE ones with BOS. */
-    static const char *const bos_pre[] = {"llama-bpe", "llama3", "llama-v3", "tekken"};
-    vocab->add_bos = vocab->add_space_prefix = vocab->model == QN_VOCAB_SPM;
-    for (size_t i = 0; i < sizeof bos_pre / sizeof *bos_pre; i++)
-        if (string_is((struct qn_string){vocab->pre.data, vocab->pre.size}, bos_pre[i]))
-            vocab->add_bos = vocab->bos >= 0;
+     * with BOS and a space, and some BPE ones with BOS. */
+    const bool spm = vocab->model == QN_VOCAB_SPM;
+    const struct qn_pretokenizer *const pre =
+        spm ? NULL : qn_pretokenizer_find(vocab->pre.data, vocab->pre.size);
+    vocab->add_space_prefix = spm;
+    vocab->add_bos = spm || (pre && pre->bos && vocab->bos >= 0);
     const struct {
         const char *key;
         bool *flag;

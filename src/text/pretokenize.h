@@ -36,6 +36,7 @@ struct qn_pretokenizer {
     size_t n_cuts;             /* 1 .. QN_CUTS_MAX */
     bool nfc;                  /* the text is brought to NFC first */
     bool ignore_merges;        /* a word that is a token is not merged */
+    bool bos;                  /* texts start with BOS where the file does not say whether */
 };
 
 /* NULL when the name is not known. */
