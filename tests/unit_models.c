@@ -107,6 +107,20 @@ Test(config, windows_fall_on_the_right_layers) {
     cr_assert(qn_hparams_window(&h, 0) == 0 && qn_hparams_window(&h, 1) == 8);
 }
 
+Test(config, windows_count_only_where_the_class_reads_them) {
+    static const char *const without[] = {"llama", "olmo2", "gpt2", "gpt_neox", "opt"};
+    static const char *const with[] = {"mistral", "mixtral", "phi3", "starcoder2"};
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
+        const struct qn_hparams h = accepted(without[i], BASE ", 'sliding_window': 8");
+        cr_expect(h.window == 0 && qn_hparams_window(&h, 1) == 0, "%s", without[i]);
+        accepted(without[i], BASE ", 'sliding_window': 0");
+    }
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
+        const struct qn_hparams h = accepted(with[i], BASE ", 'sliding_window': 8");
+        cr_expect_eq(qn_hparams_window(&h, 1), 8, "%s", with[i]);
+    }
+}
+
 Test(config, layers_without_rotation) {
     const struct qn_hparams h = accepted("smollm3", BASE ", 'no_rope_layers': [0, 1]");
     cr_assert(h.layers[0] & QN_LAYER_NO_ROPE);

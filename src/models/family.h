@@ -37,7 +37,8 @@ struct qn_rule {
  * family's defaults. */
 struct qn_model_type {
     const char *name;
-    float norm_eps; /* 0: the family's */
+    float norm_eps;      /* 0: the family's */
+    bool ignores_window; /* the class does not read sliding_window */
 };
 
 struct qn_family {

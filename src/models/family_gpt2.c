@@ -5,7 +5,7 @@
  */
 #include "models/family.h"
 
-static const struct qn_model_type model_types[] = {{"gpt2"}, {NULL}};
+static const struct qn_model_type model_types[] = {{"gpt2", .ignores_window = true}, {NULL}};
 static const char *const prefixes[] = {"transformer.", "", NULL};
 
 static const struct qn_rule rules[] = {

@@ -5,7 +5,7 @@
  */
 #include "models/family.h"
 
-static const struct qn_model_type model_types[] = {{"gpt_neox"}, {NULL}};
+static const struct qn_model_type model_types[] = {{"gpt_neox", .ignores_window = true}, {NULL}};
 static const char *const prefixes[] = {"gpt_neox.", "", NULL};
 
 static const struct qn_rule rules[] = {

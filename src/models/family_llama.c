@@ -7,7 +7,7 @@
 #include "models/family.h"
 
 static const struct qn_model_type model_types[] = {
-    {"llama"}, {"mistral"}, {"mixtral", .norm_eps = 1e-5f}, {NULL}};
+    {"llama", .ignores_window = true}, {"mistral"}, {"mixtral", .norm_eps = 1e-5f}, {NULL}};
 static const char *const prefixes[] = {"model.", "", NULL};
 
 static const struct qn_rule rules[] = {

@@ -4,7 +4,7 @@
  */
 #include "models/family.h"
 
-static const struct qn_model_type model_types[] = {{"olmo2"}, {NULL}};
+static const struct qn_model_type model_types[] = {{"olmo2", .ignores_window = true}, {NULL}};
 static const char *const prefixes[] = {"model.", "", NULL};
 
 static const struct qn_rule rules[] = {

@@ -10,7 +10,7 @@
  */
 #include "models/family.h"
 
-static const struct qn_model_type model_types[] = {{"opt"}, {NULL}};
+static const struct qn_model_type model_types[] = {{"opt", .ignores_window = true}, {NULL}};
 static const char *const prefixes[] = {"model.decoder.", "decoder.", "", NULL};
 
 static const struct qn_rule rules[] = {

@@ -103,11 +103,12 @@ static const char *choose(const json_t *config, const char *const *names) {
     return names[0];
 }
 
-static enum qn_status read_numbers(const json_t *config, struct qn_hparams *h,
-                                   struct qn_error *err) {
+static enum qn_status read_numbers(const json_t *config, const struct qn_model_type *type,
+                                   struct qn_hparams *h, struct qn_error *err) {
     char *const base = (char *)h;
     for (size_t i = 0; i < sizeof int_rules / sizeof *int_rules; i++) {
         const struct int_rule *const rule = &int_rules[i];
+        if (type->ignores_window && rule->offset == offsetof(struct qn_hparams, window)) continue;
         int *const field = (int *)(void *)(base + rule->offset);
         const char *const name = choose(config, rule->names);
         QN_TRY(qn_json_get_int(config, file, name, rule->min, rule->max, field, err));
@@ -368,7 +369,7 @@ enum qn_status qn_hparams_from_config(const json_t *config, const struct qn_fami
     const json_t *scaling;
     qn_hparams_start(family, hparams);
     if (type->norm_eps > 0) hparams->norm_eps = type->norm_eps;
-    QN_TRY(read_numbers(config, hparams, err));
+    QN_TRY(read_numbers(config, type, hparams, err));
     QN_TRY(read_features(config, hparams, err));
     QN_TRY(read_activation(config, hparams, err));
     QN_TRY(read_norm_place(config, hparams, err));
