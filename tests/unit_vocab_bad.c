@@ -216,6 +216,10 @@ Test(vocab_bad, json_that_lies_is_refused) {
         write_json(bad_json[i].parts);
         expect_refusal(bad_json[i].status, bad_json[i].sentence);
     }
+    write_json((struct parts){.processor = "{\"type\":\"X\"}"});
+    char sentence[128];
+    path_of("tokenizer.json: post_processor 'X'", sentence);
+    expect_refusal(QN_UNSUPPORTED, sentence);
     write_file("tokenizer.json", "{", 1);
     expect_refusal(QN_BAD_FILE, "tokenizer.json");
     write_file("tokenizer.json", "[]", 2);

@@ -228,6 +228,38 @@ Test(vocab_hf, a_models_own_tokens_need_rows) {
     temp_folder_remove(&folder);
 }
 
+/* ---- a wrong config.json -------------------------------------------------------------------- */
+
+Test(vocab_hf, messages_have_the_path_of_the_file) {
+    static const struct {
+        const char *config, *sentence;
+    } cases[] = {
+        {"{}", "model_type is missing"},
+        {"{\"model_type\":\"gptneox\"}",
+         "model_type 'gptneox'; this build runs gpt2, opt, gpt_neox, "
+         "llama, mistral, mixtral, qwen2, "},
+        {"{\"model_type\":\"llama\"}", "num_hidden_layers is missing"},
+        {"{\"model_type\":\"llama\",\"num_hidden_layers\":1,\"hidden_size\":10,\"head_dim\":3,"
+         "\"num_attention_heads\":2,\"max_position_embeddings\":8}",
+         "head size 3; "},
+    };
+    const struct qn_model_options options = {.n_threads = 1, .bundles = qn_cpu_default_bundles()};
+    const struct temp_folder folder = temp_folder_make();
+    cr_assert_eq(symlink(GEMMA "model.safetensors", temp_folder_path(&folder, "model.safetensors")),
+                 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char sentence[512];
+        struct qn_model *model;
+        struct qn_error err = {0};
+        temp_folder_put_text(&folder, "config.json", cases[i].config);
+        snprintf(sentence, sizeof sentence, "%s/config.json: %s", folder.path, cases[i].sentence);
+        cr_expect_neq(qn_model_open(folder.path, &options, &model, &err), QN_OK);
+        cr_expect(strncmp(err.message, sentence, strlen(sentence)) == 0, "\"%s\" is not \"%s\"",
+                  err.message, sentence);
+    }
+    temp_folder_remove(&folder);
+}
+
 /* ---- time ----------------------------------------------------------------------------------- */
 
 enum { LONG_TEXT = 1 << 20 };

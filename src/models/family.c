@@ -31,10 +31,19 @@ const struct qn_family *qn_family_of_model_type(const char *model_type,
     return NULL;
 }
 
+static void add_name(char *text, size_t capacity, const char *name) {
+    const size_t used = strlen(text);
+    snprintf(text + used, capacity - used, "%s%s", used ? ", " : "", name);
+}
+
 void qn_family_names(char *text, size_t capacity) {
-    size_t used = 0;
     text[0] = '\0';
-    for (size_t i = 0; i < n_families && used < capacity; i++)
-        used += (size_t)snprintf(text + used, capacity - used, "%s%s", i ? ", " : "",
-                                 families[i]->name);
+    for (size_t i = 0; i < n_families; i++) add_name(text, capacity, families[i]->name);
+}
+
+void qn_model_type_names(char *text, size_t capacity) {
+    text[0] = '\0';
+    for (size_t i = 0; i < n_families; i++)
+        for (const struct qn_model_type *type = families[i]->model_types; type->name; type++)
+            add_name(text, capacity, type->name);
 }

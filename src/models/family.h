@@ -67,7 +67,8 @@ const struct qn_family *qn_family_find(const char *name, size_t size);
 /* By config.json's model_type; *type is its row. */
 const struct qn_family *qn_family_of_model_type(const char *model_type,
                                                 const struct qn_model_type **type);
-/* "llama, qwen2" into text[capacity], for messages. */
+/* "llama, qwen2" into text[capacity], for messages; values of model_type likewise. */
 void qn_family_names(char *text, size_t capacity);
+void qn_model_type_names(char *text, size_t capacity);
 
 #endif

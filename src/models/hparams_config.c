@@ -363,6 +363,14 @@ static enum qn_status read_dense_layers(const json_t *config, struct qn_hparams 
     return QN_OK;
 }
 
+/* What does not fit together; of files of other kinds it is said by itself. */
+static enum qn_status check(const struct qn_family *family, struct qn_hparams *h,
+                            struct qn_error *err) {
+    struct qn_error inner = {0};
+    const enum qn_status status = qn_hparams_check(family, h, &inner);
+    return status == QN_OK ? QN_OK : qn_fail(err, status, "%s: %s", file, inner.message);
+}
+
 enum qn_status qn_hparams_from_config(const json_t *config, const struct qn_family *family,
                                       const struct qn_model_type *type, struct qn_hparams *hparams,
                                       struct qn_error *err) {
@@ -375,7 +383,7 @@ enum qn_status qn_hparams_from_config(const json_t *config, const struct qn_fami
     QN_TRY(read_norm_place(config, hparams, err));
     QN_TRY(read_attn_scale(config, family, hparams, err));
     QN_TRY(read_rotation(config, hparams, &scaling, err));
-    QN_TRY(qn_hparams_check(family, hparams, err));
+    QN_TRY(check(family, hparams, err));
     QN_TRY(read_longrope(config, scaling, hparams, err));
     QN_TRY(read_window(config, family, hparams, err));
     QN_TRY(read_layer_types(config, hparams, err));

@@ -28,34 +28,45 @@ int qn_weight_n_tiles(const struct qn_weight *weight, int tile_rows) {
 
 /* ---- family and hyperparameters --------------------------------------------------------- */
 
-static enum qn_status unknown_family(const char *what, const char *name, size_t size,
-                                     struct qn_error *err) {
-    char names[256];
-    qn_family_names(names, sizeof names);
-    return qn_fail(err, QN_UNSUPPORTED, "%s '%.*s'; this build runs %s", what,
-                   (int)(size < 64 ? size : 64), name, names);
+static int shown(size_t size) {
+    return (int)(size < 64 ? size : 64);
 }
 
 static enum qn_status read_gguf(struct qn_spec *spec, const struct qn_gguf *gguf,
                                 struct qn_error *err) {
     struct qn_string name;
+    char names[256];
     QN_TRY(qn_gguf_get_string(gguf, "general.architecture", &name, err));
     spec->family = qn_family_find(name.data, name.size);
-    if (!spec->family) return unknown_family("architecture", name.data, name.size, err);
-    return qn_hparams_from_gguf(gguf, spec->family, &spec->hparams, err);
+    if (spec->family) return qn_hparams_from_gguf(gguf, spec->family, &spec->hparams, err);
+    qn_family_names(names, sizeof names);
+    return qn_fail(err, QN_UNSUPPORTED, "architecture '%.*s'; this build runs %s", shown(name.size),
+                   name.data, names);
 }
 
 /* Models that also see or hear keep the text model's members in an object of their own. */
 static enum qn_status read_config(struct qn_spec *spec, const json_t *config,
                                   struct qn_error *err) {
     const json_t *const text = json_object_get(config, "text_config");
-    const char *const type = json_string_value(json_object_get(config, "model_type"));
-    if (!type) return qn_fail(err, QN_BAD_FILE, "config.json: model_type is missing");
-    const struct qn_model_type *row;
-    spec->family = qn_family_of_model_type(type, &row);
-    if (!spec->family) return unknown_family("config.json: model_type", type, strlen(type), err);
-    return qn_hparams_from_config(json_is_object(text) ? text : config, spec->family, row,
-                                  &spec->hparams, err);
+    const char *const name = json_string_value(json_object_get(config, "model_type"));
+    const struct qn_model_type *type;
+    char names[256];
+    if (!name) return qn_fail(err, QN_BAD_FILE, "config.json: model_type is missing");
+    spec->family = qn_family_of_model_type(name, &type);
+    if (spec->family)
+        return qn_hparams_from_config(json_is_object(text) ? text : config, spec->family, type,
+                                      &spec->hparams, err);
+    qn_model_type_names(names, sizeof names);
+    return qn_fail(err, QN_UNSUPPORTED, "config.json: model_type '%.*s'; this build runs %s",
+                   shown(strlen(name)), name, names);
+}
+
+/* Its messages begin with the file's name, to which the folder is put. */
+static enum qn_status read_folder(struct qn_spec *spec, struct qn_error *err) {
+    struct qn_error inner = {0};
+    const enum qn_status status = read_config(spec, qn_checkpoint_config(spec->checkpoint), &inner);
+    if (status == QN_OK) return QN_OK;
+    return qn_fail(err, status, "%s/%s", qn_checkpoint_folder(spec->checkpoint), inner.message);
 }
 
 /* ---- placing ---------------------------------------------------------------------------- */
@@ -231,7 +242,7 @@ static enum qn_status read_spec(struct qn_spec *spec, struct qn_error *err) {
     if (gguf)
         QN_TRY(read_gguf(spec, gguf, err));
     else
-        QN_TRY(read_config(spec, qn_checkpoint_config(spec->checkpoint), err));
+        QN_TRY(read_folder(spec, err));
     const char *const prefix = qn_locate_prefix(spec->checkpoint, spec->family);
     QN_TRY(count_tokens(spec, prefix, err));
     QN_TRY(allocate(spec, err));

@@ -77,6 +77,11 @@ static int shown(struct qn_text text) {
     return (int)(text.size < 64 ? text.size : 64);
 }
 
+void qn_build_enter(struct qn_vocab_build *build, const char *name) {
+    build->name = name;
+    snprintf(build->file, sizeof build->file, "%s/%s", build->folder, name);
+}
+
 void qn_build_expect(struct qn_vocab_build *build, size_t n) {
     build->n_expected = build->vocab.n_tokens + n;
 }

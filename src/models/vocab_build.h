@@ -15,7 +15,8 @@ enum { QN_BUILD_STEPS = 16, QN_BUILD_AFFIXES = 8, QN_BUILD_ENDS = 24, QN_BUILD_O
 
 struct qn_vocab_build {
     const char *folder;
-    const char *file; /* that is being read, for messages */
+    const char *name; /* of the file that is being read */
+    char file[1024];  /* its path, for messages */
     int n_rows;       /* of the embedding: added tokens beyond it are left out */
     struct qn_vocab vocab;
     struct qn_recipe recipe;
@@ -41,6 +42,8 @@ struct qn_vocab_build {
     size_t n_owned;
 };
 
+/* From here on messages are about the file of that name. */
+void qn_build_enter(struct qn_vocab_build *build, const char *name);
 /* So many entries follow: their ids may come in any order. */
 void qn_build_expect(struct qn_vocab_build *build, size_t n);
 /* A token with its id and kind. Errors: QN_BAD_FILE (another token has the id; ids far apart),

@@ -62,8 +62,9 @@ static enum qn_status read_prefix_space(struct qn_vocab_build *build, const json
             build->sets_prefix = true;
     }
     if (!build->sets_prefix) return QN_OK;
-    return qn_json_get_bool(build->settings, "tokenizer_config.json", "add_prefix_space",
-                            &build->prefix_space, err);
+    qn_build_enter(build, "tokenizer_config.json");
+    return qn_json_get_bool(build->settings, build->file, "add_prefix_space", &build->prefix_space,
+                            err);
 }
 
 enum qn_status qn_vocab_config_load(struct qn_vocab_build *build, const json_t *config,
@@ -201,7 +202,7 @@ static void read_template(struct qn_vocab_build *build) {
 
 enum qn_status qn_vocab_config_apply(struct qn_vocab_build *build, const json_t *config,
                                      struct qn_error *err) {
-    build->file = "tokenizer_config.json";
+    qn_build_enter(build, "tokenizer_config.json");
     QN_TRY(read_added(build, err));
     QN_TRY(qn_build_index(build, err));
     int32_t bos, eos;

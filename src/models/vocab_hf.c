@@ -23,8 +23,9 @@ static enum qn_status make(struct qn_vocab_build *build, const json_t *config,
                            struct qn_tokenizer **out, struct qn_error *err) {
     QN_TRY(qn_vocab_config_load(build, config, err));
     QN_TRY(read_any(build, err));
-    const char *const file = build->file;
+    const char *const name = build->name;
     QN_TRY(qn_vocab_config_apply(build, config, err));
+    qn_build_enter(build, name);
     struct qn_recipe *const recipe = &build->recipe;
     recipe->normalizers = build->normalizers;
     recipe->splitters = build->splitters;
@@ -42,7 +43,7 @@ static enum qn_status make(struct qn_vocab_build *build, const json_t *config,
     vocab->recipe = recipe;
     struct qn_error inner = {0};
     const enum qn_status status = qn_tokenizer_new(vocab, out, &inner);
-    return status == QN_OK ? QN_OK : qn_fail(err, status, "%s: %s", file, inner.message);
+    return status == QN_OK ? QN_OK : qn_fail(err, status, "%s: %s", build->file, inner.message);
 }
 
 enum qn_status qn_vocab_hf_read(const char *folder, const json_t *config, int n_rows,

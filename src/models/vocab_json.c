@@ -181,8 +181,8 @@ static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *
 enum { FILE_MAX = 64 << 20 };
 
 enum qn_status qn_vocab_json_read(struct qn_vocab_build *build, struct qn_error *err) {
-    build->file = "tokenizer.json";
-    QN_TRY(qn_json_read(build->folder, build->file, FILE_MAX, &build->tokenizer, err));
+    qn_build_enter(build, "tokenizer.json");
+    QN_TRY(qn_json_read(build->folder, build->name, FILE_MAX, &build->tokenizer, err));
     QN_TRY(read_model(build, err));
     QN_TRY(read_added(build, err));
     QN_TRY(qn_vocab_json_steps(build, err));

@@ -11,8 +11,8 @@
 enum { FILE_MAX = 64 << 20 };
 
 static enum qn_status read_vocab(struct qn_vocab_build *build, struct qn_error *err) {
-    build->file = "vocab.json";
-    QN_TRY(qn_json_read(build->folder, build->file, FILE_MAX, &build->merges_vocab, err));
+    qn_build_enter(build, "vocab.json");
+    QN_TRY(qn_json_read(build->folder, build->name, FILE_MAX, &build->merges_vocab, err));
     qn_build_expect(build, json_object_size(build->merges_vocab));
     const char *key;
     json_t *value;
@@ -58,8 +58,8 @@ static enum qn_status read_merge(const struct qn_vocab_build *build, struct qn_t
 }
 
 static enum qn_status read_merges(struct qn_vocab_build *build, struct qn_error *err) {
-    build->file = "merges.txt";
-    QN_TRY(qn_build_map(build, build->file, &build->merges_file, err));
+    qn_build_enter(build, "merges.txt");
+    QN_TRY(qn_build_map(build, build->name, &build->merges_file, err));
     struct qn_text line;
     size_t n = 0;
     for (size_t at = 0; at = next_line(&build->merges_file, at, &line), line.size > 0;) n++;
@@ -75,10 +75,10 @@ static enum qn_status read_merges(struct qn_vocab_build *build, struct qn_error 
 
 /* {"token": id}, as older versions of transformers wrote. */
 static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *err) {
-    build->file = "added_tokens.json";
+    qn_build_enter(build, "added_tokens.json");
     struct qn_error inner = {0};
     const enum qn_status status =
-        qn_json_read(build->folder, build->file, FILE_MAX, &build->added_map, &inner);
+        qn_json_read(build->folder, build->name, FILE_MAX, &build->added_map, &inner);
     if (status == QN_NOT_FOUND) return QN_OK;
     if (status != QN_OK) return qn_fail(err, status, "%s", inner.message);
     qn_build_expect(build, json_object_size(build->added_map));
@@ -113,7 +113,7 @@ static enum qn_status add_steps(struct qn_vocab_build *build, struct qn_error *e
     const struct tokenizer_class *class = NULL;
     const char *name = classes[0].name;
     bool prefix = false;
-    build->file = "tokenizer_config.json";
+    qn_build_enter(build, "tokenizer_config.json");
     QN_TRY(qn_json_get_string(build->settings, build->file, "tokenizer_class", &name, err));
     QN_TRY(qn_json_get_bool(build->settings, build->file, "add_prefix_space", &prefix, err));
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
@@ -151,6 +151,6 @@ enum qn_status qn_vocab_merges_read(struct qn_vocab_build *build, struct qn_erro
     QN_TRY(read_added(build, err));
     QN_TRY(name_special(build, err));
     QN_TRY(add_steps(build, err));
-    build->file = "vocab.json";
+    qn_build_enter(build, "vocab.json");
     return QN_OK;
 }

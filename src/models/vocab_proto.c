@@ -169,9 +169,10 @@ static enum qn_status read_model(struct qn_vocab_build *build, struct proto *pro
 static enum qn_status add_steps(struct qn_vocab_build *build, const struct proto *proto,
                                 struct qn_error *err) {
     bool prefix = proto->add_prefix, legacy = false;
-    const char *const settings = "tokenizer_config.json";
-    QN_TRY(qn_json_get_bool(build->settings, settings, "add_prefix_space", &prefix, err));
-    QN_TRY(qn_json_get_bool(build->settings, settings, "legacy", &legacy, err));
+    qn_build_enter(build, "tokenizer_config.json");
+    QN_TRY(qn_json_get_bool(build->settings, build->file, "add_prefix_space", &prefix, err));
+    QN_TRY(qn_json_get_bool(build->settings, build->file, "legacy", &legacy, err));
+    qn_build_enter(build, "tokenizer.model");
     const struct qn_text_step charsmap = {.kind = QN_TEXT_CHARSMAP, .content = proto->charsmap};
     const struct qn_text_step spaces[] = {{.kind = QN_TEXT_STRIP, .right = true},
                                           {.kind = QN_TEXT_REPLACE,
@@ -211,8 +212,8 @@ enum qn_status qn_vocab_proto_read(struct qn_vocab_build *build, struct qn_error
                           .add_prefix = true,
                           .remove_spaces = true,
                           .escape_spaces = true};
-    build->file = "tokenizer.model";
-    QN_TRY(qn_build_map(build, build->file, &build->proto_file, err));
+    qn_build_enter(build, "tokenizer.model");
+    QN_TRY(qn_build_map(build, build->name, &build->proto_file, err));
     QN_TRY(read_model(build, &proto, err));
     if (proto.model_type != TYPE_BPE && proto.model_type != TYPE_UNIGRAM)
         return qn_fail(err, QN_UNSUPPORTED,
