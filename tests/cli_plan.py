@@ -111,6 +111,17 @@ def the_largest_context_fits_and_the_next_does_not(program: Program):
             assert plan(program, "-c", largest, *types)["memory"]["total"] <= memory
             over = program.run("plan", "--json", program.model(MODEL), "-c", largest + 1, *types)
             assert over.returncode == 0 and json.loads(over.stdout)["memory"]["total"] > memory
+    # 24 GiB at the longest; smaller machines are those that cannot hold it.
+    deep = Path(program.models).parent / "hf" / "gpt_neox-trained"
+    for model, options in ((program.model(MODEL), []),
+                           (deep, ["-c", 1 << 24, "-ctk", "f32", "-ctv", "f32"])):
+        report = json.loads(program.succeeds("plan", "--json", model, *options).stdout)
+        fits = report["memory"]["total"] <= memory
+        assert report["capacity"]["fits"] is fits
+        page = program.succeeds("plan", model, *options).stdout.decode()
+        needed = f"does not fit: it needs {report['memory']['total'] / 2**30:.2f} GiB\n"
+        assert (needed in page) is not fits and ("does not fit" in page) is not fits, page
+        assert options or fits
     assert found["largest_context"]["f32"] <= found["largest_context"]["f16"]
     assert found["largest_context"]["q8_0"] == 0, "heads of 16 cannot be in blocks of 32"
     mixed = plan(program, "-ctk", "f32", "-ctv", "f16")

@@ -78,8 +78,11 @@ static json_t *capacity_json(const struct qn_plan *plan, const struct qn_plan_ab
         if (qn_plan_compares(plan, cache))
             json_object_set_new(contexts, qn_cache_name(cache),
                                 json_integer(about->contexts[cache]));
-    return json_pack("{s:I, s:b, s:o}", "memory", (json_int_t)about->memory, "of_control_group",
-                     about->limited, "largest_context", contexts);
+    const bool fits = (double)qn_capacity_needed(plan) <= about->memory;
+    return json_pack("{s:I, s:b, s:o, s:o}", "memory", (json_int_t)about->memory,
+                     "of_control_group", about->limited, "fits",
+                     about->memory > 0 ? json_boolean(fits) : json_null(), "largest_context",
+                     contexts);
 }
 
 static json_t *prediction_json(const struct qn_plan_about *about) {

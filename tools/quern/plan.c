@@ -118,6 +118,9 @@ static void print_capacity(const struct forecast *forecast, const struct qn_plan
     printf("in %.2f GiB %s; trained for %d\n", about->memory / (1 << 30),
            about->limited ? "that the control group allows" : "of memory",
            forecast->spec.hparams.n_ctx_train);
+    const double needed = (double)qn_capacity_needed(&forecast->plan);
+    if (needed > about->memory)
+        printf("WARN: this plan does not fit: it needs %.2f GiB\n", needed / (1 << 30));
 }
 
 /* What a process that runs the model holds besides: the program, its libraries, the file's header
