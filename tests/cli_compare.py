@@ -84,6 +84,15 @@ def what_bench_writes_is_read(program):
     path.write_bytes(done.stdout)
     found = json.loads(program.succeeds("bench", "compare", path, path, "--json").stdout)
     assert [t["test"] for t in found] == ["pp8", "tg4"]
+    lines, twice = program.scratch / "lines", program.scratch / "twice"
+    lines.write_bytes(program.succeeds("bench", program.model("llama-f32"), "-p", 8, "-n", 4, "-r",
+                                       2, "-o", "jsonl").stdout)
+    twice.write_bytes(2 * done.stdout)
+    for a, b, tests in ((lines, path, 2), (path, lines, 2), (twice, twice, 4), (twice, path, 2)):
+        found = json.loads(program.succeeds("bench", "compare", a, b, "--json").stdout)
+        assert [t["test"] for t in found] == (["pp8", "tg4"] * 2)[:tests], (a, b, found)
+    lines.write_bytes(done.stdout + b"{}\n")
+    program.fails(1, ["lines is not what bench"], "bench", "compare", lines, path)
 
 
 @case

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * quern bench compare: two results of bench -o json, test by test. Results of llama-bench have the
- * same members and can be compared too.
+ * quern bench compare: two results of bench -o json or jsonl, test by test. Results of llama-bench
+ * have the same members and can be compared too.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,14 +144,32 @@ static void print_notes(const json_t *a, const json_t *b) {
 
 /* ---- the subcommand --------------------------------------------------------------------- */
 
+/* All tests of a file: of one array or of several behind each other, or of lines. A new reference;
+ * NULL with the sentence printed. */
+static json_t *read_tests(const char *path) {
+    json_t *const values = json_load_all(path), *const tests = json_array();
+    size_t i;
+    json_t *value;
+    json_array_foreach(values, i, value) {
+        if (json_is_array(value))
+            json_array_extend(tests, value);
+        else
+            json_array_append(tests, value);
+    }
+    json_decref(values);
+    if (values != NULL) return tests;
+    json_decref(tests);
+    return NULL;
+}
+
 static bool is_result(const json_t *list, const char *path) {
     size_t i;
     const json_t *test;
-    bool good = json_is_array(list) && json_array_size(list) > 0;
+    bool good = json_array_size(list) > 0;
     json_array_foreach(list, i, test) {
         good = good && json_array_size(json_object_get(test, "samples_ns")) > 0;
     }
-    if (!good) out_error("%s is not what bench -o json writes", path);
+    if (!good) out_error("%s is not what bench -o json or jsonl writes", path);
     return good;
 }
 
@@ -232,8 +250,10 @@ int command_bench_compare(int argc, char **argv) {
         .name = "bench compare",
         .arguments = "[options] A.json B.json",
         .summary = "two results of bench -o json",
-        .description = "Compares the tests that both files have, by medians with bootstrap "
-                       "confidence intervals. Files of llama-bench -o json are read too.",
+        .description =
+            "Compares the tests that both files have, by medians with bootstrap "
+            "confidence intervals. Files of -o json and jsonl are read, of several runs behind "
+            "each other too, and those of llama-bench.",
         .groups = groups,
         .n_groups = COUNT(groups),
         .positionals = positionals,
@@ -244,7 +264,7 @@ int command_bench_compare(int argc, char **argv) {
         out_error("two results are compared: quern bench compare A.json B.json");
         return EXIT_WRONG_USAGE;
     }
-    json_t *const a = json_load(args.a), *const b = a != NULL ? json_load(args.b) : NULL;
+    json_t *const a = read_tests(args.a), *const b = a != NULL ? read_tests(args.b) : NULL;
     status = b != NULL ? compare(&args, a, b) : EXIT_FAILED;
     json_decref(a);
     json_decref(b);

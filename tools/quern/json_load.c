@@ -15,22 +15,14 @@ static FILE *open_file(const char *path) {
     return file;
 }
 
-static json_t *read_value(FILE *file, const char *path, size_t flags) {
+static json_t *read_value(FILE *file, const char *path) {
     json_error_t error;
-    json_t *const value = json_loadf(file, JSON_REJECT_DUPLICATES | flags, &error);
+    json_t *const value = json_loadf(file, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &error);
     const int reason = errno;
     if (value == NULL && ferror(file)) /* a folder; the text of it only looks cut off */
         out_error("%s: cannot be read: %s", path, strerror(reason));
     else if (value == NULL)
         out_error("%s: line %d: %s", path, error.line, error.text);
-    return value;
-}
-
-json_t *json_load(const char *path) {
-    FILE *const file = open_file(path);
-    if (file == NULL) return NULL;
-    json_t *const value = read_value(file, path, 0);
-    fclose(file);
     return value;
 }
 
@@ -47,7 +39,7 @@ json_t *json_load_all(const char *path) {
     if (file == NULL) return NULL;
     json_t *all = json_array();
     do {
-        json_t *const value = read_value(file, path, JSON_DISABLE_EOF_CHECK);
+        json_t *const value = read_value(file, path);
         if (value == NULL || json_array_append_new(all, value) != 0) {
             json_decref(all);
             all = NULL;

@@ -7,9 +7,6 @@
 
 #include <jansson.h>
 
-/* A new reference; NULL with the sentence printed. */
-json_t *json_load(const char *path);
-
 /* All values that a file holds one behind the other, at least one, as an array: a new reference;
  * NULL with the sentence printed. */
 json_t *json_load_all(const char *path);
