@@ -248,7 +248,7 @@ def results_end_where_the_run_does(program: Program):
                   "8", "-n", "0", "-d", "0,1000000", "-npl", "4096")
     whole = ["-d", "0,4194303", "-npl", "4", "-ctk", "f32", "-ctv", "f32"]
     model = Path(program.models).parent / "hf" / "gpt_neox-trained"
-    memory = json.loads(program.succeeds("plan", "--json", model).stdout)["capacity"]["memory"]
+    memory = json.loads(program.succeeds("plan", "--json", model).stdout)["capacity"]["memory_bytes"]
     if memory < 24 * 2**30:
         program.fails(1, ["a context of 16777216 tokens: 24.", "GiB of memory are needed"],
                       "bench", model, "-p", "1", "-n", "0", *whole)

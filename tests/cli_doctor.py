@@ -13,6 +13,7 @@ import stat
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from datetime import datetime
 from pathlib import Path
 
 from cli_harness import Program, Terminal, case, main
@@ -272,6 +273,8 @@ def figures_are_kept_and_measured_again(program: Program):
     files = list((cache / "quern").iterdir())
     assert len(files) == 1 and stat.S_IMODE(files[0].stat().st_mode) == 0o600
     assert examine(program)["figures"] == first, "the second time they come from the cache"
+    told = datetime.fromisoformat(first["measured_at"].replace("Z", "+00:00")).timestamp()
+    assert told == json.loads(files[0].read_text())["measured_at"]
     for limits in first["limits"]:
         for name, rate in limits.items():
             if isinstance(rate, dict):

@@ -7,10 +7,12 @@ usage: cli_tune.py PROGRAM FOLDER-OF-MODELS
 """
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from cli_harness import SECONDS, Program, Terminal, case, main
@@ -73,6 +75,15 @@ def a_search_is_shown_and_kept(program: Program):
     assert {k: v for k, v in show(program, program.model(MODEL)).items() if k in SETTINGS} == \
         {k: v for k, v in report["settings"].items() if k in SETTINGS}
     assert kept(program).stat().st_mode & 0o777 == 0o600
+    stored, = json.loads(kept(program).read_text())["models"].values()
+    shown = show(program, program.model(MODEL))
+    for name in ("prefill", "decode"):
+        rate = shown[f"{name}_tokens_per_second"]
+        assert rate is None if stored[name] == 0 else math.isclose(rate, stored[name],
+                                                                   rel_tol=1e-6), (shown, stored)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", shown["measured_at"]), shown
+    assert datetime.fromisoformat(shown["measured_at"].replace("Z", "+00:00")).timestamp() == \
+        stored["measured_at"]
 
 
 @case

@@ -66,10 +66,11 @@ static json_t *buffers_json(const struct qn_plan *plan) {
 
 static json_t *memory_json(const struct qn_plan *plan) {
     const struct qn_layout *const l = &plan->layout;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "weights", (json_int_t)plan->spec->arena_size,
-                     "kv_cache", (json_int_t)l->kv_size, "buffers", (json_int_t)l->buffer_size,
-                     "scratch", (json_int_t)(l->scratch_size * (size_t)plan->limits.n_threads),
-                     "total", (json_int_t)qn_capacity_needed(plan));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "weights_bytes",
+                     (json_int_t)plan->spec->arena_size, "kv_cache_bytes", (json_int_t)l->kv_size,
+                     "buffers_bytes", (json_int_t)l->buffer_size, "scratch_bytes",
+                     (json_int_t)(l->scratch_size * (size_t)plan->limits.n_threads), "total_bytes",
+                     (json_int_t)qn_capacity_needed(plan));
 }
 
 static json_t *capacity_json(const struct qn_plan *plan, const struct qn_plan_about *about) {
@@ -79,7 +80,7 @@ static json_t *capacity_json(const struct qn_plan *plan, const struct qn_plan_ab
             json_object_set_new(contexts, qn_cache_name(cache),
                                 json_integer(about->contexts[cache]));
     const bool fits = (double)qn_capacity_needed(plan) <= about->memory;
-    return json_pack("{s:I, s:b, s:o, s:o}", "memory", (json_int_t)about->memory,
+    return json_pack("{s:I, s:b, s:o, s:o}", "memory_bytes", (json_int_t)about->memory,
                      "of_control_group", about->limited, "fits",
                      about->memory > 0 ? json_boolean(fits) : json_null(), "largest_context",
                      contexts);

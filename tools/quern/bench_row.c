@@ -81,9 +81,7 @@ static void describe_host(struct quern_model *model, struct bench_row *row) {
     system_cpu_name(row->cpu, sizeof row->cpu);
     system_governor(first, row->governor, sizeof row->governor);
     row->mhz = system_mhz(first);
-    const time_t now = time(NULL);
-    struct tm utc;
-    strftime(row->time, sizeof row->time, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    system_time_text(time(NULL), row->time, sizeof row->time);
 }
 
 /* qn_spread_of sorts, and repetitions are shown in their order. */

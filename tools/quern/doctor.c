@@ -18,6 +18,7 @@
 #include "output.h"
 #include "report/json_text.h"
 #include "style.h"
+#include "system.h"
 
 struct doctor_args {
     bool json, fresh, no_measure, strict;
@@ -205,11 +206,12 @@ static json_t *limits_json(const struct qn_machine_limits *limits) {
 }
 
 static int print_json(const struct qn_doctor *doctor) {
+    char when[32];
+    system_time_text((time_t)doctor->figures.measured_at, when, sizeof when);
     json_t *const figures =
         doctor->measured
-            ? json_pack("{s:I, s:[o, o]}", "measured_at", (json_int_t)doctor->figures.measured_at,
-                        "limits", limits_json(&doctor->figures.one),
-                        limits_json(&doctor->figures.all))
+            ? json_pack("{s:s, s:[o, o]}", "measured_at", when, "limits",
+                        limits_json(&doctor->figures.one), limits_json(&doctor->figures.all))
             : json_null();
     json_t *const object = json_pack(
         "{s:o, s:s, s:i, s:f, s:i, s:o, s:o, s:o, s:o}", "processor", text_of(doctor->key.cpu),

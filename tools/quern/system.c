@@ -52,6 +52,11 @@ static bool read_cpuinfo(const char *name, int nth, char *text, size_t size) {
     return found;
 }
 
+void system_time_text(time_t time, char *text, size_t size) {
+    struct tm utc;
+    strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&time, &utc));
+}
+
 void system_cpu_name(char *text, size_t size) {
     if (!read_cpuinfo("model name", 0, text, size)) snprintf(text, size, "unknown");
 }

@@ -6,6 +6,7 @@
 #define QUERN_TOOLS_SYSTEM_H
 
 #include <stddef.h>
+#include <time.h>
 
 /* Bytes of this process in memory, 0 when the system does not tell. */
 size_t system_resident(void);
@@ -15,6 +16,9 @@ size_t system_resident(void);
 double system_stolen(void);
 /* Processors that are online. */
 int system_processors(void);
+
+/* "2026-12-01T12:00:00Z", UTC as of ISO 8601. */
+void system_time_text(time_t time, char *text, size_t size);
 
 /* Name of the processor; "unknown". */
 void system_cpu_name(char *text, size_t size);

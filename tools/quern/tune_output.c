@@ -8,6 +8,7 @@
 
 #include "output.h"
 #include "style.h"
+#include "system.h"
 
 enum { BAR = 32 };
 /* Interrupts and the like take less than this part of a processor. */
@@ -154,11 +155,18 @@ void tune_print_report(const struct qn_tune_report *report) {
 
 /* ---- JSON ------------------------------------------------------------------------------- */
 
+/* null: not measured. */
+static json_t *rate_json(double rate) {
+    return rate > 0 ? json_real(rate) : json_null();
+}
+
 json_t *tune_settings_json(const struct qn_tuned *tuned) {
-    return json_pack("{s:i, s:i, s:i, s:i, s:f, s:f, s:I}", "threads", tuned->n_threads,
+    char when[32];
+    system_time_text((time_t)tuned->measured_at, when, sizeof when);
+    return json_pack("{s:i, s:i, s:i, s:i, s:o, s:o, s:s}", "threads", tuned->n_threads,
                      "threads_batch", tuned->n_threads_batch, "ubatch", tuned->n_ubatch, "spin_us",
-                     tuned->spin_us, "prefill", tuned->prefill, "decode", tuned->decode,
-                     "measured_at", (json_int_t)tuned->measured_at);
+                     tuned->spin_us, "prefill_tokens_per_second", rate_json(tuned->prefill),
+                     "decode_tokens_per_second", rate_json(tuned->decode), "measured_at", when);
 }
 
 static json_t *value_json(enum qn_tune_what what, int value) {
