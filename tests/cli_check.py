@@ -78,6 +78,8 @@ def man_pages_have_the_options_of_the_help(program: Program):
             names = [name.replace("-", "Fl ", 1) if name[0] == "-" else name
                      for name in re.findall(r"(?:^|, )-(-?[A-Za-z][\w-]*)", option)]
             assert any(re.search(rf"Fl {name}(?![\w-])", text) for name in names), (page, option)
+        # Op takes what follows on its line into its brackets, other options too.
+        assert not re.search(r"^\.It .*\bOp\b.* , ", text, re.MULTILINE), page
 
 
 @case
