@@ -7,8 +7,10 @@ usage: cli_compare.py PROGRAM FOLDER-OF-MODELS
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from cli_harness import SECONDS, Program, case, main
@@ -111,6 +113,41 @@ def refuses_what_cannot_be_compared(program):
         program.fails(1, [f"{program.scratch}: cannot be read: Is a directory"], *command,
                       program.scratch, a)
     program.fails(2, ["two results"], "bench", "compare", a)
+
+
+def runs(pid: str) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+@case
+def a_signal_ends_the_command_too(program):
+    """Processes that a shell started, too; and nohup's signal stays ignored."""
+    pids = program.scratch / "pids"
+    command = f"sleep 1000 & echo $! $$ > {pids}.new; mv {pids}.new {pids}; wait"
+    default = lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        process = subprocess.Popen([program.path, "bench", "--ab", command, "true"],
+                                   stderr=subprocess.PIPE, env=program.environment,
+                                   preexec_fn=default)
+        end = time.monotonic() + SECONDS
+        while not pids.exists():
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.communicate(timeout=SECONDS)[1] == b"" and process.returncode == -number
+        if number == signal.SIGINT:  # which a shell's processes in the background ignore
+            os.kill(int(pids.read_text().split()[0]), signal.SIGTERM)
+        for pid in pids.read_text().split():
+            while runs(pid):
+                assert time.monotonic() < end, f"{pid} still runs"
+                time.sleep(0.01)
+        pids.unlink()
+    ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    done = program.run("bench", "--ab", "kill -HUP $PPID", "true", "-r", 2, preexec_fn=ignore)
+    assert done.returncode == 0, done
 
 
 @case

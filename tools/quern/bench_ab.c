@@ -47,14 +47,59 @@ struct side {
 
 extern char **environ;
 
-static bool spawn_shell(const char *command, pid_t *child) {
+/* A command has a process group of its own, so that all of its processes can be ended with it: what
+ * ends this one is passed on, and obeyed when the command is gone. The signals are blocked and
+ * waited for; an ignored one, as by nohup, stays so. */
+struct signals {
+    sigset_t caught, before;
+    int seen; /* or 0 */
+};
+
+static void signals_block(struct signals *signals) {
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+    *signals = (struct signals){.seen = 0};
+    sigemptyset(&signals->caught);
+    signal(SIGCHLD, SIG_DFL);
+    sigaddset(&signals->caught, SIGCHLD);
+    for (size_t i = 0; i < COUNT(ending); i++) {
+        struct sigaction found;
+        if (sigaction(ending[i], NULL, &found) == 0 && found.sa_handler != SIG_IGN)
+            sigaddset(&signals->caught, ending[i]);
+    }
+    sigprocmask(SIG_BLOCK, &signals->caught, &signals->before);
+}
+
+static void signals_obey(const struct signals *signals) {
+    sigprocmask(SIG_SETMASK, &signals->before, NULL);
+    if (signals->seen != 0) raise(signals->seen);
+}
+
+/* Where a signal came, its command counts as failed without a sentence. */
+static bool wait_for(pid_t child, struct signals *signals, int *status, struct rusage *usage) {
+    for (;;) {
+        const pid_t ended = wait4(child, status, WNOHANG, usage);
+        if (ended == child) return signals->seen == 0;
+        if (ended < 0 && errno != EINTR) return false;
+        const int number = sigwaitinfo(&signals->caught, NULL);
+        if (number <= 0 || number == SIGCHLD) continue;
+        signals->seen = number;
+        kill(-child, number);
+    }
+}
+
+static bool spawn_shell(const char *command, const struct signals *signals, pid_t *child) {
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
     char *const arguments[] = {"sh", "-c", (char *)(uintptr_t)command, NULL};
     if (posix_spawn_file_actions_init(&actions) != 0) return false;
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    const int error = posix_spawn(child, "/bin/sh", &actions, NULL, arguments, environ);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setsigmask(&attributes, &signals->before);
+    const int error = posix_spawn(child, "/bin/sh", &actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     errno = error;
     return error == 0;
@@ -64,17 +109,17 @@ static double seconds_of(const struct timeval *time) {
     return (double)time->tv_sec + 1e-6 * (double)time->tv_usec;
 }
 
-static bool run_command(const char *command, double *seconds, double *cpu) {
+static bool run_command(const char *command, struct signals *signals, double *seconds,
+                        double *cpu) {
     pid_t child;
     int status;
     struct rusage usage;
     const uint64_t start = qn_clock_ns();
-    if (!spawn_shell(command, &child)) {
+    if (!spawn_shell(command, signals, &child)) {
         out_error("'%s' cannot be started: %s", command, strerror(errno));
         return false;
     }
-    while (wait4(child, &status, 0, &usage) < 0)
-        if (errno != EINTR) return false;
+    if (!wait_for(child, signals, &status, &usage)) return false;
     *seconds = 1e-9 * (double)(qn_clock_ns() - start);
     *cpu = seconds_of(&usage.ru_utime) + seconds_of(&usage.ru_stime);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
@@ -86,20 +131,23 @@ static bool run_command(const char *command, double *seconds, double *cpu) {
 }
 
 /* Rounds 0, 2, ... run A first, the others B. */
-static bool run_round(struct side *sides, int round, int place) {
+static bool run_round(struct side *sides, struct signals *signals, int round, int place) {
     for (int i = 0; i < 2; i++) {
         struct side *const side = &sides[(i + round) % 2];
-        if (!run_command(side->command, &side->seconds[place], &side->cpu[place])) return false;
+        if (!run_command(side->command, signals, &side->seconds[place], &side->cpu[place]))
+            return false;
     }
     return true;
 }
 
 static bool run_rounds(const struct ab_args *args, struct side *sides) {
-    for (int i = 0; i < args->warm_up; i++)
-        if (!run_round(sides, i, 0)) return false;
-    for (int i = 0; i < args->rounds; i++)
-        if (!run_round(sides, i, i)) return false;
-    return true;
+    struct signals signals;
+    bool done = true;
+    signals_block(&signals);
+    for (int i = 0; done && i < args->warm_up; i++) done = run_round(sides, &signals, i, 0);
+    for (int i = 0; done && i < args->rounds; i++) done = run_round(sides, &signals, i, i);
+    signals_obey(&signals);
+    return done;
 }
 
 /* ---- report ----------------------------------------------------------------------------- */
