@@ -82,6 +82,11 @@ void qn_build_enter(struct qn_vocab_build *build, const char *name) {
     snprintf(build->file, sizeof build->file, "%s/%s", build->folder, name);
 }
 
+enum qn_status qn_build_broken(const struct qn_vocab_build *build, const char *what,
+                               struct qn_error *err) {
+    return qn_fail(err, QN_BAD_FILE, "%s: %s", build->file, what);
+}
+
 void qn_build_expect(struct qn_vocab_build *build, size_t n) {
     build->n_expected = build->vocab.n_tokens + n;
 }
@@ -163,8 +168,7 @@ enum qn_status qn_build_mark(const struct qn_vocab_build *build, const json_t *m
     const json_t *const text = json_object_get(metaspace, "replacement");
     *mark = json_is_string(text) ? qn_text_of_json(text) : qn_text_of("");
     if (mark->size > 0 && qn_utf8_length((unsigned char)mark->data[0]) == mark->size) return QN_OK;
-    return qn_fail(err, QN_BAD_FILE, "%s: a Metaspace's replacement is not one character",
-                   build->file);
+    return qn_build_broken(build, "a Metaspace's replacement is not one character", err);
 }
 
 void qn_build_free(struct qn_vocab_build *build) {

@@ -44,6 +44,9 @@ struct qn_vocab_build {
 
 /* From here on messages are about the file of that name. */
 void qn_build_enter(struct qn_vocab_build *build, const char *name);
+/* QN_BAD_FILE with a sentence: the file, and what is wrong. */
+enum qn_status qn_build_broken(const struct qn_vocab_build *build, const char *what,
+                               struct qn_error *err);
 /* So many entries follow: their ids may come in any order. */
 void qn_build_expect(struct qn_vocab_build *build, size_t n);
 /* A token with its id and kind. Errors: QN_BAD_FILE (another token has the id; ids far apart),

@@ -7,11 +7,6 @@
 #include "formats/json_file.h"
 #include "models/vocab_build.h"
 
-static enum qn_status broken(const struct qn_vocab_build *build, const char *what,
-                             struct qn_error *err) {
-    return qn_fail(err, QN_BAD_FILE, "%s: %s", build->file, what);
-}
-
 static enum qn_status type_of(const struct qn_vocab_build *build, const char *what,
                               const json_t *object, const char **type, struct qn_error *err) {
     *type = json_string_value(json_object_get(object, "type"));
@@ -123,7 +118,7 @@ static enum qn_status add_affix(struct qn_vocab_build *build, bool behind, const
     size_t *const n = behind ? &build->recipe.n_suffix : &build->recipe.n_prefix;
     if (!json_is_integer(id) || json_integer_value(id) < 0 ||
         json_integer_value(id) >= build->vocab.n_tokens)
-        return broken(build, "post_processor has an id that is no token's", err);
+        return qn_build_broken(build, "post_processor has an id that is no token's", err);
     if (*n == QN_BUILD_AFFIXES)
         return qn_fail(err, QN_UNSUPPORTED, "%s: post_processor adds more than %d tokens",
                        build->file, QN_BUILD_AFFIXES);
@@ -140,7 +135,7 @@ static enum qn_status read_template(struct qn_vocab_build *build, const json_t *
     for (size_t i = 0; i < json_array_size(single); i++) {
         const json_t *const entry = json_array_get(single, i);
         if (json_object_get(entry, "Sequence")) {
-            if (behind) return broken(build, "post_processor repeats the text", err);
+            if (behind) return qn_build_broken(build, "post_processor repeats the text", err);
             behind = true;
             continue;
         }
@@ -149,11 +144,11 @@ static enum qn_status read_template(struct qn_vocab_build *build, const json_t *
         const json_t *const ids =
             name ? json_object_get(json_object_get(tokens, name), "ids") : NULL;
         if (json_array_size(ids) == 0)
-            return broken(build, "post_processor has a token without ids", err);
+            return qn_build_broken(build, "post_processor has a token without ids", err);
         for (size_t k = 0; k < json_array_size(ids); k++)
             QN_TRY(add_affix(build, behind, json_array_get(ids, k), err));
     }
-    if (!behind) return broken(build, "post_processor has no place for the text", err);
+    if (!behind) return qn_build_broken(build, "post_processor has no place for the text", err);
     return QN_OK;
 }
 

@@ -8,23 +8,18 @@
 #include "formats/json_file.h"
 #include "models/vocab_build.h"
 
-static enum qn_status broken(const struct qn_vocab_build *build, const char *what,
-                             struct qn_error *err) {
-    return qn_fail(err, QN_BAD_FILE, "%s: %s", build->file, what);
-}
-
 /* ---- BPE ----------------------------------------------------------------------------------- */
 
 static enum qn_status read_vocab(struct qn_vocab_build *build, const json_t *model,
                                  struct qn_error *err) {
     const json_t *const vocab = json_object_get(model, "vocab");
-    if (!json_is_object(vocab)) return broken(build, "model.vocab is not an object", err);
+    if (!json_is_object(vocab)) return qn_build_broken(build, "model.vocab is not an object", err);
     qn_build_expect(build, json_object_size(vocab));
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)vocab, key, value) {
         if (!json_is_integer(value))
-            return broken(build, "an id of model.vocab is no integer", err);
+            return qn_build_broken(build, "an id of model.vocab is no integer", err);
         const int64_t id = json_integer_value(value);
         QN_TRY(qn_build_token(build, id, qn_text_of(key), QN_TOKEN_NORMAL, err));
         build->foreign[id] = 0;
@@ -42,21 +37,16 @@ static enum qn_status read_merge(const struct qn_vocab_build *build, const json_
         return QN_OK;
     }
     const struct qn_text text = json_is_string(merge) ? qn_text_of_json(merge) : qn_text_of("");
-    const char *const space = memchr(text.data, ' ', text.size);
-    const size_t left = space ? (size_t)(space - text.data) : 0;
-    if (!space || memchr(space + 1, ' ', text.size - left - 1))
-        return qn_fail(err, QN_BAD_FILE,
-                       "%s: model.merges[%zu] is \"%.64s\"; expected two tokens and a space",
-                       build->file, i, text.data);
-    pair[0] = (struct qn_text){text.data, left};
-    pair[1] = (struct qn_text){space + 1, text.size - left - 1};
-    return QN_OK;
+    if (qn_vocab_split_merge(text, pair)) return QN_OK;
+    return qn_fail(err, QN_BAD_FILE,
+                   "%s: model.merges[%zu] is \"%.64s\"; expected two tokens and a space",
+                   build->file, i, text.data);
 }
 
 static enum qn_status read_merges(struct qn_vocab_build *build, const json_t *model,
                                   struct qn_error *err) {
     const json_t *const merges = json_object_get(model, "merges");
-    if (!json_is_array(merges)) return broken(build, "model.merges is not an array", err);
+    if (!json_is_array(merges)) return qn_build_broken(build, "model.merges is not an array", err);
     const size_t n = json_array_size(merges);
     build->merges = malloc((n + 1) * 2 * sizeof *build->merges);
     if (!build->merges) return qn_fail(err, QN_NO_MEMORY, "%s: no memory for merges", build->file);
@@ -111,7 +101,7 @@ static enum qn_status read_unigram(struct qn_vocab_build *build, const json_t *m
     const json_t *const vocab = json_object_get(model, "vocab");
     build->vocab.model = QN_VOCAB_UNIGRAM;
     build->recipe.fuse_unknown = true;
-    if (!json_is_array(vocab)) return broken(build, "model.vocab is not an array", err);
+    if (!json_is_array(vocab)) return qn_build_broken(build, "model.vocab is not an array", err);
     for (size_t id = 0; id < json_array_size(vocab); id++) {
         const json_t *const entry = json_array_get(vocab, id);
         const json_t *const text = json_array_get(entry, 0), *const score =
@@ -134,7 +124,7 @@ static enum qn_status read_unigram(struct qn_vocab_build *build, const json_t *m
 
 static enum qn_status read_model(struct qn_vocab_build *build, struct qn_error *err) {
     const json_t *const model = json_object_get(build->tokenizer, "model");
-    if (!json_is_object(model)) return broken(build, "model is not an object", err);
+    if (!json_is_object(model)) return qn_build_broken(build, "model is not an object", err);
     const char *type = json_is_array(json_object_get(model, "merges")) ? "BPE" : "Unigram";
     QN_TRY(qn_json_get_string(model, build->file, "type", &type, err));
     if (strcmp(type, "BPE") == 0) return read_bpe(build, model, err);
@@ -146,7 +136,8 @@ static enum qn_status read_model(struct qn_vocab_build *build, struct qn_error *
 enum qn_status qn_vocab_json_added(struct qn_vocab_build *build, const json_t *entry, int64_t id,
                                    struct qn_error *err) {
     const json_t *const content = json_object_get(entry, "content");
-    if (!json_is_string(content)) return broken(build, "an added token has no content", err);
+    if (!json_is_string(content))
+        return qn_build_broken(build, "an added token has no content", err);
     if (json_string_length(content) == 0 || qn_build_is_beyond(build, id)) return QN_OK;
     bool special = false;
     struct qn_added_token added = {.normalized = true};
@@ -165,12 +156,12 @@ enum qn_status qn_vocab_json_added(struct qn_vocab_build *build, const json_t *e
 static enum qn_status read_added(struct qn_vocab_build *build, struct qn_error *err) {
     const json_t *const list = json_object_get(build->tokenizer, "added_tokens");
     if (!list || json_is_null(list)) return QN_OK;
-    if (!json_is_array(list)) return broken(build, "added_tokens is not an array", err);
+    if (!json_is_array(list)) return qn_build_broken(build, "added_tokens is not an array", err);
     qn_build_expect(build, json_array_size(list));
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *const entry = json_array_get(list, i);
         const json_t *const id = json_object_get(entry, "id");
-        if (!json_is_integer(id)) return broken(build, "an added token has no id", err);
+        if (!json_is_integer(id)) return qn_build_broken(build, "an added token has no id", err);
         QN_TRY(qn_vocab_json_added(build, entry, json_integer_value(id), err));
     }
     return QN_OK;

@@ -45,16 +45,10 @@ static size_t next_line(const struct qn_file_map *file, size_t at, struct qn_tex
 
 static enum qn_status read_merge(const struct qn_vocab_build *build, struct qn_text line,
                                  struct qn_text *pair, struct qn_error *err) {
-    const char *const space = memchr(line.data, ' ', line.size);
-    const size_t left = space ? (size_t)(space - line.data) : 0;
-    const size_t right = space ? line.size - left - 1 : 0;
-    if (left == 0 || right == 0 || memchr(space + 1, ' ', right))
-        return qn_fail(err, QN_BAD_FILE,
-                       "%s: the line \"%.*s\" is no merge; expected two tokens and a space",
-                       build->file, (int)(line.size < 64 ? line.size : 64), line.data);
-    pair[0] = (struct qn_text){line.data, left};
-    pair[1] = (struct qn_text){space + 1, right};
-    return QN_OK;
+    if (qn_vocab_split_merge(line, pair)) return QN_OK;
+    return qn_fail(err, QN_BAD_FILE,
+                   "%s: the line \"%.*s\" is no merge; expected two tokens and a space",
+                   build->file, (int)(line.size < 64 ? line.size : 64), line.data);
 }
 
 static enum qn_status read_merges(struct qn_vocab_build *build, struct qn_error *err) {

@@ -17,11 +17,6 @@ struct component {
                            struct qn_error *err);
 };
 
-static enum qn_status broken(const struct qn_vocab_build *build, const char *what,
-                             struct qn_error *err) {
-    return qn_fail(err, QN_BAD_FILE, "%s: %s", build->file, what);
-}
-
 /* ---- members ------------------------------------------------------------------------------- */
 
 /* {"String": s} or {"Regex": s}; a plain string is literal too. */
@@ -32,7 +27,7 @@ static enum qn_status read_pattern(const struct qn_vocab_build *build, const jso
     const json_t *literal = json_object_get(pattern, "String");
     if (json_is_string(pattern)) literal = pattern;
     if (!json_is_string(regex) && !json_is_string(literal))
-        return broken(build, "a pattern is neither a String nor a Regex", err);
+        return qn_build_broken(build, "a pattern is neither a String nor a Regex", err);
     step->regex = regex != NULL;
     step->pattern = qn_text_of_json(regex ? regex : literal);
     return QN_OK;
@@ -149,7 +144,7 @@ static enum qn_status read_precompiled(struct qn_vocab_build *build, const json_
     char *const map = qn_build_alloc(build, text.size);
     if (!map) return qn_fail(err, QN_NO_MEMORY, "%s: no memory for a map", build->file);
     const size_t size = decode_base64(text, map);
-    if (size == SIZE_MAX) return broken(build, "precompiled_charsmap is not base64", err);
+    if (size == SIZE_MAX) return qn_build_broken(build, "precompiled_charsmap is not base64", err);
     step.content = (struct qn_text){map, size};
     return qn_build_step(build, true, &step, err);
 }

@@ -48,19 +48,27 @@ static enum qn_status make_merge(const struct qn_tokenizer *tokenizer, struct qn
     return QN_OK;
 }
 
-/* "left right" apart. */
-static enum qn_status split_merge(const struct qn_text *text, uint32_t i, struct qn_text *left,
-                                  struct qn_text *right, struct qn_error *err) {
-    const char *space = text->size > 0 ? memchr(text->data, ' ', text->size) : NULL;
-    const size_t left_size = space == NULL ? 0 : (size_t)(space - text->data);
-    const size_t right_size = space == NULL ? 0 : text->size - left_size - 1;
-    if (left_size == 0 || right_size == 0 || memchr(space + 1, ' ', right_size) != NULL) {
-        return qn_fail(err, QN_BAD_FILE, "merge %u is \"%.*s\", expected two tokens and a space", i,
-                       printable_size(text->size), text->size > 0 ? text->data : "");
+bool qn_vocab_split_merge(struct qn_text merge, struct qn_text pair[2]) {
+    const char *space = merge.size > 0 ? memchr(merge.data, ' ', merge.size) : NULL;
+    const size_t left = space == NULL ? 0 : (size_t)(space - merge.data);
+    const size_t right = space == NULL ? 0 : merge.size - left - 1;
+    if (left == 0 || right == 0 || memchr(space + 1, ' ', right) != NULL) return false;
+    pair[0] = (struct qn_text){merge.data, left};
+    pair[1] = (struct qn_text){space + 1, right};
+    return true;
+}
+
+/* The two tokens of a merge; a recipe has them apart. */
+static enum qn_status pair_of(const struct qn_vocab *vocab, uint32_t i, struct qn_text pair[2],
+                              struct qn_error *err) {
+    if (vocab->recipe != NULL) {
+        memcpy(pair, vocab->merges + 2 * (size_t)i, 2 * sizeof *pair);
+        return QN_OK;
     }
-    *left = (struct qn_text){text->data, left_size};
-    *right = (struct qn_text){space + 1, right_size};
-    return QN_OK;
+    const struct qn_text merge = vocab->merges[i];
+    if (qn_vocab_split_merge(merge, pair)) return QN_OK;
+    return qn_fail(err, QN_BAD_FILE, "merge %u is \"%.*s\", expected two tokens and a space", i,
+                   printable_size(merge.size), merge.size > 0 ? merge.data : "");
 }
 
 static bool starts_with_mark(struct qn_text text) {
@@ -79,17 +87,12 @@ static enum qn_status read_merges(struct qn_tokenizer *tokenizer, const struct q
                                   struct qn_bytes *joined, struct qn_error *err) {
     for (uint32_t k = 0; k < vocab->n_merges; k++) {
         const uint32_t i = vocab->recipe != NULL ? vocab->n_merges - 1 - k : k;
-        struct qn_text left = {"", 0}, right = {"", 0};
-        if (vocab->recipe != NULL) {
-            left = vocab->merges[2 * (size_t)i];
-            right = vocab->merges[2 * (size_t)i + 1];
-        } else {
-            QN_TRY(split_merge(&vocab->merges[i], i, &left, &right, err));
-        }
+        struct qn_text pair[2];
         struct qn_merge merge;
-        QN_TRY(make_merge(tokenizer, left, right, i, joined, &merge, err));
+        QN_TRY(pair_of(vocab, i, pair, err));
+        QN_TRY(make_merge(tokenizer, pair[0], pair[1], i, joined, &merge, err));
         QN_TRY(qn_pair_map_add(&tokenizer->pairs, &merge, err));
-        if (starts_with_mark(right) && !ends_with_mark(left)) tokenizer->inner_space = true;
+        if (starts_with_mark(pair[1]) && !ends_with_mark(pair[0])) tokenizer->inner_space = true;
     }
     return QN_OK;
 }

@@ -133,6 +133,8 @@ size_t qn_tokenizer_n_prefix(const struct qn_tokenizer *tokenizer);
 const char *qn_tokenizer_kind(const struct qn_tokenizer *tokenizer);
 /* The chat template's text, a Jinja program; NULL: none. */
 const char *qn_tokenizer_chat_template(const struct qn_tokenizer *tokenizer);
+/* A merge as files write it, "left right", apart; false where it is none. */
+bool qn_vocab_split_merge(struct qn_text merge, struct qn_text pair[2]);
 /* Whether a token is spelled <0xHH>. */
 bool qn_vocab_is_byte(struct qn_text token);
 /* EOS, end of turn, and the other tokens that end an answer (<|im_end|>, <|endoftext|>, ...). */

@@ -27,9 +27,4 @@ void dialogue_close(struct dialogue *dialogue);
 bool dialogue_append(const struct dialogue *dialogue, bool first, const char *message, size_t size,
                      struct token_list *ids);
 
-/* The system message that a chat template opens with when none is given and there are no tools:
- * text between "<|im_start|>system\n" and "<|im_end|>". Allocated; NULL when the template has none,
- * or, *missed, one that is put together by the program. */
-char *dialogue_default_system(const char *chat_template, bool *missed);
-
 #endif
