@@ -34,31 +34,33 @@ const char *qn_peak_name(enum qn_peak peak) {
     return names[peak];
 }
 
-enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles) {
-    const enum qn_act act = qn_pack_act_many(form, bundles);
-    if (act == QN_ACT_Q8 || act == QN_ACT_I16) return QN_PEAK_INT8;
-    const bool floats = act == QN_ACT_F32;
-    const bool found = qn_peak_find(bundles, QN_PEAK_BF16).run != NULL;
-    return !floats && found ? QN_PEAK_BF16 : QN_PEAK_F32;
+static struct qn_peak_use use_of_i16(uint32_t bundles) {
+    const bool has_dots = bundles & (1u << QN_ISA_AVXVNNI | 1u << QN_ISA_AVX512VNNI);
+    return (struct qn_peak_use){QN_PEAK_INT8, has_dots ? 2 : 1};
 }
 
-static int steps_of_i16(uint32_t bundles) {
-    return bundles & (1u << QN_ISA_AVXVNNI | 1u << QN_ISA_AVX512VNNI) ? 2 : 1;
+struct qn_peak_use qn_peak_of_product(enum qn_pack form, enum qn_act act, uint32_t bundles) {
+    const bool has_bf16 = qn_peak_find(bundles, QN_PEAK_BF16).run != NULL;
+    const enum qn_peak bf16 = has_bf16 ? QN_PEAK_BF16 : QN_PEAK_F32;
+    switch (act) {
+    case QN_ACT_Q8:
+        return (struct qn_peak_use){QN_PEAK_INT8, 1};
+    case QN_ACT_Q8X2:
+        return (struct qn_peak_use){QN_PEAK_INT8, 2};
+    case QN_ACT_I16:
+        return use_of_i16(bundles);
+    case QN_ACT_BF16:
+        return (struct qn_peak_use){bf16, 1};
+    case QN_ACT_BF16X2:
+        return (struct qn_peak_use){bf16, form == QN_PACK_F16 ? 4 : 2};
+    default:
+        return (struct qn_peak_use){QN_PEAK_F32, 1};
+    }
 }
 
-int qn_peak_steps(enum qn_pack form, enum qn_act act, uint32_t bundles) {
-    if (act == QN_ACT_BF16X2 && form == QN_PACK_F16) return 4;
-    if (act == QN_ACT_I16) return steps_of_i16(bundles);
-    return act == QN_ACT_BF16X2 || act == QN_ACT_Q8X2 ? 2 : 1;
-}
-
-enum qn_peak qn_peak_of_cache(enum qn_cache cache, uint32_t bundles) {
+struct qn_peak_use qn_peak_of_attention(enum qn_cache cache, uint32_t bundles) {
     const bool integers = cache == QN_CACHE_I16 && bundles >> QN_ISA_AVX2 & 1;
-    return integers ? QN_PEAK_INT8 : QN_PEAK_F32;
-}
-
-int qn_peak_steps_of_cache(enum qn_cache cache, uint32_t bundles) {
-    return qn_peak_of_cache(cache, bundles) == QN_PEAK_INT8 ? steps_of_i16(bundles) : 1;
+    return integers ? use_of_i16(bundles) : (struct qn_peak_use){QN_PEAK_F32, 1};
 }
 
 void qn_peak_add_chain(long n) {

@@ -31,18 +31,22 @@ struct qn_peak_loop qn_peak_find(uint32_t bundles, enum qn_peak peak);
 /* "f32", "int8", "bf16" */
 const char *qn_peak_name(enum qn_peak peak);
 
-/* The kind of arithmetic that bounds products of a packed form: those of 16-bit integers are
- * bounded by the instructions of int8, bf16 weights by bf16 dots where the bundles have them. */
-enum qn_peak qn_peak_of_form(enum qn_pack form, uint32_t bundles);
+/* The kind of arithmetic that bounds an operation, and how many operations of that kind one of its
+ * own takes. */
+struct qn_peak_use {
+    enum qn_peak peak;
+    int steps;
+};
 
-/* Operations of that kind for one of a product with such rows: the two parts of an activation are
- * taken one after the other, and by bf16 tiles with each the two parts of a half. VPDPWSSD does
- * half of what VPDPBUSD does; without them 16-bit integers take as many multiplications as int8. */
-int qn_peak_steps(enum qn_pack form, enum qn_act act, uint32_t bundles);
+/* Of products of a packed form with rows in one of its forms of activations: 16-bit integers are
+ * bounded by the instructions of int8, VPDPWSSD does half of what VPDPBUSD does, and without them
+ * as many multiplications are taken as of int8; bf16 by bf16 dots where the bundles have them. The
+ * two parts of an activation are taken one after the other, and by bf16 tiles with each the two
+ * parts of a half. */
+struct qn_peak_use qn_peak_of_product(enum qn_pack form, enum qn_act act, uint32_t bundles);
 
-/* The same of attention: floats, but on x86 where K and V are 16-bit integers. */
-enum qn_peak qn_peak_of_cache(enum qn_cache cache, uint32_t bundles);
-int qn_peak_steps_of_cache(enum qn_cache cache, uint32_t bundles);
+/* Of attention: floats, but on x86 where K and V are 16-bit integers. */
+struct qn_peak_use qn_peak_of_attention(enum qn_cache cache, uint32_t bundles);
 
 /* So many additions, each of the result of the one before: a cycle each on every processor that the
  * kernels are for. */

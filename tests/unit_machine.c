@@ -84,22 +84,37 @@ Test(machine, peaks_exist_for_the_sets_that_have_them) {
     struct qn_kernels kernels;
     qn_kernels_select(qn_cpu_bundles(), &kernels); /* less what is not compiled in */
     const uint32_t mine = kernels.bundles;
+    const bool has_bf16 = mine & (1u << QN_ISA_AVX512BF16 | 1u << QN_ISA_AMXBF16);
+    const enum qn_peak bf16 = has_bf16 ? QN_PEAK_BF16 : QN_PEAK_F32;
     if (mine >> QN_ISA_AVX2 & 1) {
         cr_assert_eq(qn_peak_find(qn_isa_mask(QN_ISA_AVX2), QN_PEAK_F32).ops, 16 * QN_PEAK_CHAINS);
         cr_assert_null(qn_peak_find(qn_isa_mask(QN_ISA_AVX2), QN_PEAK_BF16).run);
     }
-    cr_assert_eq(qn_peak_of_form(QN_PACK_Q4_K, mine & ~(1u << QN_ISA_AMXFAST)), QN_PEAK_INT8);
-    cr_assert_eq(qn_peak_of_form(QN_PACK_F16, mine & ~(1u << QN_ISA_AMXBF16)), QN_PEAK_F32);
-    if (mine >> QN_ISA_AMXBF16 & 1) cr_assert_eq(qn_peak_of_form(QN_PACK_F16, mine), QN_PEAK_BF16);
-    cr_assert_eq(qn_peak_steps(QN_PACK_F16, QN_ACT_BF16X2, mine), 4);
-    cr_assert_eq(qn_peak_steps(QN_PACK_BF16, QN_ACT_BF16X2, mine), 2);
-    cr_assert_eq(qn_peak_steps(QN_PACK_Q4_K, QN_ACT_Q8X2, mine), 2);
-    cr_assert_eq(qn_peak_steps(QN_PACK_Q4_K, QN_ACT_Q8, mine), 1);
-    cr_assert_eq(qn_peak_steps(QN_PACK_F32, QN_ACT_F32, mine), 1);
-    cr_assert_eq(qn_peak_of_form(QN_PACK_BF16, 1u << QN_ISA_REF), QN_PEAK_F32);
-    cr_assert_eq(qn_peak_of_form(QN_PACK_I16, mine), QN_PEAK_INT8);
-    cr_assert_eq(qn_peak_steps(QN_PACK_I16, QN_ACT_I16, qn_isa_mask(QN_ISA_AVX512VNNI)), 2);
-    cr_assert_eq(qn_peak_steps(QN_PACK_I16, QN_ACT_I16, qn_isa_mask(QN_ISA_AVX512)), 1);
+    const struct {
+        enum qn_pack form;
+        enum qn_act act;
+        uint32_t bundles;
+        struct qn_peak_use use;
+    } uses[] = {
+        {QN_PACK_Q4_K, QN_ACT_Q8, mine, {QN_PEAK_INT8, 1}},
+        {QN_PACK_Q4_K, QN_ACT_Q8X2, mine, {QN_PEAK_INT8, 2}},
+        {QN_PACK_I16, QN_ACT_I16, qn_isa_mask(QN_ISA_AVX512), {QN_PEAK_INT8, 1}},
+        {QN_PACK_I16, QN_ACT_I16, qn_isa_mask(QN_ISA_AVX512VNNI), {QN_PEAK_INT8, 2}},
+        {QN_PACK_F16, QN_ACT_F32, mine, {QN_PEAK_F32, 1}},
+        {QN_PACK_F16, QN_ACT_BF16X2, mine, {bf16, 4}},
+        {QN_PACK_BF16, QN_ACT_BF16X2, mine, {bf16, 2}},
+        {QN_PACK_BF16, QN_ACT_BF16, mine, {bf16, 1}},
+        {QN_PACK_BF16, QN_ACT_BF16, 1u << QN_ISA_REF, {QN_PEAK_F32, 1}},
+    };
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
+        const struct qn_peak_use use =
+            qn_peak_of_product(uses[i].form, uses[i].act, uses[i].bundles);
+        cr_assert(use.peak == uses[i].use.peak && use.steps == uses[i].use.steps, "%zu: %s %d", i,
+                  qn_peak_name(use.peak), use.steps);
+    }
+    cr_assert_eq(qn_peak_of_attention(QN_CACHE_F16, mine).peak, QN_PEAK_F32);
+    cr_assert_eq(qn_peak_of_attention(QN_CACHE_I16, qn_isa_mask(QN_ISA_AVX512VNNI)).steps, 2);
+    cr_assert_eq(qn_peak_of_attention(QN_CACHE_I16, 1u << QN_ISA_REF).peak, QN_PEAK_F32);
 }
 
 static void run_nothing(void *context, int thread) {

@@ -106,6 +106,43 @@ Test(predict, runs_are_sums_of_passes) {
     close_model(&p);
 }
 
+/* The weight of a product, to change. */
+static struct qn_weight *weight_of(struct planned *p, const struct qn_step *step, int product) {
+    const struct qn_weight *const w =
+        qn_spec_weight(&p->spec, step->products[product].weight, step->layer);
+    return &p->spec.weights[w - p->spec.weights];
+}
+
+/* Of products with different arithmetic the one with most operations counts, whether it is the
+ * last, as Q is behind K and V, or the first. */
+Test(predict, the_largest_product_of_a_step_bounds_it) {
+    struct planned p;
+    plan_model("llama-q8_0.gguf", 128, 128, &p);
+    int s = 0;
+    while (p.plan.steps[s].n_products != 3) s++;
+    struct qn_step *const step = &p.plan.steps[s];
+    struct qn_roof roof = roof_of(1e12, 1e12);
+    roof.limits.peak[QN_PEAK_INT8].best = 1;
+    for (int largest = 2; largest >= 0; largest -= 2) {
+        const struct qn_product q = step->products[2];
+        step->products[2] = step->products[largest];
+        step->products[largest] = q;
+        cr_assert_gt(weight_of(&p, step, largest)->n, weight_of(&p, step, 2 - largest)->n);
+        for (int floats = 0; floats < 2; floats++) {
+            for (int i = 0; i < 3; i++)
+                weight_of(&p, step, i)->packed =
+                    (i == largest) == floats ? QN_TYPE_F32 : QN_TYPE_Q8_0;
+            const struct qn_peak_use use = qn_plan_peak_use(&p.plan, s, reference);
+            cr_assert_eq(use.peak, floats ? QN_PEAK_F32 : QN_PEAK_INT8);
+            struct qn_plan_times times;
+            cr_assert_eq(qn_predict(&p.plan, &roof, reference, &times, NULL), QN_OK);
+            cr_assert_float_eq(times.decode[s], (double)step->flops / (floats ? 1e12 : 1), 1e-6);
+            qn_predict_free(&times);
+        }
+    }
+    close_model(&p);
+}
+
 /* Weights are read once for all sequences, the cache and rows of each by itself. */
 Test(predict, sequences_share_weights) {
     struct planned p;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/predict.h"
 #include "report/profile_diff.h"
 #include "report/slow.h"
 #include "run/access.h"
@@ -126,6 +127,33 @@ Test(profile, groups_agree) {
         }
     }
     close_fixture(&f);
+}
+
+/* What was run is held against the roof that a plan is told by: of a prompt, and of the token
+ * behind it. */
+Test(profile, plans_have_the_same_roof) {
+    static const char *const files[] = {"qwen2-mixed.gguf", "llama-f16.gguf"};
+    struct qn_roof roof = {.weights = QN_LEVEL_MEMORY};
+    for (int i = 0; i < QN_LEVEL_COUNT; i++) roof.limits.read[i].best = 50.0 / (1 + i);
+    for (int i = 0; i < QN_PEAK_COUNT; i++) roof.limits.peak[i].best = 30 + 20 * i;
+    static const struct qn_run runs[QN_PHASE_COUNT] = {{0, N_PROMPT, 0, 1}, {N_PROMPT, 0, 1, 1}};
+    for (int i = 0; i < 2; i++) {
+        struct fixture f = {NULL};
+        open_fixture(&f, files[i], 1);
+        run_profile(&f, 1);
+        const struct qn_session *const session = f.profile.session;
+        for (int phase = 0; phase < QN_PHASE_COUNT; phase++) {
+            const double expected = qn_predict_run(&session->plan, &roof,
+                                                   session->model->kernels.bundles, &runs[phase]);
+            double found;
+            struct qn_error err;
+            cr_assert_eq(qn_roofline_pass(&f.profile, &roof, (enum qn_phase)phase, &found, &err),
+                         QN_OK);
+            cr_assert_float_eq(found, expected, 1e-9 * expected, "%s %s: %g, planned %g", files[i],
+                               qn_phase_name((enum qn_phase)phase), found, expected);
+        }
+        close_fixture(&f);
+    }
 }
 
 /* A thread that takes no part in a phase has no events of it, and counts for nothing there. */

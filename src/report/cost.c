@@ -65,3 +65,26 @@ struct qn_cost qn_plan_cost(const struct qn_plan *plan, int step, const struct q
     const double n = plan->spec->hparams.n_embd;
     return (struct qn_cost){rows * n * 2 * sizeof(float), rows * n};
 }
+
+/* All products of a step read the same rows: the one with most outputs has most operations. */
+static struct qn_peak_use use_of_products(const struct qn_plan *plan, const struct qn_step *step,
+                                          uint32_t bundles) {
+    const struct qn_product *largest = &step->products[0];
+    const struct qn_weight *weight = qn_spec_weight(plan->spec, largest->weight, step->layer);
+    for (int i = 1; i < step->n_products; i++) {
+        const struct qn_product *const product = &step->products[i];
+        const struct qn_weight *const w = qn_spec_weight(plan->spec, product->weight, step->layer);
+        if (w->n <= weight->n) continue;
+        largest = product;
+        weight = w;
+    }
+    return qn_peak_of_product(qn_type_infos[weight->packed].pack,
+                              qn_product_act(plan, step, largest, true), bundles);
+}
+
+struct qn_peak_use qn_plan_peak_use(const struct qn_plan *plan, int step, uint32_t bundles) {
+    const struct qn_step *const s = &plan->steps[step];
+    if (s->op == QN_OP_ATTENTION) return qn_peak_of_attention(plan->limits.cache, bundles);
+    if (s->op == QN_OP_MATMUL) return use_of_products(plan, s, bundles);
+    return (struct qn_peak_use){QN_PEAK_F32, 1};
+}

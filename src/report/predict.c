@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/predict.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 /* Sequences that evaluate n tokens each, one after the other: the first at the position, logits of
@@ -30,33 +29,12 @@ static struct qn_pass pass_of(const struct qn_plan *plan, const struct stretch *
     return pass;
 }
 
-/* Operations a nanosecond at the most. */
-static double peak_of(const struct qn_plan *plan, const struct qn_roof *roof,
-                      const struct qn_step *step, uint32_t bundles) {
-    const struct qn_rate *const peaks = roof->limits.peak;
-    const enum qn_cache cache = plan->limits.cache;
-    if (step->op == QN_OP_ATTENTION)
-        return peaks[qn_peak_of_cache(cache, bundles)].best /
-               qn_peak_steps_of_cache(cache, bundles);
-    if (step->op != QN_OP_MATMUL) return peaks[QN_PEAK_F32].best;
-    const struct qn_weight *const w =
-        qn_spec_weight(plan->spec, step->products[0].weight, step->layer);
-    const enum qn_pack pack = qn_type_infos[w->packed].pack;
-    const enum qn_act act = qn_product_act(plan, step, &step->products[0], true);
-    return peaks[qn_peak_of_form(pack, bundles)].best / qn_peak_steps(pack, act, bundles);
-}
-
-/* Rows of the stream were written a moment ago; weights and the cache come from further away. */
 static double least_ns(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,
                        int s, const struct qn_pass *pass) {
     const struct qn_step *const step = &plan->steps[s];
     if (step->rows == QN_ROWS_OUTPUTS && pass->n_outputs == 0) return 0;
-    const bool streams = step->op == QN_OP_MATMUL || step->op == QN_OP_ATTENTION;
     const struct qn_cost cost = qn_plan_cost(plan, s, pass);
-    const double read = roof->limits.read[streams ? roof->weights : QN_LEVEL_L2].best;
-    const double peak = peak_of(plan, roof, step, bundles);
-    /* 10^9 a second are 1 a nanosecond. */
-    return fmax(read > 0 ? cost.bytes / read : 0, peak > 0 ? cost.flops / peak : 0);
+    return qn_roof_least(roof, step->op, qn_plan_peak_use(plan, s, bundles), &cost).ns;
 }
 
 enum qn_status qn_predict(const struct qn_plan *plan, const struct qn_roof *roof, uint32_t bundles,

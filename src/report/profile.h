@@ -26,12 +26,12 @@ const char *qn_span_name(enum qn_span_kind kind); /* "sample", "text" */
 struct qn_tag {
     int layer; /* -1 outside the layers */
     enum qn_module module;
-    const char *op, *name;
+    enum qn_op op;
+    const char *name;
     char shape[48];                  /* "2 x 1536 x 576": products, outputs, inputs */
     char type[32];                   /* of what it reads: "Q4_1", "Q4_K+Q6_K", "f16" */
     char kernel[QN_PHASE_COUNT][96]; /* functions of one row, and of many, joined by '+' */
-    enum qn_peak peak;               /* the machine's limit for its arithmetic, */
-    int peak_steps;                  /* and operations of that kind for one of the step's */
+    struct qn_peak_use use;          /* the machine's limit for its arithmetic */
 };
 
 struct qn_span {

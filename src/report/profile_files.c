@@ -45,8 +45,8 @@ static void write_step(const struct trace *t, int thread, const struct qn_event 
             "\"shape\":\"%s\",\"type\":\"%s\",\"kernel\":\"%s\",\"bytes\":%.0f,\"flops\":%.0f,"
             "\"pieces\":%d}}",
             qn_phase_name(qn_pass_phase(pass)), e->pass, tag->layer, qn_module_name(tag->module),
-            tag->op, tag->shape, tag->type, tag->kernel[qn_pass_phase(pass)], cost.bytes,
-            cost.flops, e->pieces);
+            qn_op_name(tag->op), tag->shape, tag->type, tag->kernel[qn_pass_phase(pass)],
+            cost.bytes, cost.flops, e->pieces);
     if (e->end <= e->worked) return;
     begin(t, "wait", -1, "wait", thread, e->worked, e->end);
     fprintf(t->out, "\"step\":\"%s\",\"layer\":%d}}", tag->name, tag->layer);
@@ -160,9 +160,9 @@ enum qn_status qn_profile_write_csv(const struct qn_profile *profile, FILE *out,
                     "%s,%d,%d,%s,%s,%s,%s,%s,%s,%zu,%.0f,%.0f,%.0f,%.0f,%.0f,%.4f,%.4f,%.0f,"
                     "%.0f\n",
                     qn_phase_name((enum qn_phase)phase), row->step, tag->layer,
-                    qn_module_name(tag->module), tag->op, tag->name, tag->shape, tag->type,
-                    tag->kernel[phase], steps.n_passes, w->mean, w->p50, w->p95, w->p99, w->max,
-                    qn_group_wait_share(&row->group), qn_group_imbalance(&row->group),
+                    qn_module_name(tag->module), qn_op_name(tag->op), tag->name, tag->shape,
+                    tag->type, tag->kernel[phase], steps.n_passes, w->mean, w->p50, w->p95, w->p99,
+                    w->max, qn_group_wait_share(&row->group), qn_group_imbalance(&row->group),
                     row->group.cost.bytes / passes, row->group.cost.flops / passes);
         }
         qn_table_free(&steps);

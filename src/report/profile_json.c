@@ -102,12 +102,12 @@ static json_t *row_json(const struct qn_profile *p, enum qn_phase phase,
     return json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:o, s:f, s:f, s:f, "
                      "s:o}",
                      "phase", qn_phase_name(phase), "step", row->step, "layer", tag->layer,
-                     "module", qn_module_name(tag->module), "op", tag->op, "name", tag->name,
-                     "shape", tag->shape, "type", tag->type, "kernel", tag->kernel[phase], "bytes",
-                     g->cost.bytes / passes, "flops", g->cost.flops / passes, "wall_ns",
-                     spread_json(&g->wall), "work_ns", g->work / passes, "wait_share",
-                     qn_group_wait_share(g), "imbalance", qn_group_imbalance(g), "samples_ns",
-                     samples);
+                     "module", qn_module_name(tag->module), "op", qn_op_name(tag->op), "name",
+                     tag->name, "shape", tag->shape, "type", tag->type, "kernel",
+                     tag->kernel[phase], "bytes", g->cost.bytes / passes, "flops",
+                     g->cost.flops / passes, "wall_ns", spread_json(&g->wall), "work_ns",
+                     g->work / passes, "wait_share", qn_group_wait_share(g), "imbalance",
+                     qn_group_imbalance(g), "samples_ns", samples);
 }
 
 static bool add_steps(const struct qn_profile *p, json_t *list, struct qn_error *err) {

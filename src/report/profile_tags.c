@@ -56,8 +56,6 @@ static void tag_product(const struct qn_model *model, const struct qn_plan *plan
         const enum qn_act act = qn_product_act(plan, step, &step->products[i], true);
         add_kernel(tag, &model->kernels, "matmul", act == QN_ACT_Q8X2 ? "matmul" : "matvec",
                    (int)pack);
-        tag->peak = qn_peak_of_form(pack, model->kernels.bundles);
-        tag->peak_steps = qn_peak_steps(pack, act, model->kernels.bundles);
     }
     if (step->n_products > 1 && alike)
         snprintf(tag->shape, sizeof tag->shape, "%dx%dx%d", step->n_products, first->n, first->k);
@@ -87,8 +85,6 @@ static void tag_attention(const struct qn_model *model, const struct qn_plan *pl
     snprintf(tag->shape, sizeof tag->shape, "%d/%dx%d", hp->n_heads, hp->n_kv_heads, hp->head_size);
     snprintf(tag->type, sizeof tag->type, "%s", qn_cache_name(plan->limits.cache));
     add_kernel(tag, &model->kernels, "attention", "attention", (int)plan->limits.cache);
-    tag->peak = qn_peak_of_cache(plan->limits.cache, model->kernels.bundles);
-    tag->peak_steps = qn_peak_steps_of_cache(plan->limits.cache, model->kernels.bundles);
 }
 
 static void tag_step(const struct qn_session *session, int s, struct qn_tag *tag) {
@@ -97,10 +93,9 @@ static void tag_step(const struct qn_session *session, int s, struct qn_tag *tag
     const struct qn_step *const step = &plan->steps[s];
     *tag = (struct qn_tag){.layer = step->layer,
                            .module = qn_plan_module(plan, s),
-                           .op = qn_op_name(step->op),
+                           .op = step->op,
                            .name = step->name,
-                           .peak = QN_PEAK_F32,
-                           .peak_steps = 1};
+                           .use = qn_plan_peak_use(plan, s, model->kernels.bundles)};
     if (step->op == QN_OP_PREPARE)
         tag_prepare(model, plan, s, tag);
     else if (step->op == QN_OP_ATTENTION)

@@ -2,7 +2,6 @@
 #include "report/roofline.h"
 
 #include <math.h>
-#include <string.h>
 
 /* The nearest caches that hold all of it, half a core's L2 being left to rows. */
 static enum qn_level home_of(size_t size, const struct qn_machine_limits *limits) {
@@ -27,10 +26,18 @@ const char *qn_bound_name(enum qn_bound bound) {
     return names[bound];
 }
 
-/* Rows of the stream were written a moment ago, by this core or its neighbours. */
-static enum qn_level level_of(const struct qn_roof *roof, const struct qn_tag *tag) {
-    const bool streams = strcmp(tag->op, "matmul") == 0 || strcmp(tag->op, "attention") == 0;
-    return streams ? roof->weights : QN_LEVEL_L2;
+struct qn_least qn_roof_least(const struct qn_roof *roof, enum qn_op op, struct qn_peak_use use,
+                              const struct qn_cost *cost) {
+    const bool streams = op == QN_OP_MATMUL || op == QN_OP_ATTENTION;
+    const enum qn_level level = streams ? roof->weights : QN_LEVEL_L2;
+    /* 10^9 a second are 1 a nanosecond. */
+    const double read = roof->limits.read[level].best;
+    const double peak = roof->limits.peak[use.peak].best / use.steps;
+    const double by_bytes = read > 0 ? cost->bytes / read : 0;
+    const double by_flops = peak > 0 ? cost->flops / peak : 0;
+    return (struct qn_least){.ns = fmax(by_bytes, by_flops),
+                             .bound = by_flops > by_bytes ? QN_BOUND_COMPUTE : QN_BOUND_MEMORY,
+                             .level = level};
 }
 
 struct qn_roofline qn_roofline_of(const struct qn_profile *profile, const struct qn_roof *roof,
@@ -38,20 +45,16 @@ struct qn_roofline qn_roofline_of(const struct qn_profile *profile, const struct
     const struct qn_group *const g = &table->rows[row].group;
     const struct qn_tag *const tag = &profile->tags[table->rows[row].step];
     const double passes = table->n_passes > 0 ? (double)table->n_passes : 1;
-    const double bytes = g->cost.bytes / passes, flops = g->cost.flops / passes;
-    const enum qn_level level = level_of(roof, tag);
-    /* 10^9 a second are 1 a nanosecond. */
-    const double read = roof->limits.read[level].best;
-    const double peak = roof->limits.peak[tag->peak].best / tag->peak_steps;
-    const double by_bytes = read > 0 ? bytes / read : 0, by_flops = peak > 0 ? flops / peak : 0;
+    const struct qn_cost cost = {g->cost.bytes / passes, g->cost.flops / passes};
+    const struct qn_least least = qn_roof_least(roof, tag->op, tag->use, &cost);
     struct qn_roofline r = {.ns = table->uneven ? g->wall.mean : g->wall.p50,
-                            .intensity = bytes > 0 ? flops / bytes : 0,
-                            .least_ns = fmax(by_bytes, by_flops),
-                            .bound = by_flops > by_bytes ? QN_BOUND_COMPUTE : QN_BOUND_MEMORY,
-                            .level = level};
+                            .intensity = cost.bytes > 0 ? cost.flops / cost.bytes : 0,
+                            .least_ns = least.ns,
+                            .bound = least.bound,
+                            .level = least.level};
     if (r.ns > 0) {
-        r.gb_s = bytes / r.ns;
-        r.gop_s = flops / r.ns;
+        r.gb_s = cost.bytes / r.ns;
+        r.gop_s = cost.flops / r.ns;
         r.part = r.least_ns / r.ns;
     }
     if (qn_group_wait_share(g) * r.ns > r.least_ns) r.bound = QN_BOUND_SYNC;

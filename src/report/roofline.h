@@ -21,11 +21,22 @@ struct qn_roof qn_roof_of(const struct qn_machine_limits *limits, size_t decode_
 enum qn_bound { QN_BOUND_MEMORY, QN_BOUND_COMPUTE, QN_BOUND_SYNC };
 const char *qn_bound_name(enum qn_bound bound); /* "memory", "compute", "sync" */
 
+/* The least time of a step with such a cost, by bytes or operations, whichever takes longer, and
+ * where its bytes come from: weights and the cache from where weights do, rows of the stream from
+ * L2, as this core or its neighbours wrote them a moment ago. */
+struct qn_least {
+    double ns;
+    enum qn_bound bound; /* memory or compute */
+    enum qn_level level;
+};
+struct qn_least qn_roof_least(const struct qn_roof *roof, enum qn_op op, struct qn_peak_use use,
+                              const struct qn_cost *cost);
+
 struct qn_roofline {
     double ns;        /* of a pass: the median, or the mean where the table is uneven */
     double intensity; /* operations a byte */
     double gb_s, gop_s;
-    double least_ns;     /* by bytes or operations, whichever takes longer */
+    double least_ns;
     enum qn_bound bound; /* sync: threads wait for longer than that */
     double part;         /* least_ns / ns: how much of the roof is reached */
     enum qn_level level; /* that its bytes are held against */

@@ -106,23 +106,14 @@ struct kbench {
 
 /* The arithmetic that bounds an operation: of products that of their form, of attention that of the
  * cache. */
-static enum qn_peak peak_kind(const struct qn_lab_kernel *kernel) {
+static struct qn_peak_use peak_use(const struct qn_lab_kernel *kernel) {
     const uint32_t bundles = qn_isa_mask(kernel->isa);
-    if (strncmp(kernel->op, "mat", 3) == 0)
-        return qn_peak_of_form((enum qn_pack)kernel->slot, bundles);
-    return strcmp(kernel->op, "attention") == 0
-               ? qn_peak_of_cache((enum qn_cache)kernel->slot, bundles)
-               : QN_PEAK_F32;
-}
-
-/* How many operations of that kind one of the kernel's takes. */
-static int peak_steps(const struct qn_lab_kernel *kernel) {
-    const uint32_t bundles = qn_isa_mask(kernel->isa);
-    if (strcmp(kernel->op, "attention") == 0)
-        return qn_peak_steps_of_cache((enum qn_cache)kernel->slot, bundles);
-    if (strncmp(kernel->op, "mat", 3) != 0) return 1;
     const enum qn_pack form = (enum qn_pack)kernel->slot;
-    return qn_peak_steps(form, qn_pack_act_many(form, bundles), bundles);
+    if (strncmp(kernel->op, "mat", 3) == 0)
+        return qn_peak_of_product(form, qn_pack_act_many(form, bundles), bundles);
+    if (strcmp(kernel->op, "attention") == 0)
+        return qn_peak_of_attention((enum qn_cache)kernel->slot, bundles);
+    return (struct qn_peak_use){QN_PEAK_F32, 1};
 }
 
 /* A confidence interval of more than this part of the median says little, and so does none. */
@@ -187,8 +178,9 @@ static bool measure_case(struct kbench *b, struct qn_pool *pool, const struct kb
         out_error("%s", err.message);
         return false;
     }
-    print_row(b, &row, peak_of(b->ceilings, pool, kernel->isa, peak_kind(kernel)),
-              peak_steps(kernel), read_of(b->ceilings, pool, row.result.where));
+    const struct qn_peak_use use = peak_use(kernel);
+    print_row(b, &row, peak_of(b->ceilings, pool, kernel->isa, use.peak), use.steps,
+              read_of(b->ceilings, pool, row.result.where));
     return flush_row(b);
 }
 
