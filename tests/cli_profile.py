@@ -217,6 +217,20 @@ def trace_events_nest(program):
 
 
 @case
+def a_single_token_left_of_a_prompt_names_its_kernels(program):
+    path = program.scratch / "trace"
+    program.succeeds("profile", program.model("llama-q8_0"), "-p", 5, "-ub", 4, "-n", 1, "-r", 1,
+                     "--trace", path)
+    steps = [e["args"] for e in json.loads(path.read_text())["traceEvents"]
+             if e.get("args", {}).get("op") == "matmul" and e["args"]["module"] == "mlp"]
+    kernels = [{s["kernel"] for s in steps if s["pass"] == n} for n in range(2)]
+    assert len(kernels[0]) == len(kernels[1]) == 1, kernels
+    many, one = (names.pop() for names in kernels)
+    assert many.startswith("qn_matmul"), many
+    assert one.startswith("qn_matvec") or one.endswith("__ref"), one
+
+
+@case
 def stacks_and_rows_tell_the_same_time(program):
     found = files(program, "-t", 1)  # a second thread may be held up after the caller went on
     stacks = [line.rsplit(" ", 1) for line in found["folded"].splitlines()]

@@ -35,6 +35,12 @@ static void begin(const struct trace *t, const char *name, int number, const cha
             1e-3 * (double)(int64_t)(start - t->zero), 1e-3 * (double)(end - start));
 }
 
+/* That of one row also where a prompt ends in a single token, or the head sees one. */
+static const char *kernel_of(const struct qn_tag *tag, const struct qn_pass *pass) {
+    const int n_rows = tag->module == QN_MODULE_HEAD ? pass->n_outputs : pass->m;
+    return tag->kernel[n_rows > 1 ? QN_PHASE_PREFILL : QN_PHASE_DECODE];
+}
+
 static void write_step(const struct trace *t, int thread, const struct qn_event *e,
                        const struct qn_pass *pass) {
     const struct qn_tag *const tag = &t->profile->tags[e->step];
@@ -45,8 +51,8 @@ static void write_step(const struct trace *t, int thread, const struct qn_event 
             "\"shape\":\"%s\",\"type\":\"%s\",\"kernel\":\"%s\",\"bytes\":%.0f,\"flops\":%.0f,"
             "\"pieces\":%d}}",
             qn_phase_name(qn_pass_phase(pass)), e->pass, tag->layer, qn_module_name(tag->module),
-            qn_op_name(tag->op), tag->shape, tag->type, tag->kernel[qn_pass_phase(pass)],
-            cost.bytes, cost.flops, e->pieces);
+            qn_op_name(tag->op), tag->shape, tag->type, kernel_of(tag, pass), cost.bytes,
+            cost.flops, e->pieces);
     if (e->end <= e->worked) return;
     begin(t, "wait", -1, "wait", thread, e->worked, e->end);
     fprintf(t->out, "\"step\":\"%s\",\"layer\":%d}}", tag->name, tag->layer);
