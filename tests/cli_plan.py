@@ -122,6 +122,8 @@ def the_largest_context_fits_and_the_next_does_not(program: Program):
         page = program.succeeds("plan", model, *options).stdout.decode()
         needed = f"does not fit: it needs {report['memory']['total_bytes'] / 2**30:.2f} GiB\n"
         assert (needed in page) is not fits and ("does not fit" in page) is not fits, page
+        drawn = program.succeeds("plan", "--html", "-", model, *options).stdout.decode()
+        assert ("This plan does not fit." in drawn) is not fits
         assert options or fits
     assert found["largest_context"]["f32"] <= found["largest_context"]["f16"]
     assert found["largest_context"]["q8_0"] == 0, "heads of 16 cannot be in blocks of 32"

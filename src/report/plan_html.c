@@ -125,7 +125,8 @@ static void write_memory(const struct qn_plan *plan, const struct qn_plan_about 
                     about->contexts[cache],
                     about->contexts[cache] == QN_CAPACITY_MAX ? " or more" : "",
                     qn_cache_name(cache));
-    fprintf(out, ". The model was trained for %d.</p>\n", plan->spec->hparams.n_ctx_train);
+    fprintf(out, ". The model was trained for %d.%s</p>\n", plan->spec->hparams.n_ctx_train,
+            all > about->memory ? " <b>This plan does not fit.</b>" : "");
 }
 
 /* ---- the arena over the steps ----------------------------------------------------------- */

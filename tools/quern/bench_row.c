@@ -64,10 +64,11 @@ static void describe_host(struct quern_model *model, struct bench_row *row) {
     const struct qn_pool *const pool = qn_model_of(model)->pool;
     size_t used = 0;
     row->cpu_strict = true;
-    for (int t = 0; t < row->n_threads && used + 8 < sizeof row->pins; t++) {
+    for (int t = 0; t < row->n_threads; t++) {
         const int cpu = qn_pool_cpu(pool, t);
         const char *const comma = t > 0 ? "," : "";
         row->cpu_strict &= cpu >= 0;
+        if (used + 8 >= sizeof row->pins) continue; /* the list is cut */
         used += (size_t)(cpu >= 0 ? snprintf(row->pins + used, 8, "%s%d", comma, cpu)
                                   : snprintf(row->pins + used, 8, "%s-", comma));
     }
