@@ -14,8 +14,7 @@
 #include <stdbool.h>
 
 #include "kernels/quantize_lanes.h"
-
-#define QN_INLINE static inline __attribute__((always_inline))
+#include "kernels/tiles/unroll.h"
 
 enum { QN_FIT_ROUNDS = 2 }; /* of nearest codes and least squares, after which little changes */
 

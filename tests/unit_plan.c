@@ -81,9 +81,9 @@ Test(kv_blocks, each_has_one_owner) {
         struct qn_kv_blocks kv;
         const int n_ctx = 1 + (int)(next_random(&state) % 700);
         const int n_sequences = 1 + (int)(next_random(&state) % 5);
-        const int enough = (n_ctx + QN_KV_BLOCK - 1) / QN_KV_BLOCK + n_sequences - 1;
+        const int one = (n_ctx + QN_KV_BLOCK - 1) / QN_KV_BLOCK, enough = one + n_sequences - 1;
         const int n_blocks = enough < n_ctx ? enough : n_ctx;
-        cr_assert_eq(qn_kv_blocks_new(n_ctx, n_blocks, n_sequences, &kv, NULL), QN_OK);
+        cr_assert_eq(qn_kv_blocks_new(n_ctx, n_blocks, one, n_sequences, &kv, NULL), QN_OK);
         for (int step = 0; step < 2000; step++) {
             const int s = (int)(next_random(&state) % (unsigned)n_sequences);
             if (next_random(&state) % 100 == 0)

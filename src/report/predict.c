@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "run/spans.h"
+
 /* Sequences that evaluate n tokens each, one after the other: the first at the position, logits of
  * the last. */
 struct stretch {
@@ -12,19 +14,20 @@ struct stretch {
 /* Tokens [first, first + m) of all of them. */
 static struct qn_pass pass_of(const struct qn_plan *plan, const struct stretch *stretch, int first,
                               int m) {
-    const uint64_t window = (uint64_t)plan->spec->hparams.window;
+    const int window = plan->spec->hparams.window;
     struct qn_pass pass = {.m = m, .decode = stretch->n == 1};
     for (int i = 0; i < m; i++) {
         const int at = (first + i) % stretch->n;
         const bool last = at + 1 == stretch->n, ends = last || i + 1 == m;
-        const uint64_t all = (uint64_t)(stretch->position + at) + 1;
-        const uint64_t near = window && all > window ? window : all;
+        const int position = stretch->position + at;
+        const uint64_t all = (uint64_t)position + 1;
+        const uint64_t near = all - (uint64_t)qn_first_visible(position, window);
         pass.visible[0] += all;
         pass.visible[1] += near;
         pass.read[0] += ends ? all : 0;
         pass.read[1] += ends ? near : 0;
         pass.n_outputs += last;
-        pass.position = (int)all - 1;
+        pass.position = position;
     }
     return pass;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/verify.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,10 +51,6 @@ void qn_verify_progress(const struct qn_verify *v, double done) {
     if (v->options->progress)
         v->options->progress(v->options->progress_context,
                              json_string_value(json_object_get(v->stage, "stage")), done);
-}
-
-json_t *qn_verify_number(double value) {
-    return isfinite(value) ? json_real(value) : json_null();
 }
 
 static json_t *new_stage(const char *name) {

@@ -96,8 +96,6 @@ void qn_verify_check(struct qn_verify *v, const char *check, enum qn_verdict ver
 #define QN_VERIFY_THAT(v, check, ok, ...)                                                          \
     qn_verify_check(v, check, (ok) ? QN_VERDICT_PASS : QN_VERDICT_FAIL, __VA_ARGS__)
 void qn_verify_progress(const struct qn_verify *v, double done);
-/* A number, or null when it is not finite. A new reference. */
-json_t *qn_verify_number(double value);
 /* Ids of a fixed English text, repeated until there are n. Allocated: free(*ids). */
 enum qn_status qn_verify_text(const struct qn_model *model, int n, int32_t **ids,
                               struct qn_error *err);

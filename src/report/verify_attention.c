@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "report/attention_probe.h"
+#include "report/json_text.h"
 #include "report/verify.h"
+#include "run/spans.h"
 
 struct head {
     int n_bad;        /* weights that are NaN or infinite */
@@ -36,8 +38,7 @@ struct attention {
 /* ---- one head --------------------------------------------------------------------------- */
 
 static int first_visible(const struct attention *a, int layer, int m) {
-    const int window = qn_hparams_window(&a->v->model->spec.hparams, layer);
-    return window && m >= window ? m - window + 1 : 0;
+    return qn_first_visible(m, qn_hparams_window(&a->v->model->spec.hparams, layer));
 }
 
 static double entropy_of(const float *w, int first, int last) {
@@ -182,12 +183,11 @@ static void judge(const struct attention *a) {
 
 static json_t *head_json(const struct head *h) {
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "entropy_mean",
-                     qn_verify_number(h->entropy_mean), "entropy_min",
-                     qn_verify_number(h->entropy_low), "entropy_max",
-                     qn_verify_number(h->entropy_high), "relative_entropy",
-                     qn_verify_number(h->shade), "first", qn_verify_number(h->first), "previous",
-                     qn_verify_number(h->previous), "self", qn_verify_number(h->self), "largest",
-                     qn_verify_number(h->largest));
+                     qn_json_number(h->entropy_mean), "entropy_min", qn_json_number(h->entropy_low),
+                     "entropy_max", qn_json_number(h->entropy_high), "relative_entropy",
+                     qn_json_number(h->shade), "first", qn_json_number(h->first), "previous",
+                     qn_json_number(h->previous), "self", qn_json_number(h->self), "largest",
+                     qn_json_number(h->largest));
 }
 
 static struct head layer_of(const struct attention *a, int layer) {

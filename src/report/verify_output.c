@@ -139,14 +139,14 @@ static void add_answer(struct output *o, const struct answer *a) {
     json_t *const tokens = json_array();
     for (size_t i = 0; i < n; i++)
         json_array_append_new(tokens, json_pack("{s:i, s:o}", "id", ids[i], "log_probability",
-                                                qn_verify_number(log_probabilities[i])));
+                                                qn_json_number(log_probabilities[i])));
     json_t *const result = json_pack(
         "{s:o, s:o, s:o, s:o, s:f, s:b, s:b, s:o}", "prompt",
         qn_json_text(a->prompt->text, strlen(a->prompt->text)), "text",
         qn_json_text(a->text, a->text_size), "mean_log_probability",
-        n ? qn_verify_number(sum_of(log_probabilities, n) / (double)n) : json_null(),
+        n ? qn_json_number(sum_of(log_probabilities, n) / (double)n) : json_null(),
         "prompt_mean_log_probability",
-        n_given ? qn_verify_number(sum_of(a->log_probabilities + 1, n_given) / (double)n_given)
+        n_given ? qn_json_number(sum_of(a->log_probabilities + 1, n_given) / (double)n_given)
                 : json_null(),
         "repeated_share", repeated_share(ids, n), "looping", looping, "ended", a->ended, "tokens",
         tokens);

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "report/diagnose.h"
+#include "report/json_text.h"
 #include "report/probe.h"
 #include "report/verify.h"
 
@@ -217,11 +218,11 @@ static void check_tensors(struct compare *c) {
         *m = measure(c, &r->pairs[i]);
         if (!m->agrees && first == r->n_pairs) first = i;
         if (m->rms / m->bound > c->measures[worst].rms / c->measures[worst].bound) worst = i;
-        json_array_append_new(
-            tensors,
-            json_pack("{s:s, s:o, s:o, s:o, s:f, s:b}", "name", r->pairs[i].name, "max_error",
-                      qn_verify_number(m->max), "rms_error", qn_verify_number(m->rms), "cosine",
-                      qn_verify_number(m->cosine), "bound", m->bound, "agrees", m->agrees));
+        json_array_append_new(tensors,
+                              json_pack("{s:s, s:o, s:o, s:o, s:f, s:b}", "name", r->pairs[i].name,
+                                        "max_error", qn_json_number(m->max), "rms_error",
+                                        qn_json_number(m->rms), "cosine", qn_json_number(m->cosine),
+                                        "bound", m->bound, "agrees", m->agrees));
     }
     json_object_set_new(c->v->stage, "compared", tensors);
     if (first < r->n_pairs)
@@ -264,7 +265,7 @@ static void check_logits(struct compare *c) {
         const bool agrees =
             qn_probe_argmax(ours, logits->columns) == qn_probe_argmax(theirs, logits->columns);
         json_array_append_new(
-            positions, json_pack("{s:o, s:b}", "kl", qn_verify_number(kl), "same_top", agrees));
+            positions, json_pack("{s:o, s:b}", "kl", qn_json_number(kl), "same_top", agrees));
         same += agrees;
         sum += kl;
         if (!(kl <= worst)) {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "report/json_text.h"
 #include "report/tensor_stats.h"
 #include "report/verify.h"
 
@@ -306,9 +307,9 @@ static json_t *statistics_of(const struct weights *w, size_t i) {
     json_t *name = json_string(tensor->name);
     return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s}", "name",
                      name ? name : json_null(), "type", qn_type_infos[tensor->type].name, "shape",
-                     shape, "min", qn_verify_number(s->min), "max", qn_verify_number(s->max),
-                     "mean", qn_verify_number(qn_tensor_mean(s)), "std",
-                     qn_verify_number(qn_tensor_deviation(s)), "zeros", (json_int_t)s->n_zero,
+                     shape, "min", qn_json_number(s->min), "max", qn_json_number(s->max), "mean",
+                     qn_json_number(qn_tensor_mean(s)), "std",
+                     qn_json_number(qn_tensor_deviation(s)), "zeros", (json_int_t)s->n_zero,
                      "not_finite", (json_int_t)s->n_bad, "hash", hash);
 }
 

@@ -4,11 +4,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum qn_status qn_kv_blocks_new(int n_ctx, int n_blocks, int n_sequences, struct qn_kv_blocks *kv,
-                                struct qn_error *err) {
+enum qn_status qn_kv_blocks_new(int n_ctx, int n_blocks, int sequence_blocks, int n_sequences,
+                                struct qn_kv_blocks *kv, struct qn_error *err) {
     *kv = (struct qn_kv_blocks){.n_ctx = n_ctx,
                                 .n_blocks = n_blocks,
-                                .sequence_blocks = (n_ctx + QN_KV_BLOCK - 1) / QN_KV_BLOCK,
+                                .sequence_blocks = sequence_blocks,
                                 .n_sequences = n_sequences};
     kv->lengths = calloc((size_t)n_sequences, sizeof *kv->lengths);
     kv->tables = calloc((size_t)n_sequences * (size_t)kv->sequence_blocks, sizeof *kv->tables);

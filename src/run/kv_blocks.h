@@ -2,7 +2,8 @@
  *
  * Which blocks of the KV cache belong to which sequence. Blocks hold QN_KV_BLOCK positions, are
  * handed out as sequences grow and come back when they shrink. The total of positions is bounded
- * by n_ctx; n_blocks is large enough that blocks never run out before that.
+ * by n_ctx; n_blocks is large enough that blocks never run out before that, and sequence_blocks
+ * that one sequence may have them all: the layout's (plan.h).
  */
 #ifndef QN_RUN_KV_BLOCKS_H
 #define QN_RUN_KV_BLOCKS_H
@@ -19,8 +20,8 @@ struct qn_kv_blocks {
     int n_free;
 };
 
-enum qn_status qn_kv_blocks_new(int n_ctx, int n_blocks, int n_sequences, struct qn_kv_blocks *kv,
-                                struct qn_error *err);
+enum qn_status qn_kv_blocks_new(int n_ctx, int n_blocks, int sequence_blocks, int n_sequences,
+                                struct qn_kv_blocks *kv, struct qn_error *err);
 void qn_kv_blocks_free(struct qn_kv_blocks *kv); /* idempotent */
 
 /* Gives a sequence one more position; the caller has checked that n_used < n_ctx. */

@@ -27,10 +27,10 @@ static enum qn_status no_memory(size_t n_passes, struct qn_error *err) {
 /* All events of every pass that is kept are kept. */
 static enum qn_status allocate(struct qn_recorder *r, size_t n_passes, int n_steps,
                                struct qn_error *err) {
-    size_t size;
+    size_t unused;
     /* Rounding up takes at most twice as much. */
     const size_t most = 2 * (size_t)n_steps * sizeof(struct qn_event) * (size_t)r->n_threads;
-    if (!qn_checked_mul(n_passes, most, &size)) return no_memory(n_passes, err);
+    if (!qn_checked_mul(n_passes, most, &unused)) return no_memory(n_passes, err);
     r->pass_mask = power_of_two(n_passes) - 1;
     r->capacity = (r->pass_mask + 1) * (size_t)n_steps;
     QN_TRY(qn_limits_check_memory("", r->capacity * sizeof(struct qn_event) * (size_t)r->n_threads,

@@ -97,7 +97,8 @@ static enum qn_status make(struct qn_session *session, struct qn_error *err) {
                                      .tapped = o->tap.call != NULL};
     QN_TRY(qn_plan_new(&model->spec, &limits, &session->plan, err));
     QN_TRY(check_memory(session, err));
-    QN_TRY(qn_kv_blocks_new(o->n_ctx, session->plan.layout.n_blocks, o->n_sequences, &session->kv,
+    QN_TRY(qn_kv_blocks_new(o->n_ctx, session->plan.layout.n_blocks,
+                            session->plan.layout.sequence_blocks, o->n_sequences, &session->kv,
                             err));
     QN_TRY(qn_arena_open(session->plan.layout.total, o->huge_pages, &session->arena, err));
     QN_TRY(allocate(session, err));

@@ -163,7 +163,7 @@ static json_t *json_value(const struct column *column, const struct bench_row *r
     case BOOL:
         return json_boolean(integer_of(column, row));
     case REAL:
-        return isfinite(real_of(column, row)) ? json_real(real_of(column, row)) : json_null();
+        return qn_json_number(real_of(column, row));
     default:
         return json_integer(integer_of(column, row));
     }
