@@ -49,14 +49,16 @@ SLOW(Q2_K)
 SLOW(Q3_K)
 SLOW(IQ4_XS)
 SLOW(I16)
+SLOW(Q8_I16)
+SLOW(Q6_I16)
 
 static qn_matvec_fn *const slow[QN_PACK_COUNT] = {
-    [QN_PACK_F32] = slow_F32,   [QN_PACK_F16] = slow_F16,   [QN_PACK_BF16] = slow_BF16,
-    [QN_PACK_Q8_0] = slow_Q8_0, [QN_PACK_Q4_0] = slow_Q4_0, [QN_PACK_Q4_1] = slow_Q4_1,
-    [QN_PACK_Q5_0] = slow_Q5_0, [QN_PACK_Q5_1] = slow_Q5_1, [QN_PACK_Q4_K] = slow_Q4_K,
-    [QN_PACK_Q5_K] = slow_Q5_K, [QN_PACK_Q6_K] = slow_Q6_K, [QN_PACK_IQ4_NL] = slow_IQ4_NL,
-    [QN_PACK_Q2_K] = slow_Q2_K, [QN_PACK_Q3_K] = slow_Q3_K, [QN_PACK_IQ4_XS] = slow_IQ4_XS,
-    [QN_PACK_I16] = slow_I16,
+    [QN_PACK_F32] = slow_F32,   [QN_PACK_F16] = slow_F16,       [QN_PACK_BF16] = slow_BF16,
+    [QN_PACK_Q8_0] = slow_Q8_0, [QN_PACK_Q4_0] = slow_Q4_0,     [QN_PACK_Q4_1] = slow_Q4_1,
+    [QN_PACK_Q5_0] = slow_Q5_0, [QN_PACK_Q5_1] = slow_Q5_1,     [QN_PACK_Q4_K] = slow_Q4_K,
+    [QN_PACK_Q5_K] = slow_Q5_K, [QN_PACK_Q6_K] = slow_Q6_K,     [QN_PACK_IQ4_NL] = slow_IQ4_NL,
+    [QN_PACK_Q2_K] = slow_Q2_K, [QN_PACK_Q3_K] = slow_Q3_K,     [QN_PACK_IQ4_XS] = slow_IQ4_XS,
+    [QN_PACK_I16] = slow_I16,   [QN_PACK_Q8_I16] = slow_Q8_I16, [QN_PACK_Q6_I16] = slow_Q6_I16,
 };
 
 static void find_slow(void *context, int thread) {

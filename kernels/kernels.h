@@ -26,7 +26,9 @@
  * 64-blocks b = 0, 1, ...:
  *     y = fma((float)(int32 dot of block b), weight scale of b * act scale of b, y)
  * where the conversion is rounded; the product of scales, of 8 bits each, is exact, if it is
- * not subnormal.
+ * not subnormal. So it is in heads' forms, whose weights have scales of 11 bits: in Q8_I16 one for
+ * each block of 32, of which two share a scale of activations; in Q6_I16 one a unit, and dots have
+ * the integer scales in them.
  */
 #ifndef QN_KERNELS_KERNELS_H
 #define QN_KERNELS_KERNELS_H

@@ -59,6 +59,12 @@ static void pack_block_q8_0(const uint8_t *src, uint8_t *unit, int b, int r, int
     pack_half(src, unit + 64 * r, b, r, row);
 }
 
+static void pack_block_q8_i16(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
+    uint8_t *dst = unit + (b * 16 * r + row) * 2;
+    for (int pair = 0; pair < 16; pair++) copy_u16(dst + pair * r * 2, src + 2 + 2 * pair);
+    pack_half(src, unit + 64 * r, b, r, row);
+}
+
 static void pack_block_i16(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
     (void)b; /* the block is the unit */
     for (int pair = 0; pair < 32; pair++)
@@ -70,13 +76,14 @@ const int8_t qn_pack_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                        1,    13,   25,  38,  53,  69,  89,  113};
 
 static qn_pack_block_fn *const pack_blocks[QN_TYPE_COUNT] = {
-    [QN_TYPE_Q8_0] = pack_block_q8_0,    [QN_TYPE_Q4_0] = pack_block_q4_0,
-    [QN_TYPE_Q4_1] = pack_block_q4_1,    [QN_TYPE_Q5_0] = pack_block_q5_0,
-    [QN_TYPE_Q5_1] = pack_block_q5_1,    [QN_TYPE_Q2_K] = qn_pack_block_q2_k,
-    [QN_TYPE_Q3_K] = qn_pack_block_q3_k, [QN_TYPE_Q4_K] = qn_pack_block_q4_k,
-    [QN_TYPE_Q5_K] = qn_pack_block_q5_k, [QN_TYPE_Q6_K] = qn_pack_block_q6_k,
-    [QN_TYPE_IQ4_NL] = pack_block_q4_0,  [QN_TYPE_IQ4_XS] = qn_pack_block_iq4_xs,
-    [QN_TYPE_I16] = pack_block_i16,
+    [QN_TYPE_Q8_0] = pack_block_q8_0,        [QN_TYPE_Q4_0] = pack_block_q4_0,
+    [QN_TYPE_Q4_1] = pack_block_q4_1,        [QN_TYPE_Q5_0] = pack_block_q5_0,
+    [QN_TYPE_Q5_1] = pack_block_q5_1,        [QN_TYPE_Q2_K] = qn_pack_block_q2_k,
+    [QN_TYPE_Q3_K] = qn_pack_block_q3_k,     [QN_TYPE_Q4_K] = qn_pack_block_q4_k,
+    [QN_TYPE_Q5_K] = qn_pack_block_q5_k,     [QN_TYPE_Q6_K] = qn_pack_block_q6_k,
+    [QN_TYPE_IQ4_NL] = pack_block_q4_0,      [QN_TYPE_IQ4_XS] = qn_pack_block_iq4_xs,
+    [QN_TYPE_I16] = pack_block_i16,          [QN_TYPE_Q8_I16] = pack_block_q8_i16,
+    [QN_TYPE_Q6_I16] = qn_pack_block_q6_i16,
 };
 
 size_t qn_pack_tile_size(enum qn_type type, int tile_rows, int k) {

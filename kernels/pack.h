@@ -25,6 +25,9 @@
  *   Q6_K   256   212    nibbles [8 blocks], pairs [8 blocks], sc i8 [16][R], d f16 [R], 2 R spare
  *   IQ4_XS 256   140    nibbles [8 blocks], sc i8 [8][R], d, 2 R spare
  *   I16     64   132    i16 [32 k/2][R][2], d float [R]
+ *   Q8_I16  64   68     i8 [32 k/2][R][2], d f16 [2][R]
+ *   Q6_I16 256   212    low u16 [32 k/8][R][2], high u16 [16 k/16][R][2], sc i8 [16][R], d f16 [R],
+ *                       2 R spare
  *
  * A group is 4 consecutive k, a block 32 k (8 groups), so a vector of R int32 lanes holds one
  * group of R rows:
@@ -34,16 +37,19 @@
  *   bits     of a block: [R][4 i], bit g = the highest bit of the quant at k = 4g + i
  *   pairs    of a block: [2 h][R][4 i], bits 2g and 2g + 1 = two bits of the quant at
  *            k = 16h + 4g + i: the lowest two, but for Q6_K the highest
+ *   low, high of Q6_I16: nibble p of low [g][row][i] = low 4 bits of k = 8g + 2p + i; bits 2p and
+ *            2p + 1 of high [h][row][i] = the highest two of k = 16h + 2p + i
  *   low      byte = (sc & 15) | (mn & 15) << 4 of block [8]
  *   sm       byte = sc | mn << 4
  *   high     byte [p]: (sc >> 4) | (mn >> 4) << 2 of block p, the same << 4 of block p + 4
  *
  * The weight that a quant q stands for:
- *   I16, Q8_0 d q    Q4_0 d (q - 8)    Q5_0 d (q - 16)   Q4_1, Q5_1 d q + m
+ *   I16, Q8_0, Q8_I16 d q              Q4_1, Q5_1 d q + m
+ *   Q4_0 d (q - 8)                     Q5_0 d (q - 16)
  *   IQ4_NL d qn_pack_iq4_values[q]     IQ4_XS d sc qn_pack_iq4_values[q]
- *   Q2_K, Q4_K, Q5_K d sc q - dmin mn  Q3_K d sc (q - 4)     Q6_K d sc (q - 32)
- * (sc and mn one per 16 k in Q2_K, Q3_K and Q6_K, one per 32 in the others). Products of d or dmin
- * with sc or mn are exact in float.
+ *   Q2_K, Q4_K, Q5_K d sc q - dmin mn  Q3_K d sc (q - 4)     Q6_K, Q6_I16 d sc (q - 32)
+ * (sc and mn one per 16 k in Q2_K, Q3_K, Q6_K and Q6_I16, one per 32 in the others). Products of d
+ * or dmin with sc or mn are exact in float.
  */
 #ifndef QN_KERNELS_PACK_H
 #define QN_KERNELS_PACK_H
@@ -60,7 +66,8 @@ enum { QN_PACK_VERSION = 3 };
 /* Elements of k in a unit of the form, and the unit's bytes for one of its R rows. */
 static inline int qn_pack_unit_k(enum qn_pack form) {
     if (form <= QN_PACK_BF16) return 16;
-    return form <= QN_PACK_IQ4_NL || form == QN_PACK_I16 ? 64 : 256;
+    if (form == QN_PACK_I16 || form == QN_PACK_Q8_I16) return 64;
+    return form <= QN_PACK_IQ4_NL ? 64 : 256;
 }
 
 static inline int qn_pack_unit_bytes(enum qn_pack form) {
@@ -92,11 +99,14 @@ static inline int qn_pack_unit_bytes(enum qn_pack form) {
     case QN_PACK_Q5_K:
         return 176;
     case QN_PACK_Q6_K:
+    case QN_PACK_Q6_I16:
         return 212;
     case QN_PACK_IQ4_XS:
         return 140;
     case QN_PACK_I16:
         return 132;
+    case QN_PACK_Q8_I16:
+        return 68;
     default:
         return 0;
     }

@@ -15,7 +15,7 @@
 typedef void qn_pack_block_fn(const uint8_t *src, uint8_t *unit, int b, int r, int row);
 
 qn_pack_block_fn qn_pack_block_q2_k, qn_pack_block_q3_k, qn_pack_block_q4_k, qn_pack_block_q5_k,
-    qn_pack_block_q6_k, qn_pack_block_iq4_xs;
+    qn_pack_block_q6_k, qn_pack_block_q6_i16, qn_pack_block_iq4_xs;
 
 /* One tile of F32, F16 or BF16: `rows` rows of k elements that lie src_row_size apart. */
 void qn_pack_tile_float(enum qn_type type, int r, int k, const uint8_t *src, size_t src_row_size,

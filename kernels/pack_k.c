@@ -70,22 +70,53 @@ void qn_pack_block_q5_k(const uint8_t *src, uint8_t *unit, int b, int r, int row
     copy_u16(unit + 174 * r + row * 2, src + 2);
 }
 
-/* Stored: ql [128], qh [64], scales int8 [16], d. In each half of 128 elements, 32-blocks c and
- * c + 2 share 32 bytes of ql, all four share 32 bytes of qh. */
+/* Q6_K. Stored: ql [128], qh [64], scales int8 [16], d. In each half of 128 elements, 32-blocks c
+ * and c + 2 share 32 bytes of ql, all four share 32 bytes of qh. The low four bits of 32-block c
+ * and the high two. */
+static void load_q6_k(const uint8_t *src, int c, uint32_t low[8], uint32_t high[8]) {
+    const uint8_t *ql = src + c / 4 * 64 + c % 2 * 32, *qh = src + 128 + c / 4 * 32;
+    for (int g = 0; g < 8; g++) {
+        low[g] = load_u32(ql + 4 * g) >> (c % 4 / 2 * 4) & 0x0f0f0f0f;
+        high[g] = load_u32(qh + 4 * g) >> (c % 4 * 2) & 0x03030303;
+    }
+}
+
+static void pack_scales_q6_k(const uint8_t *src, uint8_t *unit, int r, int row) {
+    for (int s = 0; s < 16; s++) unit[192 * r + s * r + row] = src[192 + s];
+    copy_u16(unit + 208 * r + row * 2, src + 208);
+}
+
 void qn_pack_block_q6_k(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
     (void)b;
     for (int c = 0; c < 8; c++) {
-        const uint8_t *ql = src + c / 4 * 64 + c % 2 * 32, *qh = src + 128 + c / 4 * 32;
-        uint32_t q[8], high[8];
-        for (int g = 0; g < 8; g++) {
-            q[g] = load_u32(ql + 4 * g) >> (c % 4 / 2 * 4) & 0x0f0f0f0f;
-            high[g] = load_u32(qh + 4 * g) >> (c % 4 * 2) & 0x03030303;
-        }
-        put_nibbles(q, unit, c, r, row);
+        uint32_t low[8], high[8];
+        load_q6_k(src, c, low, high);
+        put_nibbles(low, unit, c, r, row);
         put_pairs(high, unit + 128 * r, c, r, row);
     }
-    for (int s = 0; s < 16; s++) unit[192 * r + s * r + row] = src[192 + s];
-    copy_u16(unit + 208 * r + row * 2, src + 208);
+    pack_scales_q6_k(src, unit, r, row);
+}
+
+/* Bytes 2h and 2h + 1 of a group, 16 bits apart. */
+static uint32_t spread(uint32_t group, int h) {
+    const uint32_t two = group >> (16 * h);
+    return (two & 0xff) | (two & 0xff00) << 8;
+}
+
+void qn_pack_block_q6_i16(const uint8_t *src, uint8_t *unit, int b, int r, int row) {
+    (void)b;
+    for (int c = 0; c < 8; c++) {
+        uint32_t low[8], high[8], nibbles[4] = {0}, pairs[2] = {0};
+        load_q6_k(src, c, low, high);
+        for (int p = 0; p < 16; p++) {
+            nibbles[p / 4] |= spread(low[p / 2], p % 2) << (p % 4 * 4);
+            pairs[p / 8] |= spread(high[p / 2], p % 2) << (p % 8 * 2);
+        }
+        for (int i = 0; i < 4; i++) store_u32(unit + ((c * 4 + i) * r + row) * 4, nibbles[i]);
+        for (int i = 0; i < 2; i++)
+            store_u32(unit + 128 * r + ((c * 2 + i) * r + row) * 4, pairs[i]);
+    }
+    pack_scales_q6_k(src, unit, r, row);
 }
 
 /* The low bits of Q2_K and Q3_K, qs [64]: in each half of 128 elements, four 32-blocks share 32

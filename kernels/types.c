@@ -20,6 +20,8 @@ const struct qn_type_info qn_type_infos[QN_TYPE_COUNT] = {
     [QN_TYPE_IQ4_NL] = {"IQ4_NL", 32, 18, QN_PACK_IQ4_NL, 0, -1},
     [QN_TYPE_IQ4_XS] = {"IQ4_XS", 256, 136, QN_PACK_IQ4_XS, 0, -1},
     [QN_TYPE_I16] = {"I16", 64, 132, QN_PACK_I16, -1, -1},
+    [QN_TYPE_Q8_I16] = {"Q8_I16", 32, 34, QN_PACK_Q8_I16, 0, -1},
+    [QN_TYPE_Q6_I16] = {"Q6_I16", 256, 210, QN_PACK_Q6_I16, 208, -1},
 };
 
 size_t qn_type_row_size(enum qn_type type, size_t k) {
@@ -37,16 +39,23 @@ bool qn_pack_is_float(enum qn_pack pack) {
     return pack == QN_PACK_F32 || pack == QN_PACK_F16 || pack == QN_PACK_BF16;
 }
 
-enum qn_type qn_type_at_load(enum qn_type type, int k, uint32_t bundles) {
+enum qn_type qn_type_at_load(enum qn_type type, int k, bool is_head, uint32_t bundles) {
     const bool has_words = bundles >> QN_ISA_AVX2 & 1, has_tiles = bundles >> QN_ISA_AMXINT8 & 1;
+    const bool has_dots = bundles & (1u << QN_ISA_AVXVNNI | 1u << QN_ISA_AVX512VNNI);
+    if (is_head && has_words && !has_dots && type == QN_TYPE_Q8_0) return QN_TYPE_Q8_I16;
+    if (is_head && has_words && !has_dots && type == QN_TYPE_Q6_K) return QN_TYPE_Q6_I16;
     const bool is_half =
         type == QN_TYPE_F16 || (type == QN_TYPE_BF16 && !(bundles >> QN_ISA_AVX512BF16 & 1));
     const bool divides = k % qn_type_infos[QN_TYPE_I16].block == 0;
     return is_half && divides && has_words && !has_tiles ? QN_TYPE_I16 : type;
 }
 
+enum qn_type qn_type_stored(enum qn_type type) {
+    return type == QN_TYPE_Q8_I16 ? QN_TYPE_Q8_0 : type == QN_TYPE_Q6_I16 ? QN_TYPE_Q6_K : type;
+}
+
 enum qn_act qn_pack_act(enum qn_pack pack, uint32_t bundles) {
-    if (pack == QN_PACK_I16) return QN_ACT_I16;
+    if (pack == QN_PACK_I16 || pack == QN_PACK_Q8_I16 || pack == QN_PACK_Q6_I16) return QN_ACT_I16;
     if (!qn_pack_is_float(pack)) return QN_ACT_Q8;
     if (pack != QN_PACK_F32 && bundles >> QN_ISA_AMXBF16 & 1) return QN_ACT_BF16X2;
     return pack == QN_PACK_BF16 && bundles >> QN_ISA_AVX512BF16 & 1 ? QN_ACT_BF16 : QN_ACT_F32;

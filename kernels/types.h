@@ -32,6 +32,9 @@ enum qn_type {
     /* What 16-bit floats become while they are loaded (qn_type_at_load): 64 integers of 16 bits
      * with one scale, float d, int16 q [64]; the weight is d q. */
     QN_TYPE_I16 = QN_TYPE_STORED,
+    /* Heads of Q8_0 and of Q6_K, packed for inputs of I16: the same blocks (qn_type_stored). */
+    QN_TYPE_Q8_I16,
+    QN_TYPE_Q6_I16,
     QN_TYPE_COUNT
 };
 
@@ -53,6 +56,8 @@ enum qn_pack {
     QN_PACK_Q6_K,
     QN_PACK_IQ4_XS,
     QN_PACK_I16,
+    QN_PACK_Q8_I16,
+    QN_PACK_Q6_I16,
     QN_PACK_COUNT
 };
 
@@ -99,12 +104,16 @@ bool qn_pack_is_float(enum qn_pack pack);
  * a row's K allows it: I16 for 16-bit floats, as x86 multiplies two pairs of such integers in the
  * time of one pair of floats; else the type itself, as where instructions multiply bf16, and where
  * there are AMX's tiles. Of 64 normal weights I16 is off by 5e-5 of their size, halves by 1.5e-4.
- */
-enum qn_type qn_type_at_load(enum qn_type type, int k, uint32_t bundles);
+ * Heads of Q8_0 and Q6_K are Q8_I16 and Q6_I16 on x86 without VNNI: two rows of Q8 (Q8X2) take
+ * three instructions each for 32 products there, one of I16 four. */
+enum qn_type qn_type_at_load(enum qn_type type, int k, bool is_head, uint32_t bundles);
 
-/* The form of input rows that the kernels of these bundles multiply a packed form with: I16 for
- * I16, Q8 for the other quantized ones, else F32, or BF16X2 where bf16 tiles multiply halves, or
- * BF16 where instructions do that multiply bf16 alone. */
+/* The type whose blocks it is packed from: itself, but for a head's own. */
+enum qn_type qn_type_stored(enum qn_type type);
+
+/* The form of input rows that the kernels of these bundles multiply a packed form with: I16 for I16
+ * and those of heads, Q8 for the other quantized ones, else F32, or BF16X2 where bf16 tiles
+ * multiply halves, or BF16 where instructions do that multiply bf16 alone. */
 enum qn_act qn_pack_act(enum qn_pack pack, uint32_t bundles);
 /* The same of their matmuls, for more than one row: BF16 where these are other products than the
  * matvecs (QN_ISA_AMXFAST). */

@@ -58,7 +58,8 @@ static enum qn_pack form_of(const struct problem *p) {
 
 /* Weights whose products are summed exactly: the terms of a quantized sum are these. */
 static int block_of(enum qn_pack form) {
-    return qn_pack_is_float(form) ? 1 : form == QN_PACK_I16 ? QN_I16_BLOCK : 32;
+    if (form == QN_PACK_I16 || form == QN_PACK_Q6_I16) return QN_I16_BLOCK;
+    return qn_pack_is_float(form) ? 1 : 32;
 }
 
 /* Largest error of an element, from S = the sum of the magnitudes of its terms.

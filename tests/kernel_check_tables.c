@@ -20,15 +20,15 @@ static enum qn_isa slot_isa(uint32_t mask, const char *op, int variant) {
     return isa;
 }
 
-/* Rows that no weight takes in this table are prepared by the reference alone; and I16, which none
- * is packed as but on x86, is multiplied by it. */
+/* Rows that no weight takes in this table are prepared by the reference alone; and I16 and heads'
+ * forms, which none is packed as but on x86, are multiplied by it. */
 static bool is_needed(const struct qn_kernels *t, const char *op, int variant) {
     const bool is_product = strcmp(op, "matmul") == 0 || strcmp(op, "matvec") == 0;
     const bool has_i16 = t->bundles >> QN_ISA_AVX2 & 1; /* qn_type_at_load */
-    if (is_product && variant == QN_PACK_I16) return has_i16;
+    if (is_product && variant >= QN_PACK_I16) return has_i16;
     if (strcmp(op, "prepare") != 0) return true;
     for (int form = 0; form < QN_PACK_COUNT; form++) {
-        if (form == QN_PACK_I16 && !has_i16) continue;
+        if (form >= QN_PACK_I16 && !has_i16) continue;
         if ((int)qn_pack_act((enum qn_pack)form, t->bundles) == variant ||
             (int)qn_pack_act_many((enum qn_pack)form, t->bundles) == variant)
             return true;

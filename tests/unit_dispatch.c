@@ -237,6 +237,7 @@ Test(types, halves_become_integers_where_these_are_faster) {
         int k;
         enum qn_isa isa;
         enum qn_type packed;
+        bool is_head;
     } cases[] = {{QN_TYPE_F16, 64, QN_ISA_REF, QN_TYPE_F16},
                  {QN_TYPE_F16, 64, QN_ISA_AVX2, QN_TYPE_I16},
                  {QN_TYPE_F16, 96, QN_ISA_AVX2, QN_TYPE_F16},
@@ -250,14 +251,28 @@ Test(types, halves_become_integers_where_these_are_faster) {
                  {QN_TYPE_BF16, 64, QN_ISA_AVX512VNNI, QN_TYPE_I16},
                  {QN_TYPE_BF16, 64, QN_ISA_AVX512BF16, QN_TYPE_BF16},
                  {QN_TYPE_F32, 64, QN_ISA_AVX512VNNI, QN_TYPE_F32},
-                 {QN_TYPE_Q8_0, 64, QN_ISA_AVX512VNNI, QN_TYPE_Q8_0}};
+                 {QN_TYPE_F16, 64, QN_ISA_AVX2, QN_TYPE_I16, true},
+                 {QN_TYPE_Q8_0, 64, QN_ISA_AVX2, QN_TYPE_Q8_0},
+                 {QN_TYPE_Q8_0, 32, QN_ISA_AVX2, QN_TYPE_Q8_I16, true},
+                 {QN_TYPE_Q8_0, 32, QN_ISA_AVX512, QN_TYPE_Q8_I16, true},
+                 {QN_TYPE_Q8_0, 64, QN_ISA_AVXVNNI, QN_TYPE_Q8_0, true},
+                 {QN_TYPE_Q8_0, 64, QN_ISA_AVX512VNNI, QN_TYPE_Q8_0, true},
+                 {QN_TYPE_Q8_0, 64, QN_ISA_AMXINT8, QN_TYPE_Q8_0, true},
+                 {QN_TYPE_Q8_0, 64, QN_ISA_NEON, QN_TYPE_Q8_0, true},
+                 {QN_TYPE_Q8_0, 64, QN_ISA_REF, QN_TYPE_Q8_0, true},
+                 {QN_TYPE_Q6_K, 256, QN_ISA_AVX2, QN_TYPE_Q6_I16, true},
+                 {QN_TYPE_Q6_K, 256, QN_ISA_AVX512VNNI, QN_TYPE_Q6_K, true},
+                 {QN_TYPE_Q4_K, 256, QN_ISA_AVX2, QN_TYPE_Q4_K, true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        cr_expect_eq(qn_type_at_load(cases[i].type, cases[i].k, qn_isa_mask(cases[i].isa)),
-                     cases[i].packed, "%s of %d for %s", qn_type_infos[cases[i].type].name,
-                     cases[i].k, qn_isa_name(cases[i].isa));
+        cr_expect_eq(
+            qn_type_at_load(cases[i].type, cases[i].k, cases[i].is_head, qn_isa_mask(cases[i].isa)),
+            cases[i].packed, "%s of %d for %s", qn_type_infos[cases[i].type].name, cases[i].k,
+            qn_isa_name(cases[i].isa));
     const uint32_t avx2 = qn_isa_mask(QN_ISA_AVX2);
     cr_expect_eq(qn_packed_type(QN_TYPE_F16, QN_ROLE_ATTN_Q, 64, avx2), QN_TYPE_I16);
     cr_expect_eq(qn_packed_type(QN_TYPE_F16, QN_ROLE_OUTPUT, 64, avx2), QN_TYPE_I16);
     cr_expect_eq(qn_packed_type(QN_TYPE_F16, QN_ROLE_ROUTER, 64, avx2), QN_TYPE_F16);
     cr_expect_eq(qn_packed_type(QN_TYPE_F16, QN_ROLE_TOKEN_EMBD, 64, avx2), QN_TYPE_F16);
+    cr_expect_eq(qn_packed_type(QN_TYPE_Q8_0, QN_ROLE_OUTPUT, 64, avx2), QN_TYPE_Q8_I16);
+    cr_expect_eq(qn_packed_type(QN_TYPE_Q8_0, QN_ROLE_FFN_DOWN, 64, avx2), QN_TYPE_Q8_0);
 }

@@ -349,6 +349,8 @@ Test(pack_version, stands_for_these_bytes) {
         {QN_TYPE_IQ4_NL, {0x5c115948b4798a22, 0xaee118066e88dd71}},
         {QN_TYPE_IQ4_XS, {0xcd7ced6898c39d7e, 0x16c46ca627150e72}},
         {QN_TYPE_I16, {0xeb8f88f3c8c20f09, 0xe00350c74dcbaadf}},
+        {QN_TYPE_Q8_I16, {0x848ee25c80efceeb, 0x10ee844dec347b59}},
+        {QN_TYPE_Q6_I16, {0x8899414a32af6799, 0xa3be065e0acf3787}},
     };
     cr_assert_eq(QN_PACK_VERSION, 3, "this table is of version 3");
     cr_assert_eq(sizeof expected / sizeof *expected, (size_t)QN_TYPE_COUNT, "a type is missing");

@@ -84,6 +84,10 @@ static double weight_i16(struct unit u, int k) {
     return (double)d * q;
 }
 
+static double weight_q8_i16(struct unit u, int k) {
+    return load_half(u, 64, k / 32) * (int8_t)u.bytes[(k / 2 * u.r + u.row) * 2 + k % 2];
+}
+
 static double weight_q8_0(struct unit u, int k) {
     return load_half(u, 64, k / 32) * quant8(u, k);
 }
@@ -121,6 +125,20 @@ static double weight_q6_k(struct unit u, int k) {
     return load_half(u, 208, 0) * scale * ((nibble(u, k) | pair(u, 128, k) << 4) - 32);
 }
 
+/* Element [i][row][j] of an array [..][R][2] of 16-bit numbers at byte `offset` * R. */
+static int load_word(struct unit u, int offset, int i, int j) {
+    uint16_t word;
+    memcpy(&word, u.bytes + offset * u.r + ((i * u.r + u.row) * 2 + j) * 2, sizeof word);
+    return word;
+}
+
+static double weight_q6_i16(struct unit u, int k) {
+    const int low = load_word(u, 0, k / 8, k % 2) >> k % 8 / 2 * 4 & 15;
+    const int high = load_word(u, 128, k / 16, k % 2) >> k % 16 / 2 * 2 & 3;
+    const int scale = (int8_t)load_byte(u, 192, k / 16);
+    return load_half(u, 208, 0) * scale * ((low | high << 4) - 32);
+}
+
 static double weight_iq4_nl(struct unit u, int k) {
     return load_half(u, 32, k / 32) * qn_pack_iq4_values[nibble(u, k)];
 }
@@ -150,6 +168,7 @@ void qn_unpack_unit_row__ref(enum qn_pack form, int r, const uint8_t *unit, int 
         [QN_PACK_Q3_K] = weight_q3_k,     [QN_PACK_Q4_K] = weight_q4_k,
         [QN_PACK_Q5_K] = weight_q5_k,     [QN_PACK_Q6_K] = weight_q6_k,
         [QN_PACK_IQ4_XS] = weight_iq4_xs, [QN_PACK_I16] = weight_i16,
+        [QN_PACK_Q8_I16] = weight_q8_i16, [QN_PACK_Q6_I16] = weight_q6_i16,
     };
     const int unit_k = qn_pack_unit_k(form);
     for (int k = 0; k < unit_k; k++) dst[k] = weights[form]((struct unit){unit, r, row}, k);

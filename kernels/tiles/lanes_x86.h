@@ -90,6 +90,13 @@ QN_INLINE lanes_i i_add8(lanes_i a, lanes_i b) {
 QN_INLINE lanes_i i_sub8(lanes_i a, lanes_i b) {
     return MM(sub_epi8)(a, b);
 }
+/* 2 R values of s8, as 16-bit numbers. */
+QN_INLINE lanes_i i_load_words(const void *p) {
+    return MM(cvtepi8_epi16)(MM_LOAD_HALVES(p));
+}
+QN_INLINE lanes_i i_sub16(lanes_i a, lanes_i b) {
+    return MM(sub_epi16)(a, b);
+}
 /* The low 16 bits of the products of 16-bit numbers. */
 QN_INLINE lanes_i i_mul16(lanes_i a, lanes_i b) {
     return MM(mullo_epi16)(a, b);

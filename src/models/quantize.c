@@ -52,5 +52,5 @@ enum qn_type qn_quantize_type(enum qn_type wanted, enum qn_role role, enum qn_ty
 }
 
 enum qn_type qn_packed_type(enum qn_type type, enum qn_role role, int k, uint32_t bundles) {
-    return may_change(role) ? qn_type_at_load(type, k, bundles) : type;
+    return may_change(role) ? qn_type_at_load(type, k, role == QN_ROLE_OUTPUT, bundles) : type;
 }

@@ -69,6 +69,11 @@ static void round_row(const struct qn_model *model, const struct room *room, int
     }
 }
 
+/* Whether blocks of the type become others before they are packed. */
+static bool is_converted(const struct qn_weight *weight, enum qn_type from) {
+    return qn_type_stored(weight->packed) != from;
+}
+
 /* A row of the source's type -> one as it is packed. */
 static void convert_row(const struct qn_model *model, const struct qn_weight *weight,
                         enum qn_type stored, const char *src, const struct room *room, char *to) {
@@ -76,7 +81,7 @@ static void convert_row(const struct qn_model *model, const struct qn_weight *we
     qn_type_to_float(stored, src, room->row, k);
     if (weight->type != stored) {
         qn_quantize_row(weight->type, room->row, k, to);
-        if (weight->type == weight->packed) return;
+        if (!is_converted(weight, weight->type)) return;
         qn_type_to_float(weight->type, to, room->row, k);
     }
     round_row(model, room, weight->k, to);
@@ -87,7 +92,7 @@ static void pack_tile(const struct qn_model *model, const struct qn_weight *weig
                       const struct qn_source *source, const char *src, size_t row_size, int n,
                       const struct room *room, char *packed) {
     const enum qn_type stored = source->tensor->type;
-    if (weight->packed != stored) {
+    if (is_converted(weight, stored)) {
         const size_t size = qn_type_row_size(weight->packed, (size_t)weight->k);
         for (int row = 0; row < n; row++)
             convert_row(model, weight, stored, src + (size_t)row * row_size, room,
@@ -256,7 +261,7 @@ static enum qn_status allocate(struct load *load, struct qn_error *err) {
         const enum qn_type stored = weight->sources->tensor->type;
         const size_t k = (size_t)weight->k, rows = (size_t)spec->tile_rows;
         grow(&load->gathered_size, qn_type_row_size(stored, k) * rows);
-        if (weight->packed != stored) {
+        if (is_converted(weight, stored)) {
             grow(&load->quantized_size, qn_type_row_size(weight->packed, k) * rows);
             grow(&row_size, k * sizeof(float));
         }

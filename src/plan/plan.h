@@ -24,7 +24,7 @@ enum qn_buffer_id {
     QN_BUFFER_ACT_Q8X2,   /* [outputs] rows ready for a quantized head */
     QN_BUFFER_ACT_BF16X2, /* [M] rows ready for 16-bit weights and bf16 tiles */
     QN_BUFFER_ACT_BF16,   /* [M] rows ready for weights that bf16 instructions multiply */
-    QN_BUFFER_ACT_I16,    /* [M] rows ready for weights of 16-bit integers */
+    QN_BUFFER_ACT_I16,    /* [M] rows ready for weights of 16-bit integers, [outputs] for a head */
     QN_BUFFER_Q,          /* [M][H D] */
     QN_BUFFER_K,          /* [M][Hkv D] */
     QN_BUFFER_V,          /* [M][Hkv D] */

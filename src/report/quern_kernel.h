@@ -33,10 +33,10 @@
  * ---- activations ----
  *
  * Rows of x lie x_ld bytes apart, 64-byte aligned. For F32, F16 and BF16 weights a row is float [K
- * padded with zeros to a multiple of 16]. For I16 it is int16 q[Kp], Kp = K rounded up to 64, then
- * float scale[Kp / 64]. For all others it is int8 q[Kp], Kp = K rounded up to
- * 256, then Kp / 32 of struct quern_block, then as many of struct quern_halves; x = scale * q, and
- * padding is zero.
+ * padded with zeros to a multiple of 16]. For I16, Q8_I16 and Q6_I16 it is int16 q[Kp], Kp = K
+ * rounded up to 64, then float scale[Kp / 64]. For all others it is int8 q[Kp], Kp = K rounded up
+ * to 256, then Kp / 32 of struct quern_block, then as many of struct quern_halves; x = scale * q,
+ * and padding is zero.
  */
 #ifndef QUERN_KERNEL_H
 #define QUERN_KERNEL_H
