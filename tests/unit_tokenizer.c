@@ -543,6 +543,44 @@ Test(tokenizer, bad_vocabularies_get_a_sentence) {
     }
 }
 
+static void add_token(struct text_vocab *v, struct qn_text text, uint8_t kind) {
+    const uint32_t id = v->vocab.n_tokens++;
+    v->vocab.tokens = v->tokens = realloc(v->tokens, (id + 1) * sizeof *v->tokens);
+    v->vocab.scores = v->scores = realloc(v->scores, (id + 1) * sizeof *v->scores);
+    v->vocab.kinds = v->kinds = realloc(v->kinds, id + 1);
+    cr_assert(v->tokens && v->scores && v->kinds);
+    v->tokens[id] = text;
+    v->scores[id] = 0;
+    v->kinds[id] = kind;
+}
+
+/* Special tokens that would end, or start, within a character change nothing. */
+Test(tokenizer, tokens_of_loose_bytes_are_not_found) {
+    static const char text[] = "Stra\xC3\x9F"
+                               "e \xE2\x9F\xB3 \xF0\x9F\x98\x80\xC3\x9F";
+    static const char *const loose[] = {"\x9F", "\xC3", "a\xC3", "\x9F\x98", "\x80\xC3\x9F"};
+    static const uint8_t kinds[] = {QN_TOKEN_USER_DEFINED, QN_TOKEN_CONTROL};
+    static const char *const names[] = {"seamless", "words"};
+    for (size_t n = 0; n < 2; n++) {
+        struct text_vocab vocab;
+        text_vocab_read(TEST_DATA, names[n], &vocab);
+        struct qn_tokenizer *const without = make(&vocab.vocab);
+        for (size_t i = 0; i < sizeof loose / sizeof *loose; i++)
+            add_token(&vocab, text_of(loose[i]), kinds[i % 2]);
+        struct qn_tokenizer *const with = make(&vocab.vocab);
+        struct qn_ids expected = encode(without, text_of(text), QN_ENCODE_SPECIAL);
+        struct qn_ids ids = encode(with, text_of(text), QN_ENCODE_SPECIAL);
+        cr_expect(ids.n == expected.n &&
+                      memcmp(ids.data, expected.data, ids.n * sizeof *ids.data) == 0,
+                  "%s: %zu ids, expected %zu", names[n], ids.n, expected.n);
+        qn_ids_free(&expected);
+        qn_ids_free(&ids);
+        qn_tokenizer_free(without);
+        qn_tokenizer_free(with);
+        text_vocab_free(&vocab);
+    }
+}
+
 static uint32_t random_next(uint32_t *state) {
     *state = *state * 1664525 + 1013904223;
     return *state >> 8;

@@ -19,6 +19,12 @@ static int compare(const void *a, const void *b) {
     return left->id < right->id ? -1 : left->id > right->id;
 }
 
+/* A text is repaired before it is searched, so no other token can stand in it; one of loose bytes
+ * would only match within a character and leave halves of it to those who read whole ones. */
+static bool is_valid(struct qn_text text) {
+    return qn_utf8_valid_prefix(text.data, text.size) == text.size;
+}
+
 enum qn_status qn_special_init(struct qn_special *special, struct qn_special_token *tokens,
                                size_t n, struct qn_error *err) {
     *special = (struct qn_special){.tokens = tokens};
@@ -28,6 +34,7 @@ enum qn_status qn_special_init(struct qn_special *special, struct qn_special_tok
             return qn_fail(err, QN_BAD_FILE, "special token %d has %zu bytes, expected at most %d",
                            (int)tokens[i].id, tokens[i].text.size, QN_SPECIAL_MAX);
         }
+        if (!is_valid(tokens[i].text)) continue;
         tokens[special->n++] = tokens[i];
     }
     if (special->n > 0) qsort(tokens, special->n, sizeof *tokens, compare);

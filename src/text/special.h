@@ -29,8 +29,8 @@ struct qn_special {
     size_t first[257]; /* tokens[first[b] .. first[b + 1]) start with byte b */
 };
 
-/* Takes tokens[n] over, which free() can free; their texts are the caller's and stay. Drops empty
- * ones. */
+/* Takes tokens[n] over, which free() can free; their texts are the caller's and stay. Drops
+ * those that no text can hold: empty ones and such as are not valid UTF-8. */
 enum qn_status qn_special_init(struct qn_special *special, struct qn_special_token *tokens,
                                size_t n, struct qn_error *err);
 void qn_special_free(struct qn_special *special);
