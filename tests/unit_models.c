@@ -121,6 +121,13 @@ Test(config, windows_count_only_where_the_class_reads_them) {
     }
 }
 
+Test(config, token_embeddings_of_another_width_are_projected) {
+    const struct qn_hparams other = accepted("opt", BASE ", 'word_embed_proj_dim': 32");
+    cr_assert(other.n_token_embd == 32 && other.features & QN_WITH_PROJECTION);
+    const struct qn_hparams same = accepted("llama", BASE ", 'word_embed_proj_dim': 64");
+    cr_assert(same.n_token_embd == 64 && !(same.features & QN_WITH_PROJECTION));
+}
+
 Test(config, layers_without_rotation) {
     const struct qn_hparams h = accepted("smollm3", BASE ", 'no_rope_layers': [0, 1]");
     cr_assert(h.layers[0] & QN_LAYER_NO_ROPE);
@@ -188,7 +195,8 @@ struct gguf_scaling {
     float old, new; /* its factor's two names */
     const char *type;
     float attn_factor;
-    bool no_epsilon; /* of norms */
+    bool no_epsilon;      /* of norms */
+    uint32_t token_width; /* of embeddings */
 };
 
 static enum qn_status read_gguf(const struct gguf_scaling *scaling, struct qn_hparams *h,
@@ -203,6 +211,8 @@ static enum qn_status read_gguf(const struct gguf_scaling *scaling, struct qn_hp
     gguf_key_u32(&writer, "llama.attention.head_count", 4);
     if (!scaling->no_epsilon)
         gguf_key_float(&writer, "llama.attention.layer_norm_rms_epsilon", 2e-6f);
+    if (scaling->token_width)
+        gguf_key_u32(&writer, "llama.token_embedding_length", scaling->token_width);
     const struct {
         const char *key;
         float value;
@@ -244,6 +254,14 @@ Test(gguf, norms_have_the_epsilon_of_the_file) {
     struct qn_error err = {0};
     cr_expect_eq(read_gguf(&(struct gguf_scaling){.no_epsilon = true}, &h, &err), QN_NOT_FOUND);
     cr_expect(strstr(err.message, "layer_norm_rms_epsilon") != NULL, "%s", err.message);
+}
+
+Test(gguf, token_embeddings_have_the_width_of_the_model) {
+    cr_expect_eq(of_gguf((struct gguf_scaling){.token_width = 64}).n_token_embd, 64);
+    struct qn_hparams h;
+    struct qn_error err = {0};
+    cr_expect_eq(read_gguf(&(struct gguf_scaling){.token_width = 96}, &h, &err), QN_UNSUPPORTED);
+    cr_expect(strstr(err.message, "width 96 in a model of width 64") != NULL, "%s", err.message);
 }
 
 static bool adds_bos(const char *pre, bool has_bos) {
@@ -343,6 +361,7 @@ Test(config, what_is_wrong_is_named) {
          BASE ", 'num_local_experts': 4, 'num_experts_per_tok': 2, 'use_parallel_residual': true",
          "side by side", "experts"},
         {"gemma2", BASE ", 'use_parallel_residual': true", "side by side", "norms behind"},
+        {"llama", BASE ", 'word_embed_proj_dim': 32", "width 32", "width 64"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct qn_hparams h;

@@ -76,6 +76,20 @@ static enum qn_status check_structure(const struct qn_family *family, const stru
     return QN_OK;
 }
 
+/* Only a projection leads from token embeddings of another width into the stream. */
+static enum qn_status check_token_width(const struct qn_family *family, struct qn_hparams *h,
+                                        struct qn_error *err) {
+    if (h->n_token_embd == 0) h->n_token_embd = h->n_embd;
+    if (h->n_token_embd == h->n_embd) return QN_OK;
+    if (!has_rule(family, QN_ROLE_PROJECT_IN))
+        return qn_fail(err, QN_UNSUPPORTED,
+                       "token embeddings of width %d in a model of width %d; architecture %s has "
+                       "no projection between them",
+                       h->n_token_embd, h->n_embd, family->name);
+    h->features |= QN_WITH_PROJECTION;
+    return QN_OK;
+}
+
 void qn_hparams_start(const struct qn_family *family, struct qn_hparams *h) {
     *h = family->defaults;
     if (h->n_rope_sets == 0) h->n_rope_sets = 1;
@@ -94,11 +108,10 @@ enum qn_status qn_hparams_check(const struct qn_family *family, struct qn_hparam
     QN_TRY(check_rotation(h, err));
     QN_TRY(check_experts(h, err));
     QN_TRY(check_structure(family, h, err));
+    QN_TRY(check_token_width(family, h, err));
     if (h->n_ff == 0) h->n_ff = family->ff_multiple * h->n_embd;
     if (h->n_ff == 0) h->n_ff = h->n_expert_ff;
     if (h->n_ff == 0) return qn_fail(err, QN_BAD_FILE, "the inner width of the MLP is not given");
-    if (h->n_token_embd == 0) h->n_token_embd = h->n_embd;
-    if (h->n_token_embd != h->n_embd) h->features |= QN_WITH_PROJECTION;
     h->embd_scale = h->scale_embd ? sqrtf((float)h->n_embd) : 1;
     if (h->attn_scale == 0) h->attn_scale = 1.0f / sqrtf((float)h->head_size);
     return QN_OK;
