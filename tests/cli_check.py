@@ -18,6 +18,7 @@ import sys
 from array import array
 from pathlib import Path
 
+import safetensors_file
 from cli_harness import SECONDS, Program, case, main
 
 SUBCOMMANDS = ["run", "tokenize", "logits", "bench", "plan", "inspect", "verify",
@@ -590,6 +591,24 @@ def weights_that_are_left_out_are_not_taken_for_missing(program: Program):
         why = json.loads(program.succeeds("inspect", "--json", folder).stdout)["engine"]["why"]
         assert f"tensor model.layers.0.{name.decode()} is not one to compute with: I32" in why, why
         file.write_bytes(whole)
+
+
+@case
+def parts_by_head_need_a_key_and_a_value_for_each(program: Program):
+    """A GPT-NeoX of 3 heads of 16, its keys and values made into one head."""
+    folder = program.scratch / "grouped"
+    shutil.copytree(program.models.parent / "hf" / "gpt_neox", folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_key_value_heads": 1}))
+    tensors = safetensors_file.read(folder / "model.safetensors", without="BOOL")
+    rows = (3 + 2) * 16
+    for name, tensor in tensors.items():
+        if ".query_key_value." in name:
+            tensor.values = tensor.values[:len(tensor.values) // tensor.shape[0] * rows]
+            tensor.shape[0] = rows
+    safetensors_file.write(folder / "model.safetensors", tensors)
+    program.fails(1, ["query_key_value.weight", "3 heads and 1 key/value heads"], "run", folder,
+                  "--raw", "-n", 1, "a")
 
 
 @case

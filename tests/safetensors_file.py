@@ -27,13 +27,14 @@ class Tensor:
         self.values = array("f", b"".join(row.tobytes() for row in rows))
 
 
-def read(path: Path) -> dict[str, Tensor]:
+def read(path: Path, without: str = "") -> dict[str, Tensor]:
+    """All tensors but those of the dtype `without`."""
     data = path.read_bytes()
     size, = struct.unpack("<Q", data[:8])
     header = json.loads(data[8:8 + size])
     tensors = {}
     for name, entry in header.items():
-        if name == "__metadata__":
+        if name == "__metadata__" or entry["dtype"] == without:
             continue
         assert entry["dtype"] == "F32", f"{name} is {entry['dtype']}"
         first, end = entry["data_offsets"]

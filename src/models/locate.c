@@ -124,6 +124,19 @@ static enum qn_status check_shape(const struct qn_tensor *tensor, const struct e
         (unsigned long long)expected->shape[2], (unsigned long long)expected->shape[3]);
 }
 
+/* Head by head, each query has a key and a value of its own. */
+static enum qn_status check_heads(const struct qn_spec *spec, const struct qn_rule *rule,
+                                  const struct qn_tensor *tensor, struct qn_error *err) {
+    const struct qn_hparams *const h = &spec->hparams;
+    if (rule->part != QN_PART_FUSED_BY_HEAD || qn_checkpoint_gguf(spec->checkpoint) ||
+        h->n_kv_heads == h->n_heads)
+        return QN_OK;
+    return qn_fail(err, QN_UNSUPPORTED,
+                   "tensor %s holds queries, keys and values head by head, but the model has %d "
+                   "heads and %d key/value heads; expected equal numbers",
+                   tensor->name, h->n_heads, h->n_kv_heads);
+}
+
 /* ---- finding ---------------------------------------------------------------------------- */
 
 enum qn_status qn_locate(const struct qn_spec *spec, const char *prefix, const struct qn_rule *rule,
@@ -148,6 +161,7 @@ enum qn_status qn_locate(const struct qn_spec *spec, const char *prefix, const s
                            spec->family->name);
         }
         const struct expected expected = place(spec, rule, layer, part, &sources[part]);
+        QN_TRY(check_heads(spec, rule, tensor, err));
         QN_TRY(check_shape(tensor, &expected, err));
         sources[part].tensor = tensor;
         if (tensor->type != sources[0].tensor->type)
