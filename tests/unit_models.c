@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Hyperparameters from config.json: what each family's members mean, and what is refused.
+ * Hyperparameters from config.json: what each family's members mean, and what is refused. Tensors
+ * of GGUF files that hold several weights.
  */
 #include <criterion/criterion.h>
 #include <math.h>
@@ -9,7 +10,9 @@
 
 #include "gguf_writer.h"
 #include "models/hparams_read.h"
+#include "models/model.h"
 #include "models/vocab_gguf.h"
+#include "temp_folder.h"
 
 /* A Llama of two layers, to which cases add members; the last of two alike counts. */
 #define SIZES                                                                                      \
@@ -371,4 +374,97 @@ Test(config, what_is_wrong_is_named) {
         cr_assert(strstr(err.message, cases[i].word) && strstr(err.message, cases[i].also),
                   "'%s' lacks '%s' or '%s'", err.message, cases[i].word, cases[i].also);
     }
+}
+
+/* ---- weights -------------------------------------------------------------------------------- */
+
+enum { HEAD = 16, Q8_0 = 8, Q8_0_BLOCK = 32, Q8_0_SIZE = 34 };
+
+/* A vector whose block b of 32 is all b + 1. */
+static void put_q8_0(struct gguf_writer *writer, const char *name, uint64_t n) {
+    uint8_t blocks[8 * Q8_0_SIZE];
+    const size_t n_blocks = (size_t)n / Q8_0_BLOCK;
+    cr_assert_leq(n_blocks, 8);
+    for (size_t b = 0; b < n_blocks; b++) {
+        uint8_t *const block = blocks + b * Q8_0_SIZE;
+        memcpy(block, "\x00\x3C", 2); /* the scale, one */
+        memset(block + 2, (int)b + 1, Q8_0_BLOCK);
+    }
+    gguf_tensor(writer, name, 1, &n, Q8_0, blocks, n_blocks * Q8_0_SIZE);
+}
+
+static void put_floats(struct gguf_writer *writer, const char *name, uint64_t k, uint64_t n) {
+    const uint64_t shape[2] = {k, n};
+    gguf_tensor(writer, name, n > 1 ? 2 : 1, shape, 0, NULL, (size_t)(k * n) * sizeof(float));
+}
+
+/* A GPT-2 of one layer, zeros but for the bias of Q, K and V, which is of Q8_0. */
+static struct bytes biased_gpt2(uint32_t n_heads, uint32_t n_kv_heads) {
+    static const char *const tokens[] = {"a", "b"};
+    const uint64_t width = n_heads * HEAD, fused = width + 2 * n_kv_heads * HEAD;
+    struct gguf_writer writer;
+    gguf_writer_init(&writer);
+    gguf_key_string(&writer, "general.architecture", "gpt2");
+    gguf_key_u32(&writer, "gpt2.block_count", 1);
+    gguf_key_u32(&writer, "gpt2.embedding_length", (uint32_t)width);
+    gguf_key_u32(&writer, "gpt2.feed_forward_length", 32);
+    gguf_key_u32(&writer, "gpt2.context_length", 8);
+    gguf_key_u32(&writer, "gpt2.attention.head_count", n_heads);
+    gguf_key_u32(&writer, "gpt2.attention.head_count_kv", n_kv_heads);
+    gguf_key_float(&writer, "gpt2.attention.layer_norm_epsilon", 1e-5f);
+    gguf_key_string(&writer, "tokenizer.ggml.model", "gpt2");
+    gguf_key_strings(&writer, "tokenizer.ggml.tokens", tokens, 2);
+    gguf_key_strings(&writer, "tokenizer.ggml.merges", NULL, 0);
+    put_floats(&writer, "token_embd.weight", width, 2);
+    put_floats(&writer, "position_embd.weight", width, 8);
+    put_floats(&writer, "blk.0.attn_qkv.weight", width, fused);
+    put_q8_0(&writer, "blk.0.attn_qkv.bias", fused);
+    put_floats(&writer, "blk.0.attn_output.weight", width, width);
+    put_floats(&writer, "blk.0.ffn_up.weight", width, 32);
+    put_floats(&writer, "blk.0.ffn_up.bias", 32, 1);
+    put_floats(&writer, "blk.0.ffn_down.weight", 32, width);
+    static const char *const vectors[] = {"output_norm.weight",     "output_norm.bias",
+                                          "blk.0.attn_norm.weight", "blk.0.attn_norm.bias",
+                                          "blk.0.ffn_norm.weight",  "blk.0.ffn_norm.bias",
+                                          "blk.0.ffn_down.bias",    "blk.0.attn_output.bias"};
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        put_floats(&writer, vectors[i], width, 1);
+    return gguf_writer_finish(&writer);
+}
+
+static enum qn_status open_biased(uint32_t n_heads, uint32_t n_kv_heads, struct qn_model **model,
+                                  struct qn_error *err) {
+    const struct qn_model_options options = {.n_threads = 1, .bundles = qn_cpu_default_bundles()};
+    const struct temp_folder folder = temp_folder_make();
+    struct bytes file = biased_gpt2(n_heads, n_kv_heads);
+    temp_folder_put(&folder, "biased.gguf", file.data, file.size);
+    bytes_free(&file);
+    const enum qn_status status =
+        qn_model_open(temp_folder_path(&folder, "biased.gguf"), &options, model, err);
+    temp_folder_remove(&folder);
+    return status;
+}
+
+Test(gguf, fused_biases_of_blocks_are_taken_apart) {
+    static const enum qn_role roles[] = {QN_ROLE_ATTN_Q_BIAS, QN_ROLE_ATTN_K_BIAS,
+                                         QN_ROLE_ATTN_V_BIAS};
+    struct qn_model *model = NULL;
+    struct qn_error err = {0};
+    cr_assert_eq(open_biased(4, 4, &model, &err), QN_OK, "%s", err.message);
+    for (int part = 0; part < 3; part++) {
+        const float *const bias = qn_model_weight(model, roles[part], 0);
+        for (int i = 0; i < 4 * HEAD; i++)
+            cr_assert_eq(bias[i], (float)(2 * part + i / Q8_0_BLOCK + 1), "part %d [%d]", part, i);
+    }
+    qn_model_close(model);
+}
+
+/* V starts 48 elements behind Q, in the middle of a block. */
+Test(gguf, fused_biases_that_share_a_block_are_refused) {
+    struct qn_model *model = NULL;
+    struct qn_error err = {0};
+    cr_expect_eq(open_biased(2, 1, &model, &err), QN_UNSUPPORTED);
+    cr_expect(strstr(err.message, "blk.0.attn_qkv.bias") && strstr(err.message, "blocks of 32"),
+              "%s", err.message);
+    qn_model_close(model);
 }

@@ -137,6 +137,21 @@ static enum qn_status check_heads(const struct qn_spec *spec, const struct qn_ru
                    tensor->name, h->n_heads, h->n_kv_heads);
 }
 
+/* A part of a vector becomes floats by whole blocks. */
+static enum qn_status check_blocks(const struct qn_spec *spec, enum qn_role role,
+                                   const struct qn_source *source, struct qn_error *err) {
+    const struct qn_type_info *const type = &qn_type_infos[source->tensor->type];
+    const int length = length_of(spec, role);
+    if (qn_role_infos[role].n != QN_DIM_ONE ||
+        (source->first % type->block == 0 && length % type->block == 0))
+        return QN_OK;
+    return qn_fail(err, QN_UNSUPPORTED,
+                   "tensor %s is %s, in blocks of %d, but elements %d to %d of it are a weight; "
+                   "expected whole blocks",
+                   source->tensor->name, type->name, type->block, source->first,
+                   source->first + length - 1);
+}
+
 /* ---- finding ---------------------------------------------------------------------------- */
 
 enum qn_status qn_locate(const struct qn_spec *spec, const char *prefix, const struct qn_rule *rule,
@@ -164,6 +179,7 @@ enum qn_status qn_locate(const struct qn_spec *spec, const char *prefix, const s
         QN_TRY(check_heads(spec, rule, tensor, err));
         QN_TRY(check_shape(tensor, &expected, err));
         sources[part].tensor = tensor;
+        QN_TRY(check_blocks(spec, rule->role, &sources[part], err));
         if (tensor->type != sources[0].tensor->type)
             return qn_fail(err, QN_UNSUPPORTED,
                            "tensor %s is %s and that of the first expert %s; expected one type",

@@ -197,12 +197,11 @@ static void load_matrix(const struct load *load, const struct qn_weight *weight,
 static void load_vector(const struct qn_model *model, const struct qn_weight *weight) {
     const struct qn_source *const source = weight->sources;
     float *const dst = (float *)(void *)(model->arena.data + weight->offset);
-    const size_t element = qn_type_row_size(source->tensor->type, 1);
+    const enum qn_type type = source->tensor->type;
     for (int i = 0; i < weight->k; i += source->group) {
         const int rest = weight->k - i, n = rest < source->group ? rest : source->group;
-        const char *const src =
-            (const char *)source->tensor->data + (size_t)row_at(source, i) * element;
-        qn_type_to_float(source->tensor->type, src, dst + i, (size_t)n);
+        const size_t offset = qn_type_row_size(type, (size_t)row_at(source, i));
+        qn_type_to_float(type, (const char *)source->tensor->data + offset, dst + i, (size_t)n);
     }
     for (int i = 0; weight->plus_one && i < weight->k; i++) dst[i] += 1.0f;
 }
