@@ -298,6 +298,17 @@ Test(vocab_bad, pattern_that_ends_is_not_stopped, .timeout = 60) {
     }
 }
 
+/* The braces of a code point are no repetition's, neither a long one's nor a possessive one's. */
+Test(vocab_bad, pattern_with_code_points_is_read) {
+    static const char *const patterns[] = {"\\\\x{2028}|\\\\x{300}+", "\\\\x{61}+|\\\\x{62}",
+                                           "[\\\\x{2028}a]+|b"};
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        struct qn_error err = {0};
+        cr_expect_eq(split_at(patterns[i], 100, 'b', &err), QN_OK, "%s: %s", patterns[i],
+                     err.message);
+    }
+}
+
 /* A thousand groups make each step back cost 16 KB. */
 Test(vocab_bad, pattern_takes_a_bounded_memory, .timeout = 60) {
     char pattern[4096] = "";

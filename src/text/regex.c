@@ -167,6 +167,17 @@ static enum qn_status put_translated(struct translation *t, const char *text,
     return status;
 }
 
+/* \x{HHHH}, at the letter x, which means the same in both; outside of a class its braces would be
+ * read as a repetition's. */
+static enum qn_status translate_code(struct translation *t, struct qn_error *err) {
+    const char *const start = t->at;
+    const char *const close = memchr(start, '}', (size_t)(t->end - start));
+    if (close == NULL) return refuse("\\x without a closing brace", err);
+    t->at = close + 1;
+    QN_TRY(put(t, "\\", 1, err));
+    return put(t, start, (size_t)(t->at - start), err);
+}
+
 /* t->at stands behind the backslash. */
 static enum qn_status translate_escape(struct translation *t, struct qn_error *err) {
     if (t->at == t->end) return refuse("a backslash at its end", err);
@@ -185,6 +196,7 @@ static enum qn_status translate_escape(struct translation *t, struct qn_error *e
         t->at += 5;
         return put(t, "}", 1, err);
     }
+    if (c == 'x' && t->end - t->at >= 2 && t->at[1] == '{') return translate_code(t, err);
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     if (letter && !is_one_of(c, same_escapes)) {
         char what[] = "the escape \\?";
