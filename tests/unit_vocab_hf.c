@@ -173,6 +173,25 @@ Test(vocab_hf, gives_the_chat_template) {
     qn_tokenizer_free(tokenizer);
 }
 
+Test(vocab_hf, an_empty_template_is_none) {
+    static const char *const links[] = {"vocab.json", "merges.txt", "tokenizer.json"};
+    const struct temp_folder folder = temp_folder_make();
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        char target[512];
+        snprintf(target, sizeof target, TEST_DATA "/hf/gpt2/%s", links[i]);
+        cr_assert_eq(symlink(target, temp_folder_path(&folder, links[i])), 0);
+    }
+    temp_folder_put_text(&folder, "chat_template.jinja", "");
+    struct qn_tokenizer *tokenizer = read_folder(folder.path, NULL);
+    cr_expect_null(qn_tokenizer_chat_template(tokenizer));
+    qn_tokenizer_free(tokenizer);
+    temp_folder_put_text(&folder, "tokenizer_config.json", "{\"chat_template\": \"given\"}");
+    tokenizer = read_folder(folder.path, NULL);
+    cr_expect_str_eq(qn_tokenizer_chat_template(tokenizer), "given");
+    qn_tokenizer_free(tokenizer);
+    temp_folder_remove(&folder);
+}
+
 /* ---- tokens without a row ------------------------------------------------------------------- */
 
 #define GEMMA TEST_DATA "/hf/gemma3_text/"

@@ -3,8 +3,10 @@
  * What stands beside a vocabulary: special tokens, whether they go around a text, which of them
  * end an answer, the chat template.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "formats/json_file.h"
 #include "models/vocab_build.h"
@@ -21,11 +23,22 @@ static enum qn_status load(const struct qn_vocab_build *build, const char *name,
     return qn_fail(err, status, "%s", inner.message);
 }
 
+static bool is_empty(const struct qn_vocab_build *build, const char *name) {
+    char *path;
+    struct stat info;
+    if (asprintf(&path, "%s/%s", build->folder, name) < 0) return false;
+    const bool empty = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0;
+    free(path);
+    return empty;
+}
+
+/* An empty file cannot be mapped; it is no template, and a model runs without. */
 static enum qn_status load_template(struct qn_vocab_build *build, struct qn_error *err) {
+    static const char name[] = "chat_template.jinja";
     struct qn_error inner = {0};
-    const enum qn_status status =
-        qn_build_map(build, "chat_template.jinja", &build->template_file, &inner);
+    const enum qn_status status = qn_build_map(build, name, &build->template_file, &inner);
     if (status == QN_OK || status == QN_NOT_FOUND) return QN_OK;
+    if (status == QN_IO && is_empty(build, name)) return QN_OK;
     return qn_fail(err, status, "%s", inner.message);
 }
 
