@@ -41,6 +41,30 @@ def tests_are_matched(program):
 
 
 @case
+def tests_of_the_same_settings_are_paired_first(program):
+    """Whatever stands before them; what then is left is paired all the same, and says so."""
+    changes = {"n_threads": (2, 1), "n_batch": (512, 64), "n_ubatch": (512, 64),
+               "type_k": ("f16", "q8_0"), "type_v": ("f16", "q8_0"), "isa": ("avx512", "ref"),
+               "model_type": ("llama 1B Q8_0", "llama 1B Q4_0")}
+    for member, (value, other) in changes.items():
+        a = result(program, "a", (512, 0, 1000000), **{member: value})
+        b = result(program, "b", (512, 0, 3000000), **{member: other})
+        rows = json.loads(b.read_text()) + json.loads(a.read_text())
+        b.write_text(json.dumps(rows))
+        done = program.succeeds("bench", "compare", a, b, "--json")
+        row, = json.loads(done.stdout)
+        assert row["change_percent"] == 0 and row["differs_in"] == {}, (member, row)
+        # The other order of both, and one row left of each: the pair that differs says in what.
+        more = program.scratch / "more"
+        more.write_text(json.dumps(json.loads(a.read_text()) * 2))
+        rows = json.loads(program.succeeds("bench", "compare", more, b, "--json").stdout)
+        assert [row["differs_in"] for row in rows] == [{}, {member: [value, other]}], rows
+        text = program.succeeds("bench", "compare", more, b).stdout.decode().splitlines()
+        note, = [i for i, line in enumerate(text) if f"differs in {member}: " in line]
+        assert "pp512" in text[note - 1] and "pp512" in text[note - 2], text
+
+
+@case
 def equals_do_not_differ(program):
     a = result(program, "a", (512, 0, 1000000))
     found = json.loads(program.succeeds("bench", "compare", a, a, "--json").stdout)

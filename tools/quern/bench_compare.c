@@ -3,6 +3,7 @@
  * quern bench compare: two results of bench -o json or jsonl, test by test. Results of llama-bench
  * have the same members and can be compared too.
  */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +34,12 @@ static const struct option compare_options[] = {
 /* ---- which tests are alike -------------------------------------------------------------- */
 
 static const char *const same[] = {"n_prompt", "n_gen", "n_depth"};
-static const char *const noted[] = {"build_commit", "model_filename", "model_type", "n_threads",
-                                    "n_ubatch",     "type_k",         "type_v",     "isa"};
+/* Of tests alike, those that agree in these too belong together. */
+static const char *const settings[] = {"n_threads", "n_batch", "n_ubatch",  "type_k",
+                                       "type_v",    "isa",     "model_type"};
+static const char *const noted[] = {"build_commit", "model_filename", "model_type",
+                                    "n_threads",    "n_batch",        "n_ubatch",
+                                    "type_k",       "type_v",         "isa"};
 
 /* Results of llama-bench, which runs one sequence, do not tell. */
 static long long parallel_of(const json_t *test) {
@@ -50,16 +55,53 @@ static bool alike(const json_t *a, const json_t *b) {
     return parallel_of(a) == parallel_of(b);
 }
 
-/* The k-th test of the list that is like this one, where this is the k-th of its own. */
-static const json_t *partner(const json_t *list, const json_t *others, size_t index) {
-    const json_t *const test = json_array_get(list, index);
-    size_t skip = 0, i;
-    const json_t *other;
-    for (i = 0; i < index; i++) skip += alike(json_array_get(list, i), test);
-    json_array_foreach(others, i, other) {
-        if (alike(test, other) && skip-- == 0) return other;
+/* What only one of the programs writes tells nothing apart. */
+static bool same_member(const json_t *a, const json_t *b, const char *name) {
+    const json_t *const x = json_object_get(a, name), *const y = json_object_get(b, name);
+    return x == NULL || y == NULL || json_equal(x, y);
+}
+
+static bool same_settings(const json_t *a, const json_t *b) {
+    for (size_t i = 0; i < COUNT(settings); i++)
+        if (!same_member(a, b, settings[i])) return false;
+    return true;
+}
+
+#define ALONE SIZE_MAX
+
+struct pairs {
+    const json_t *a, *b; /* arrays of tests */
+    size_t *of_a, *of_b; /* [tests of a], [tests of b]: the partner's index, or ALONE */
+};
+
+/* In the order of a, each with the first of b that is still alone. */
+static void pair_up(struct pairs *pairs, bool by_settings) {
+    size_t i, j;
+    const json_t *test, *other;
+    json_array_foreach(pairs->a, i, test) {
+        json_array_foreach(pairs->b, j, other) {
+            if (pairs->of_a[i] != ALONE || pairs->of_b[j] != ALONE || !alike(test, other) ||
+                (by_settings && !same_settings(test, other)))
+                continue;
+            pairs->of_a[i] = j;
+            pairs->of_b[j] = i;
+        }
     }
-    return NULL;
+}
+
+/* Those of the same settings first: what is left may differ in what is being compared. */
+static bool find_pairs(const json_t *a, const json_t *b, struct pairs *pairs) {
+    const size_t n = json_array_size(a), m = json_array_size(b);
+    *pairs = (struct pairs){a, b, calloc(n, sizeof *pairs->of_a), calloc(m, sizeof *pairs->of_b)};
+    if (pairs->of_a == NULL || pairs->of_b == NULL) {
+        out_error("no memory");
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) pairs->of_a[i] = ALONE;
+    for (size_t j = 0; j < m; j++) pairs->of_b[j] = ALONE;
+    pair_up(pairs, true);
+    pair_up(pairs, false);
+    return true;
 }
 
 static double *samples_of(const json_t *test, size_t *n) {
@@ -117,25 +159,52 @@ static void print_row(const json_t *test, const struct qn_comparison *c) {
            qn_differ(c) ? "" : "~");
 }
 
-static json_t *row_json(const json_t *test, const struct qn_comparison *c) {
+static json_t *row_json(const json_t *test, const struct qn_comparison *c, json_t *notes) {
     char name[96];
     test_name(test, name, sizeof name);
-    return json_pack("{s:s, s:f, s:f, s:f, s:o, s:b}", "test", name, "a_ts",
+    return json_pack("{s:s, s:f, s:f, s:f, s:o, s:b, s:O}", "test", name, "a_ts",
                      1e9 * tokens_of(test) / c->a, "b_ts", 1e9 * tokens_of(test) / c->b,
                      "change_percent", 100 * (c->a / c->b - 1), "change_percent_95",
                      qn_json_interval(c->has_interval, 100 * (1 / c->ratio_high - 1),
                                       100 * (1 / c->ratio_low - 1)),
-                     "differs", qn_differ(c));
+                     "differs", qn_differ(c), "differs_in", notes);
 }
 
-static void print_notes(const json_t *a, const json_t *b) {
+/* {member: [of a, of b]}, a new reference. */
+static json_t *notes_of(const json_t *a, const json_t *b) {
+    json_t *const notes = json_object();
+    for (size_t i = 0; i < COUNT(noted); i++)
+        if (!same_member(a, b, noted[i]))
+            json_object_set_new(
+                notes, noted[i],
+                json_pack("[O, O]", json_object_get(a, noted[i]), json_object_get(b, noted[i])));
+    return notes;
+}
+
+/* What all pairs differ in alike, which is said once; a new reference. */
+static json_t *common_notes(const struct pairs *pairs) {
+    json_t *common = NULL;
+    for (size_t i = 0; i < json_array_size(pairs->a); i++) {
+        if (pairs->of_a[i] == ALONE) continue;
+        json_t *const notes =
+            notes_of(json_array_get(pairs->a, i), json_array_get(pairs->b, pairs->of_a[i]));
+        if (common == NULL) common = json_incref(notes);
+        for (size_t k = 0; k < COUNT(noted); k++)
+            if (!json_equal(json_object_get(common, noted[k]), json_object_get(notes, noted[k])))
+                json_object_del(common, noted[k]);
+        json_decref(notes);
+    }
+    return common;
+}
+
+/* Those that have not been said: `said` may be NULL. */
+static void print_notes(const json_t *notes, const json_t *said, int indent) {
     for (size_t i = 0; i < COUNT(noted); i++) {
-        const json_t *const x = json_object_get(a, noted[i]), *const y =
-                                                                  json_object_get(b, noted[i]);
-        if (json_equal(x, y) || x == NULL || y == NULL) continue;
-        char *const left = json_dumps(x, JSON_ENCODE_ANY), *const right =
-                                                               json_dumps(y, JSON_ENCODE_ANY);
-        printf("  differs in %s: %s and %s\n", noted[i], left != NULL ? left : "",
+        const json_t *const note = json_object_get(notes, noted[i]);
+        if (note == NULL || json_object_get(said, noted[i]) != NULL) continue;
+        char *const left = json_dumps(json_array_get(note, 0), JSON_ENCODE_ANY);
+        char *const right = json_dumps(json_array_get(note, 1), JSON_ENCODE_ANY);
+        printf("%*sdiffers in %s: %s and %s\n", indent, "", noted[i], left != NULL ? left : "",
                right != NULL ? right : "");
         free(left);
         free(right);
@@ -182,13 +251,13 @@ static bool same_processor(const struct compare_args *args, const json_t *a, con
     return false;
 }
 
-/* Names the tests of the list at `path` that the others lack; how many there are. */
-static int name_missing(const json_t *list, const char *path, const json_t *others,
+/* Names the tests of the list at `path` that have no partner in the others; how many there are. */
+static int name_missing(const json_t *list, const char *path, const size_t *partners,
                         const char *other_path) {
     int n = 0;
     for (size_t i = 0; i < json_array_size(list); i++) {
         char name[96];
-        if (partner(list, others, i) != NULL) continue;
+        if (partners[i] != ALONE) continue;
         test_name(json_array_get(list, i), name, sizeof name);
         out_error("%s is in %s alone, not in %s", name, path, other_path);
         n++;
@@ -196,50 +265,75 @@ static int name_missing(const json_t *list, const char *path, const json_t *othe
     return n;
 }
 
-static int compare(const struct compare_args *args, const json_t *a, const json_t *b) {
-    double limit = -1;
-    size_t i;
-    const json_t *test;
-    bool slow = false, few = false;
-    int n = 0;
-    if (!percent_parse("--fail-above", args->fail_above, &limit)) return EXIT_WRONG_USAGE;
-    if (!is_result(a, args->a) || !is_result(b, args->b) || !same_processor(args, a, b))
-        return EXIT_FAILED;
-    json_t *const rows = json_array();
-    json_array_foreach(a, i, test) {
+struct totals {
+    bool slow, few;
+};
+
+/* Compares the pairs into rows, and prints them unless JSON is asked for. */
+static bool compare_pairs(const struct compare_args *args, const struct pairs *pairs, double limit,
+                          json_t *rows, struct totals *totals) {
+    json_t *const common = common_notes(pairs);
+    bool done = true;
+    for (size_t i = 0; i < json_array_size(pairs->a) && done; i++) {
+        if (pairs->of_a[i] == ALONE) continue;
         struct qn_comparison c;
-        const json_t *const other = partner(a, b, i);
-        if (other == NULL) continue;
-        if (!compare_test(test, other, &c)) {
-            json_decref(rows);
-            return EXIT_FAILED;
-        }
-        if (!args->json && n == 0) {
+        const json_t *const test = json_array_get(pairs->a, i);
+        const json_t *const other = json_array_get(pairs->b, pairs->of_a[i]);
+        done = compare_test(test, other, &c);
+        if (!done) break;
+        json_t *const notes = notes_of(test, other);
+        if (!args->json && json_array_size(rows) == 0) {
             printf("A  %s\nB  %s\n", args->a, args->b);
-            print_notes(test, other);
+            print_notes(common, NULL, 2);
             puts("\n  test                      t/s, A      t/s, B      change  95 %");
         }
-        if (!args->json) print_row(test, &c);
-        json_array_append_new(rows, row_json(test, &c));
-        n++;
-        few |= !c.has_interval;
-        slow |= qn_differ(&c) && 100 * (c.b / c.a - 1) > limit;
+        if (!args->json) {
+            print_row(test, &c);
+            print_notes(notes, common, 4);
+        }
+        json_array_append_new(rows, row_json(test, &c, notes));
+        json_decref(notes);
+        totals->few |= !c.has_interval;
+        totals->slow |= qn_differ(&c) && 100 * (c.b / c.a - 1) > limit;
     }
-    if (args->json) {
+    json_decref(common);
+    return done;
+}
+
+static int report(const struct compare_args *args, const struct pairs *pairs, double limit) {
+    struct totals totals = {.slow = false};
+    json_t *const rows = json_array();
+    const bool done = compare_pairs(args, pairs, limit, rows, &totals);
+    const size_t n = json_array_size(rows);
+    if (done && args->json) {
         json_dumpf(rows, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         putchar('\n');
-    } else if (n > 0) {
+    } else if (done && n > 0) {
         printf("\nOf medians; ~: within what chance gives%s.\n",
-               few ? "; -: too few runs for an interval" : "");
+               totals.few ? "; -: too few runs for an interval" : "");
     }
     json_decref(rows);
+    if (!done) return EXIT_FAILED;
     if (n == 0) {
         out_error("%s and %s have no test in common", args->a, args->b);
         return EXIT_FAILED;
     }
-    const bool missing =
-        name_missing(a, args->a, b, args->b) + name_missing(b, args->b, a, args->a) > 0;
-    return limit >= 0 && (slow || missing) ? EXIT_FAILED : EXIT_DONE;
+    const bool missing = name_missing(pairs->a, args->a, pairs->of_a, args->b) +
+                             name_missing(pairs->b, args->b, pairs->of_b, args->a) >
+                         0;
+    return limit >= 0 && (totals.slow || missing) ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int compare(const struct compare_args *args, const json_t *a, const json_t *b) {
+    double limit = -1;
+    if (!percent_parse("--fail-above", args->fail_above, &limit)) return EXIT_WRONG_USAGE;
+    if (!is_result(a, args->a) || !is_result(b, args->b) || !same_processor(args, a, b))
+        return EXIT_FAILED;
+    struct pairs pairs;
+    const int status = find_pairs(a, b, &pairs) ? report(args, &pairs, limit) : EXIT_FAILED;
+    free(pairs.of_a);
+    free(pairs.of_b);
+    return status;
 }
 
 int command_bench_compare(int argc, char **argv) {
