@@ -564,6 +564,47 @@ Test(diff, what_all_steps_share_is_the_machine_s) {
     cr_assert_not(runs_differ(a, slow, 3), "three of each say nothing");
 }
 
+/* Whatever keeps two files from being compared keeps runs of one file from being one. */
+Test(diff, runs_of_a_file_repeat_the_first) {
+    static const char *const members[][2] = {
+        {"host", "processor"}, {"host", "threads"}, {"host", "prefill_threads"},
+        {"host", "isa"},       {"model", "width"},  {"model", "type"},
+        {"run", "prompt"},     {"run", "ubatch"},   {"run", "kv"},
+    };
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        struct qn_profile_diff diff;
+        struct qn_error err = {QN_OK, ""};
+        json_t *const good = runs_of((int[]){0, 1, 2}, 3), *const bad =
+                                                               runs_of((int[]){0, 1, 2}, 3);
+        json_object_set_new(json_object_get(json_array_get(bad, 2), members[i][0]), members[i][1],
+                            json_string("X"));
+        cr_assert_eq(qn_profile_diff(good, bad, 0.03, &diff, &err), QN_BAD_FILE, "%s",
+                     members[i][1]);
+        cr_assert_not_null(strstr(err.message, "the second file holds runs"));
+        cr_assert_not_null(strstr(err.message, "runs 1 and 3 have "));
+        cr_assert_not_null(strstr(err.message, "and X"));
+        cr_assert_eq(qn_profile_diff(bad, good, 0.03, &diff, &err), QN_BAD_FILE);
+        json_decref(good);
+        json_decref(bad);
+    }
+}
+
+/* Beside a side of one run, too. */
+Test(diff, all_runs_of_a_side_count) {
+    struct qn_profile_diff diff;
+    struct qn_error err = {QN_OK, ""};
+    json_t *const one = runs_of((int[]){0}, 1), *const four = runs_of((int[]){0, 50, 50, 50}, 4);
+    cr_assert_eq(qn_profile_diff(one, four, 0.03, &diff, &err), QN_OK, "%s", err.message);
+    const struct qn_comparison *const whole = &diff.phases[QN_PHASE_DECODE].whole;
+    cr_assert_float_eq(whole->b / whole->a, 1.5, 0.01);
+    qn_profile_diff_free(&diff);
+    cr_assert_eq(qn_profile_diff(four, one, 0.03, &diff, &err), QN_OK, "%s", err.message);
+    cr_assert_float_eq(whole->a / whole->b, 1.5, 0.01);
+    qn_profile_diff_free(&diff);
+    json_decref(one);
+    json_decref(four);
+}
+
 /* Of one run a side: a step that changed is found on a machine that did not change, got slower and
  * got faster. */
 Test(diff, a_step_stands_out_from_what_all_share) {

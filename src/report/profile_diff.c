@@ -37,44 +37,69 @@ static void value_text(const json_t *value, char *text, size_t size) {
         snprintf(text, size, "nothing");
 }
 
+/* refuses: two files of which this differs are not compared. parts: runs in one file are not taken
+ * as repetitions of each other. */
 static const struct difference {
     const char *object, *member, *what;
-    bool refuses;
+    bool refuses, parts;
 } differences[] = {
-    {"host", "processor", "another processor", true},
-    {"host", "microcode", "another microcode", true},
-    {"host", "processors", "another number of processors", true},
-    {"model", "layers", "a model of another shape: layers", true},
-    {"model", "width", "a model of another shape: width", true},
-    {"model", "mlp_width", "a model of another shape: width of the MLP", true},
-    {"model", "vocabulary", "a model of another shape: vocabulary", true},
-    {"run", "prompt", "another prompt: tokens", true},
-    {"run", "decoded", "another number of decoded tokens", true},
-    {"run", "ubatch", "another ubatch", true},
-    {"model", "file", "file", false},
-    {"model", "type", "weights", false},
-    {"host", "isa", "instruction set", false},
-    {"host", "threads", "threads", false},
-    {"host", "prefill_threads", "threads of prefill", false},
-    {"run", "kv", "cache type", false},
-    {"run", "repetitions", "repetitions", false},
+    {"host", "processor", "another processor", true, true},
+    {"host", "microcode", "another microcode", true, true},
+    {"host", "processors", "another number of processors", true, true},
+    {"model", "layers", "a model of another shape: layers", true, true},
+    {"model", "width", "a model of another shape: width", true, true},
+    {"model", "mlp_width", "a model of another shape: width of the MLP", true, true},
+    {"model", "vocabulary", "a model of another shape: vocabulary", true, true},
+    {"run", "prompt", "another prompt: tokens", true, true},
+    {"run", "decoded", "another number of decoded tokens", true, true},
+    {"run", "ubatch", "another ubatch", true, true},
+    {"model", "file", "file", false, false},
+    {"model", "type", "weights", false, true},
+    {"host", "isa", "instruction set", false, true},
+    {"host", "threads", "threads", false, true},
+    {"host", "prefill_threads", "threads of prefill", false, true},
+    {"run", "kv", "cache type", false, true},
+    {"run", "repetitions", "repetitions", false, false},
 };
+
+/* "threads: 2 and 4" into out; false where it is the same. */
+static bool difference_text(const struct difference *d, const json_t *a, const json_t *b, char *out,
+                            size_t size) {
+    const json_t *const x = json_object_get(json_object_get(a, d->object), d->member);
+    const json_t *const y = json_object_get(json_object_get(b, d->object), d->member);
+    char left[64], right[64];
+    if ((!x && !y) || json_equal(x, y)) return false;
+    value_text(x, left, sizeof left);
+    value_text(y, right, sizeof right);
+    snprintf(out, size, "%s: %s and %s", d->what, left, right);
+    return true;
+}
 
 static void note_differences(const json_t *a, const json_t *b, struct qn_profile_diff *diff) {
     for (size_t i = 0; i < sizeof differences / sizeof *differences; i++) {
         const struct difference *const d = &differences[i];
-        const json_t *const x = json_object_get(json_object_get(a, d->object), d->member);
-        const json_t *const y = json_object_get(json_object_get(b, d->object), d->member);
-        char left[64], right[64];
-        if ((!x && !y) || json_equal(x, y)) continue;
-        value_text(x, left, sizeof left);
-        value_text(y, right, sizeof right);
+        char text[sizeof *diff->notes];
+        if (!difference_text(d, a, b, text, sizeof text)) continue;
         if (d->refuses && !diff->refusal[0])
-            snprintf(diff->refusal, sizeof diff->refusal, "%s: %s and %s", d->what, left, right);
+            snprintf(diff->refusal, sizeof diff->refusal, "%s", text);
         else if (!d->refuses && diff->n_notes < QN_DIFF_NOTES)
-            snprintf(diff->notes[diff->n_notes++], sizeof *diff->notes, "%s: %s and %s", d->what,
-                     left, right);
+            snprintf(diff->notes[diff->n_notes++], sizeof *diff->notes, "%s", text);
     }
+}
+
+/* The runs of a file repeat the first one. */
+static enum qn_status check_runs(const json_t *runs, const char *which, struct qn_error *err) {
+    for (size_t r = 1; r < json_array_size(runs); r++)
+        for (size_t i = 0; i < sizeof differences / sizeof *differences; i++) {
+            char text[160];
+            if (differences[i].parts && difference_text(&differences[i], json_array_get(runs, 0),
+                                                        json_array_get(runs, r), text, sizeof text))
+                return qn_fail(
+                    err, QN_BAD_FILE,
+                    "%s holds runs that do not repeat each other: runs 1 and %zu have %s", which,
+                    r + 1, text);
+        }
+    return QN_OK;
 }
 
 /* ---- samples ---------------------------------------------------------------------------- */
@@ -190,6 +215,7 @@ static enum qn_status merge(const json_t *runs, const char *which, json_t **merg
     const json_t *run;
     *merged = NULL;
     json_array_foreach(runs, r, run) QN_TRY(check_form(run, which, err));
+    QN_TRY(check_runs(runs, which, err));
     json_t *const copy = json_deep_copy(json_array_get(runs, 0));
     if (!copy) return no_memory(err);
     if (!merge_list(runs, "phases", "phase", copy) || !merge_list(runs, "steps", "name", copy)) {
@@ -388,24 +414,24 @@ static enum qn_status compare(const json_t *a, const json_t *b, bool several, do
     return QN_OK;
 }
 
-static enum qn_status compare_runs(const json_t *a, const json_t *b, double floor,
-                                   struct qn_profile_diff *diff, struct qn_error *err) {
-    json_t *x, *y;
-    QN_TRY(merge(a, "the first file", &x, err));
-    enum qn_status status = merge(b, "the second file", &y, err);
-    if (status == QN_OK) status = compare(x, y, true, floor, diff, err);
-    json_decref(x);
-    json_decref(y);
-    return status;
+/* The one run of a side, or its several as one; a new reference. */
+static enum qn_status side_of(const json_t *runs, const char *which, json_t **side,
+                              struct qn_error *err) {
+    if (json_array_size(runs) > 1) return merge(runs, which, side, err);
+    *side = json_incref(json_array_get(runs, 0));
+    return QN_OK;
 }
 
 enum qn_status qn_profile_diff(const json_t *a, const json_t *b, double floor,
                                struct qn_profile_diff *diff, struct qn_error *err) {
     *diff = (struct qn_profile_diff){.n_runs = {(int)json_array_size(a), (int)json_array_size(b)}};
     const bool several = diff->n_runs[0] > 1 && diff->n_runs[1] > 1;
-    const enum qn_status status =
-        several ? compare_runs(a, b, floor, diff, err)
-                : compare(json_array_get(a, 0), json_array_get(b, 0), false, floor, diff, err);
+    json_t *x = NULL, *y = NULL;
+    enum qn_status status = side_of(a, "the first file", &x, err);
+    if (status == QN_OK) status = side_of(b, "the second file", &y, err);
+    if (status == QN_OK) status = compare(x, y, several, floor, diff, err);
+    json_decref(x);
+    json_decref(y);
     if (status != QN_OK) qn_profile_diff_free(diff);
     return status;
 }

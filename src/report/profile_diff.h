@@ -39,14 +39,14 @@ struct qn_profile_diff {
     struct qn_diff_phase phases[QN_PHASE_COUNT];
 };
 
-/* a, b: arrays of what qn_profile_json writes, runs of one build each. Where both sides have
- * several, a run's medians are the samples: what differs from run to run is in the intervals then.
- * Of one run it is not, and its passes are the samples. What changes between two such runs is
+/* a, b: arrays of what qn_profile_json writes, runs of one build each. Where a side has several, a
+ * run's medians are its samples: what differs from run to run is in the intervals then. Of one run
+ * it is not, and its passes are the samples. What changes between two such runs is
  * foremost the speed of the machine, which all operations share: a change counts if an operation
  * stands out from that, or if it is more than machines drift. `floor`: the least change of a whole
  * pass that counts (0.02: 2 %). Where they are not comparable the refusal says so; the comparison
- * is made all the same if the shapes allow it. Errors: QN_BAD_FILE (not a profile, or of another
- * form), QN_NO_MEMORY. */
+ * is made all the same if the shapes allow it. Errors: QN_BAD_FILE (not a profile, of another form,
+ * or runs of one side that do not repeat each other), QN_NO_MEMORY. */
 enum qn_status qn_profile_diff(const json_t *a, const json_t *b, double floor,
                                struct qn_profile_diff *diff, struct qn_error *err);
 void qn_profile_diff_free(struct qn_profile_diff *diff); /* idempotent */
