@@ -254,6 +254,18 @@ def an_error_that_is_no_number_is_shown(program: Program):
 def plugins_that_are_none_are_told(program: Program):
     program.fails(1, ["/no/such.so", "cannot be loaded"], "kbench", "--plugin", "/no/such.so")
     program.fails(1, ["README", "cannot be loaded"], "kbench", "--plugin", "README")
+    program.fails(1, ["cannot be loaded"], "kbench", "--plugin", "/no/" + 70 * "such")
+
+
+@case
+def words_have_any_length(program: Program):
+    deep = program.scratch.joinpath(*["folder" * 20] * 3)
+    deep.mkdir(parents=True)
+    path = deep / "my_kernel.so"
+    path.write_bytes(plugin("my_kernel").read_bytes())
+    rows = measure(program, "--plugin", path, "--filter", "none*", "--shape", "44x96", "-M", "1")
+    assert [row["function"] for row in rows] == ["my_kernel"], rows
+    program.fails(2, ["--isa", "unknown", 300 * "x"], "kbench", "--isa", 300 * "x")
 
 
 @case

@@ -13,19 +13,19 @@
 #include "forecast.h"
 #include "output.h"
 
-enum { MAX_SIZE = 1 << 24, WORD = 256 };
+enum { MAX_SIZE = 1 << 24 };
 
 /* Calls take for each word between commas until it returns false; the word is terminated. */
 typedef bool word_taker(void *context, const char *word);
 
 static bool each_word(const char *list, word_taker *take, void *context) {
     for (;;) {
-        char word[WORD];
         const size_t size = strcspn(list, ",");
-        if (size >= sizeof word) return false;
-        memcpy(word, list, size);
-        word[size] = '\0';
-        if (!take(context, word)) return false;
+        char *const word = strndup(list, size);
+        if (word == NULL) out_error("no memory");
+        const bool taken = word != NULL && take(context, word);
+        free(word);
+        if (!taken) return false;
         if (list[size] == '\0') return true;
         list += size + 1;
     }
@@ -159,7 +159,7 @@ static bool take_isa(void *context, const char *word) {
 
 /* The filter is a pattern of the operation, "op/variant" or the function. */
 static bool matches(const char *filter, const struct qn_lab_kernel *kernel) {
-    char name[WORD];
+    char name[256];
     if (filter == NULL) return true;
     snprintf(name, sizeof name, "%s/%s", kernel->op, kernel->variant);
     return fnmatch(filter, kernel->op, 0) == 0 || fnmatch(filter, name, 0) == 0 ||
