@@ -5,6 +5,7 @@
  */
 #include "kbench_cases.h"
 
+#include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include "forecast.h"
 #include "output.h"
 
-enum { MAX_SIZE = 1 << 24 };
+enum { MAX_SIZE = 1 << 24, MAX_HEADS = 4096 };
 
 /* Calls take for each word between commas until it returns false; the word is terminated. */
 typedef bool word_taker(void *context, const char *word);
@@ -33,6 +34,27 @@ static bool each_word(const char *list, word_taker *take, void *context) {
 
 /* ---- shapes ---- */
 
+/* Reads a whole number without a sign at *text and moves past it; false when there is none, or it
+ * is not in range. */
+static bool take_number(const char **text, int min, int max, int *out) {
+    char *end;
+    if (**text < '0' || **text > '9') return false;
+    errno = 0;
+    const long value = strtol(*text, &end, 10);
+    if (errno != 0 || value < min || value > max) return false;
+    *text = end;
+    *out = (int)value;
+    return true;
+}
+
+/* Moves *text past what it begins with; false when it does not. */
+static bool take_mark(const char **text, const char *mark) {
+    const size_t size = strlen(mark);
+    if (strncmp(*text, mark, size) != 0) return false;
+    *text += size;
+    return true;
+}
+
 static bool add_shape(struct kbench_cases *c, int n, int k) {
     for (int i = 0; i < c->n_shapes; i++)
         if (c->n[i] == n && c->k[i] == k) return true;
@@ -43,9 +65,9 @@ static bool add_shape(struct kbench_cases *c, int n, int k) {
 }
 
 static bool take_shape(void *context, const char *word) {
-    int n, k, used = 0;
-    return sscanf(word, "%dx%d%n", &n, &k, &used) == 2 && word[used] == '\0' && n > 0 && k > 0 &&
-           n <= MAX_SIZE && k <= MAX_SIZE && add_shape(context, n, k);
+    int n, k;
+    return take_number(&word, 1, MAX_SIZE, &n) && take_mark(&word, "x") &&
+           take_number(&word, 1, MAX_SIZE, &k) && *word == '\0' && add_shape(context, n, k);
 }
 
 /* Distinct [n][k] of a model's matrices, and its heads. */
@@ -75,15 +97,15 @@ static int shapes_from(const char *path, struct kbench_cases *c) {
 /* "8", "1..512" (doubling, and the end), "4..32+4" */
 static bool take_rows(void *context, const char *word) {
     struct kbench_cases *const c = context;
-    int first, last, step = 0, used = 0;
-    if (sscanf(word, "%d..%d+%d%n", &first, &last, &step, &used) != 3 &&
-        sscanf(word, "%d..%d%n", &first, &last, &used) != 2) {
-        if (sscanf(word, "%d%n", &first, &used) != 1) return false;
-        last = first;
-    }
-    if (word[used] != '\0' || first < 1 || last < first || last > MAX_SIZE || step < 0)
+    int first, last, step = 0;
+    if (!take_number(&word, 1, MAX_SIZE, &first)) return false;
+    last = first;
+    if (take_mark(&word, "..") &&
+        (!take_number(&word, first, MAX_SIZE, &last) ||
+         (take_mark(&word, "+") && !take_number(&word, 0, MAX_SIZE, &step))))
         return false;
-    for (int m = first;;) {
+    if (*word != '\0') return false;
+    for (int m = first;;) { /* nothing overflows: all are MAX_SIZE at the most */
         if (c->n_m == KBENCH_MAX_ROWS) return false;
         c->m[c->n_m++] = m;
         if (m == last) return true;
@@ -102,9 +124,9 @@ static bool take_level(void *context, const char *word) {
 }
 
 static bool take_heads(const char *text, struct kbench_cases *c) {
-    int used = 0;
-    return sscanf(text, "%dx%dx%d%n", &c->heads, &c->g, &c->d, &used) == 3 && text[used] == '\0' &&
-           c->heads > 0 && c->g > 0 && c->d > 0 && c->heads <= 4096 && c->g <= 4096;
+    return take_number(&text, 1, MAX_HEADS, &c->heads) && take_mark(&text, "x") &&
+           take_number(&text, 1, MAX_HEADS, &c->g) && take_mark(&text, "x") &&
+           take_number(&text, 1, MAX_SIZE, &c->d) && *text == '\0';
 }
 
 /* ---- kernels ---- */
@@ -288,26 +310,35 @@ int kbench_say_nothing(const struct kbench_args *args, const struct kbench_cases
 
 /* ---- all ---- */
 
-static int wrong(const char *option, const char *form, const char *found) {
-    out_error("option %s needs %s, found '%s'", option, form, found);
-    return EXIT_WRONG_USAGE;
-}
-
 static int read_lists(const struct kbench_args *args, struct kbench_cases *c) {
-    if (!each_word(args->rows, take_rows, c))
-        return wrong("-M", "numbers and ranges, as 1,4 or 1..512 or 8..64+8", args->rows);
-    if (!each_word(args->where, take_level, c))
-        return wrong("--where", "some of l2, l3, memory", args->where);
-    if (!take_heads(args->heads, c))
-        return wrong("--heads", "KV heads x group x head size, as 8x4x64", args->heads);
+    if (!each_word(args->rows, take_rows, c)) {
+        out_error("option -M needs up to %d numbers from 1 to %d, and ranges of them, as 1,4 or "
+                  "1..512 or 8..64+8, found '%s'",
+                  KBENCH_MAX_ROWS, MAX_SIZE, args->rows);
+        return EXIT_WRONG_USAGE;
+    }
+    if (!each_word(args->where, take_level, c)) {
+        out_error("option --where needs some of l2, l3, memory, found '%s'", args->where);
+        return EXIT_WRONG_USAGE;
+    }
+    if (!take_heads(args->heads, c)) {
+        out_error("option --heads needs KV heads x group x head size, as 8x4x64, from 1 to %d, %d "
+                  "and %d, found '%s'",
+                  MAX_HEADS, MAX_HEADS, MAX_SIZE, args->heads);
+        return EXIT_WRONG_USAGE;
+    }
     if (args->shapes_from != NULL) {
         const int status = shapes_from(args->shapes_from, c);
         if (status != EXIT_DONE) return status;
     }
     const char *const shapes =
         args->shapes != NULL || args->shapes_from != NULL ? args->shapes : "1024x1024,5632x2048";
-    if (shapes != NULL && !each_word(shapes, take_shape, c))
-        return wrong("--shape", "shapes of weights, as 1536x576,4864x896", shapes);
+    if (shapes != NULL && !each_word(shapes, take_shape, c)) {
+        out_error("option --shape needs up to %d shapes of weights, as 1536x576,4864x896, of 1 to "
+                  "%d each, found '%s'",
+                  KBENCH_MAX_SHAPES, MAX_SIZE, shapes);
+        return EXIT_WRONG_USAGE;
+    }
     return EXIT_DONE;
 }
 
