@@ -8,6 +8,7 @@ usage: cli_bench.py PROGRAM FOLDER-OF-MODELS
 import csv
 import io
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -278,10 +279,10 @@ def names_with_quotes_are_whole(program: Program):
     assert base.execute("SELECT model_filename FROM llama_bench").fetchall() == [(str(path),)]
 
 
-def plot(*arguments) -> subprocess.CompletedProcess:
+def plot(*arguments, stdout=subprocess.PIPE, **environment) -> subprocess.CompletedProcess:
     script = Path(__file__).resolve().parent.parent / "bench" / "plot"
-    return subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True,
-                          timeout=SECONDS)
+    return subprocess.run([sys.executable, script, *map(str, arguments)], stdout=stdout,
+                          stderr=subprocess.PIPE, timeout=SECONDS, env=os.environ | environment)
 
 
 def drawn(svg: bytes) -> tuple[list[str], int, int]:
@@ -333,6 +334,43 @@ def speeds_are_drawn(program: Program):
     for wrong in (path, program.scratch / "none.json"):
         done = plot(wrong)
         assert done.returncode == 1 and str(wrong).encode() in done.stderr, done.stderr
+
+
+@case
+def files_of_others_are_drawn(program: Program):
+    """llama-bench's rows have no sequences; rows of one's own may lack what an axis shows."""
+    path, few = program.scratch / "theirs.json", program.scratch / "few.json"
+    row = {"n_prompt": 8, "n_gen": 0, "avg_ts": 2.5, "stddev_ts": 0.5}
+    path.write_text(json.dumps([row | {"n_depth": d, "n_threads": 2} for d in (0, 16)]))
+    few.write_text(json.dumps([row | {"n_depth": 0}]))
+    # Where depths are lines, the legend has a point of each.
+    for arguments, points in [((path,), 2), ((path, "-x", "sequences"), 4), ((few,), 1),
+                              ((path, few, "-x", "threads"), 4)]:
+        done = plot(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert drawn(done.stdout)[1] == points, arguments
+    assert done.stderr == b"plot: tests without n_threads are left out: 1 of 3\n", done.stderr
+    done = plot(few, "-x", "batch")
+    assert done.returncode == 1 and done.stdout == b"", done
+    assert done.stderr == b"plot: no test in these files has n_batch, which -x batch shows\n"
+
+
+@case
+def drawings_are_xml_in_utf_8_or_a_sentence(program: Program):
+    path = program.scratch / "speeds.json"
+    path.write_text(json.dumps([{"n_prompt": 8, "n_gen": 0, "n_depth": 0, "avg_ts": 2500,
+                                 "model_type": "\u00fc", "cpu_info": "P", "isa": "avx2"}]))
+    done = plot(path, "--title", "a\x01\x1b\udcffb")
+    assert done.returncode == 0 and "a\ufffd\ufffd\ufffdb" in drawn(done.stdout)[0], done
+    ascii_only = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    svg = program.scratch / "out.svg"
+    for done in plot(path, **ascii_only), plot(path, "-o", svg, **ascii_only):
+        assert done.returncode == 0 and done.stderr == b"", done.stderr
+    assert "\u00fc" in drawn(svg.read_bytes())[0] and svg.read_bytes() == plot(path).stdout
+    with open("/dev/full", "wb") as full:
+        done = plot(path, stdout=full)
+    assert done.returncode == 1, done
+    assert done.stderr == b"plot: standard output: No space left on device\n", done.stderr
 
 
 @case
