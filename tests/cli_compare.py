@@ -289,5 +289,62 @@ def instruction_sets_hold_for_both_engines(program):
         "quern", "llama-bench", "llama-bench"], "built once"
 
 
+@case
+def engines_that_cannot_be_compared_are_told(program):
+    """Before anything is measured, where that can be known."""
+    log = program.scratch / "untouched"
+    theirs = stand_in(program.scratch / "llama-bench", log, '[{"avg_ts": 0.5}]')
+    row = {"avg_ts": 2.0, "isa": "avx2", "n_prompt": 0, "gb_per_s": 1.5}
+    ours = stand_in(program.scratch / "quern", log, json.dumps([row]))
+
+    def told(*arguments, **environment):
+        done = subprocess.run([sys.executable, SCRIPT, "model", "--quern", ours, *arguments],
+                              capture_output=True, timeout=SECONDS,
+                              env=program.environment | environment)
+        assert b"Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stderr.decode()
+
+    with_theirs = ["--llama-bench", theirs, "-n", "2"]
+    for arguments, words in [(["-r", "0"], "0 is below 1"), (["-p", "-5"], "-5 is below 0"),
+                             (["-n", "-1"], "-1 is below 0"), (["-t", "0"], "0 is below 1"),
+                             (["-d", "-1"], "-1 is below 0"), (["-r", "x"], "'x'"),
+                             (["--parallel", "0"], "0 is below 1"),
+                             (["-p", "0", "-n", "0"], "nothing to measure"),
+                             (["-n", "0", "--parallel", "2", "-d", "8"], "nothing to measure")]:
+        status, text = told(*with_theirs, *arguments)
+        assert status == 2 and words in text, (arguments, status, text)
+    missing = program.scratch / "none" / "samples.json"
+    status, text = told(*with_theirs, "-o", missing)
+    assert status == 1 and text == f"compare: {missing}: No such file or directory\n", text
+    assert not log.exists(), "nothing was run"
+    status, text = told("-n", "2", "--llama-bench", "/bin/true")
+    assert status == 1 and text.startswith("compare: /bin/true -p"), text
+    assert text.endswith("printed no result as JSON: ''\n"), text
+    status, text = told("-n", "2", "--llama-bench", "/no/llama-bench")
+    assert status == 1 and text == "compare: /no/llama-bench: No such file or directory\n", text
+    status, text = told(*with_theirs, "-p", "0", "-r", "1", "-o", "/dev/full")
+    assert status == 1 and text == "compare: /dev/full: No space left on device\n", text
+    kept = program.scratch / "kept"  # a run that fails takes nothing away
+    kept.write_text("before")
+    assert told("-n", "2", "--llama-bench", "/bin/true", "-o", kept)[0] == 1
+    assert kept.read_text() == "before"
+    assert told(*with_theirs, "-p", "0", "-r", "1", "-o", kept)[0] == 0
+    assert json.loads(kept.read_text())["samples"]
+
+
+@case
+def a_relative_cache_does_not_count(program):
+    """llama.cpp's build lies below the home then, and is found there."""
+    log = program.scratch / "home"
+    package = SCRIPT.read_text().split("PACKAGE = '")[1].split("'")[0].replace("==", "-")
+    stand_in(program.scratch / ".cache" / "quern" / "peers" / package / "native" / "bin" /
+             "llama-bench", log, '[{"avg_ts": 0.5}]')
+    row = {"avg_ts": 2.0, "isa": "avx2", "n_prompt": 0, "gb_per_s": 1.5}
+    ours = stand_in(program.scratch / "quern", log, json.dumps([row]))
+    engines(program, "-p", 0, "-n", 2, "--quern", ours, PIP_NO_INDEX="1",
+            XDG_CACHE_HOME=os.path.relpath(program.scratch / "other"))
+    assert "llama-bench" in log.read_text()
+
+
 if __name__ == "__main__":
     sys.exit(main())
