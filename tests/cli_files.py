@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Files that the program writes: whole or not at all, and never over a model.
+"""Files that the program writes: whole or not at all, and never over a model. And tools/quickstart,
+which fetches one.
 
 usage: cli_files.py PROGRAM FOLDER-OF-MODELS
 """
@@ -229,6 +230,41 @@ def nothing_stays_of_taps_that_were_interrupted(program: Program):
         error = process.communicate(timeout=SECONDS)[1]
         assert process.returncode == -number and error == b"", (process.returncode, error)
         assert list(folder.iterdir()) == []
+
+
+@case
+def quickstart_takes_any_question_and_helps(program: Program):
+    """In a copy with stand-ins for what installs and builds, each of which leaves a line."""
+    source = Path(__file__).resolve().parent.parent / "tools"
+    root, log = program.scratch / "copy", program.scratch / "log"
+    model = program.scratch / ".cache" / "quern" / "models" / "smollm2-135m-instruct-q4_1.gguf"
+    for folder in (root / "tools", root / "build" / "tools" / "quern", root / "bin", model.parent):
+        folder.mkdir(parents=True)
+    for name in ("quickstart", "packages.sh"):
+        shutil.copy(source / name, root / "tools")
+    for name in ("bin/dpkg-query", "bin/apt-get", "bin/meson"):
+        (root / name).write_text(f"#!/bin/sh\necho {name} >> {log}\n")
+        (root / name).chmod(0o755)
+    (root / "tools" / "apt-packages.txt").touch()
+    (root / "build" / "build.ninja").touch()
+    (root / "build" / "tools" / "quern" / "quern").symlink_to(Path(program.path).resolve())
+    model.symlink_to(Path(program.model(TRAINED)).resolve())
+
+    def quickstart(*arguments):
+        return subprocess.run([root / "tools" / "quickstart", *arguments], timeout=SECONDS,
+                              capture_output=True, env=program.environment |
+                              {"PATH": f"{root}/bin:{os.environ['PATH']}", "PIP_NO_INDEX": "1"})
+
+    for word in ("--help", "-h"):
+        done = quickstart(word)
+        assert done.returncode == 0 and done.stdout.startswith(b"usage: tools/quickstart"), done
+    assert quickstart("two", "words").returncode == 1 and not log.exists(), "nothing was done"
+    for question in ("-1 + 1?", "--raw", "the"):
+        done = quickstart(question)
+        asked = program.succeeds("run", "--temp", 0, "--system", "", "-n", 256, "--", model,
+                                 question)
+        assert done.returncode == 0 and done.stdout == asked.stdout, (question, done)
+    assert "bin/meson" in log.read_text()
 
 
 if __name__ == "__main__":
