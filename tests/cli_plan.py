@@ -235,5 +235,21 @@ def folders_and_headers_alone_are_enough(program: Program):
                           stdout=open(os.devnull, "w"), env=program.environment).returncode == 0
 
 
+@case
+def names_of_any_bytes_are_characters_on_a_page(program: Program):
+    """Of XML, too, which doctor --svg writes with the same function."""
+    for name, shown in [("\x01\x1b\x7f", "\ufffd\ufffd\x7f"), ("\udcff\udc80", 2 * "\ufffd"),
+                        ("\udce2\udc82", "\ufffd"), ("\udced\udca0\udc80", 3 * "\ufffd"),
+                        ("\ufffe\uffff", 2 * "\ufffd"), ("a\tb\nc\u20ac\U0001f600", None),
+                        ("<&\">", "&lt;&amp;&quot;&gt;")]:
+        path = program.scratch / f"{name}.gguf"
+        path.symlink_to(Path(program.model(MODEL)).resolve())
+        page = program.succeeds("plan", "--html", "-", path).stdout.decode()
+        title = page.split("<title>quern plan: ")[1].split("</title>")[0]
+        expected = name if shown is None else shown
+        assert title.endswith(f"{expected}.gguf"), (name, title)
+        assert page.count(f"{expected}.gguf") == 2, name
+
+
 if __name__ == "__main__":
     sys.exit(main())

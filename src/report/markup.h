@@ -7,7 +7,8 @@
 
 #include <stdio.h>
 
-/* As text between tags or within quotes. */
+/* As text between tags or within quotes. What is not UTF-8 or not a character of XML, such as most
+ * control characters, becomes U+FFFD. */
 void qn_put_text(const char *text, FILE *out);
 /* As a value of a script: "</script>" in a string must not end it. json: valid JSON. */
 void qn_put_json(const char *json, FILE *out);
