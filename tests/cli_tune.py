@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 from datetime import datetime
@@ -259,6 +260,20 @@ def wrong_usage_is_told(program: Program):
     program.fails(2, ["no model"], "tune")
     program.fails(1, ["/no/such.gguf"], "tune", "/no/such.gguf")
     program.fails(2, ["-tb", "0"], "run", "-tb", "0", program.model(MODEL))
+
+
+@case
+def ctrl_c_keeps_nothing(program: Program):
+    with subprocess.Popen([program.path, "tune", program.model(MODEL), "--seconds", "1000"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=program.environment) as process:
+        while b"measuring: " not in (line := process.stderr.readline()):
+            assert line, "ended before anything was measured"
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130 and out == b"", (process.returncode, out)
+    assert show(program, program.model(MODEL)) is None
+    assert " 130 " in program.succeeds("--help").stdout.decode()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ static void print_help(FILE *out) {
           "  quern SUBCOMMAND --help            options\n"
           "  quern --version\n\n"
           "Data goes to standard output, everything else to standard error. Exit status:\n"
-          "0 done, 1 failed, 2 wrong usage.\n",
+          "0 done, 1 failed, 2 wrong usage, 130 ended by Ctrl-C.\n",
           out);
 }
 
