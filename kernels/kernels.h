@@ -348,6 +348,11 @@ uint32_t qn_cpu_default_bundles(void);
  * (tiles/matmul_float.h). */
 bool qn_cpu_is_amd(void);
 
+/* Whether an instruction of these bundles adds products to sums by itself (VNNI). */
+static inline bool qn_isa_has_dots(uint32_t bundles) {
+    return bundles & (1u << QN_ISA_AVXVNNI | 1u << QN_ISA_AVX512VNNI);
+}
+
 const char *qn_isa_name(enum qn_isa isa);
 /* Name -> ISA; false when there is none of that name. */
 bool qn_isa_parse(const char *name, enum qn_isa *isa);

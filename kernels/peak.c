@@ -35,8 +35,7 @@ const char *qn_peak_name(enum qn_peak peak) {
 }
 
 static struct qn_peak_use use_of_i16(uint32_t bundles) {
-    const bool has_dots = bundles & (1u << QN_ISA_AVXVNNI | 1u << QN_ISA_AVX512VNNI);
-    return (struct qn_peak_use){QN_PEAK_INT8, has_dots ? 2 : 1};
+    return (struct qn_peak_use){QN_PEAK_INT8, qn_isa_has_dots(bundles) ? 2 : 1};
 }
 
 struct qn_peak_use qn_peak_of_product(enum qn_pack form, enum qn_act act, uint32_t bundles) {

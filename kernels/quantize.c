@@ -229,7 +229,6 @@ static const struct quantizer quantizers[QN_TYPE_COUNT] = {
     [QN_TYPE_BF16] = {.row = quantize_bf16},
     [QN_TYPE_I16] = {.row = quantize_i16},
     [QN_TYPE_Q8_0] = {.blocks = quantize_q8_0},
-    [QN_TYPE_Q8_I16] = {.blocks = quantize_q8_0},
     [QN_TYPE_Q4_0] = {.blocks = quantize_q4_0},
     [QN_TYPE_Q4_1] = {.blocks = quantize_q4_1},
     [QN_TYPE_Q5_0] = {.blocks = quantize_q5_0},
@@ -240,7 +239,6 @@ static const struct quantizer quantizers[QN_TYPE_COUNT] = {
     [QN_TYPE_Q4_K] = {.super_block = qn_quantize_q4_k},
     [QN_TYPE_Q5_K] = {.super_block = qn_quantize_q5_k},
     [QN_TYPE_Q6_K] = {.super_block = qn_quantize_q6_k, .d_at = 208},
-    [QN_TYPE_Q6_I16] = {.super_block = qn_quantize_q6_k, .d_at = 208},
     [QN_TYPE_IQ4_XS] = {.super_block = qn_quantize_iq4_xs},
 };
 

@@ -41,9 +41,9 @@ bool qn_pack_is_float(enum qn_pack pack) {
 
 enum qn_type qn_type_at_load(enum qn_type type, int k, bool is_head, uint32_t bundles) {
     const bool has_words = bundles >> QN_ISA_AVX2 & 1, has_tiles = bundles >> QN_ISA_AMXINT8 & 1;
-    const bool has_dots = bundles & (1u << QN_ISA_AVXVNNI | 1u << QN_ISA_AVX512VNNI);
-    if (is_head && has_words && !has_dots && type == QN_TYPE_Q8_0) return QN_TYPE_Q8_I16;
-    if (is_head && has_words && !has_dots && type == QN_TYPE_Q6_K) return QN_TYPE_Q6_I16;
+    const bool own_form = is_head && has_words && !qn_isa_has_dots(bundles);
+    if (own_form && type == QN_TYPE_Q8_0) return QN_TYPE_Q8_I16;
+    if (own_form && type == QN_TYPE_Q6_K) return QN_TYPE_Q6_I16;
     const bool is_half =
         type == QN_TYPE_F16 || (type == QN_TYPE_BF16 && !(bundles >> QN_ISA_AVX512BF16 & 1));
     const bool divides = k % qn_type_infos[QN_TYPE_I16].block == 0;

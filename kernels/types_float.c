@@ -198,8 +198,7 @@ void qn_type_to_float(enum qn_type type, const void *src, float *dst, size_t k) 
         [QN_TYPE_Q3_K] = q3_k_block,     [QN_TYPE_Q4_K] = q4_k_block,
         [QN_TYPE_Q5_K] = q5_k_block,     [QN_TYPE_Q6_K] = q6_k_block,
         [QN_TYPE_IQ4_NL] = iq4_nl_block, [QN_TYPE_IQ4_XS] = iq4_xs_block,
-        [QN_TYPE_I16] = i16_block,       [QN_TYPE_Q8_I16] = q8_0_block,
-        [QN_TYPE_Q6_I16] = q6_k_block,
+        [QN_TYPE_I16] = i16_block,
     };
     const size_t block = (size_t)qn_type_infos[type].block;
     const size_t size = (size_t)qn_type_infos[type].block_size;
@@ -213,5 +212,5 @@ void qn_type_to_float(enum qn_type type, const void *src, float *dst, size_t k) 
         (type == QN_TYPE_F16 ? f16_row : bf16_row)(src, dst, k);
         return;
     }
-    for (size_t i = 0; i < k; i += block, p += size) block_fns[type](p, dst + i);
+    for (size_t i = 0; i < k; i += block, p += size) block_fns[qn_type_stored(type)](p, dst + i);
 }

@@ -30,6 +30,13 @@ static int load_byte4(struct unit u, int offset, int i, int j) {
     return u.bytes[offset * u.r + (i * u.r + u.row) * 4 + j];
 }
 
+/* Element [i][row][j] of an array [..][R][2] of 16-bit numbers at byte `offset` * R. */
+static uint16_t load_word(struct unit u, int offset, int i, int j) {
+    uint16_t word;
+    memcpy(&word, u.bytes + offset * u.r + ((i * u.r + u.row) * 2 + j) * 2, sizeof word);
+    return word;
+}
+
 /* Two bits of quant k; `pairs` is where the unit's stand. */
 static int pair(struct unit u, int pairs, int k) {
     return load_byte4(u, pairs, k / 16, k % 4) >> k % 16 / 4 * 2 & 3;
@@ -71,17 +78,13 @@ static double weight_f16(struct unit u, int k) {
 }
 
 static double weight_bf16(struct unit u, int k) {
-    uint16_t bits;
-    memcpy(&bits, u.bytes + ((k / 2 * u.r + u.row) * 2 + k % 2) * 2, sizeof bits);
-    return (double)qn_bfloat_to_float(bits);
+    return (double)qn_bfloat_to_float(load_word(u, 0, k / 2, k % 2));
 }
 
 static double weight_i16(struct unit u, int k) {
-    int16_t q;
     float d;
-    memcpy(&q, u.bytes + ((k / 2 * u.r + u.row) * 2 + k % 2) * 2, sizeof q);
     memcpy(&d, u.bytes + (32 * u.r + u.row) * 4, sizeof d);
-    return (double)d * q;
+    return (double)d * (int16_t)load_word(u, 0, k / 2, k % 2);
 }
 
 static double weight_q8_i16(struct unit u, int k) {
@@ -123,13 +126,6 @@ static double weight_q5_k(struct unit u, int k) {
 static double weight_q6_k(struct unit u, int k) {
     const int scale = (int8_t)load_byte(u, 192, k / 16);
     return load_half(u, 208, 0) * scale * ((nibble(u, k) | pair(u, 128, k) << 4) - 32);
-}
-
-/* Element [i][row][j] of an array [..][R][2] of 16-bit numbers at byte `offset` * R. */
-static int load_word(struct unit u, int offset, int i, int j) {
-    uint16_t word;
-    memcpy(&word, u.bytes + offset * u.r + ((i * u.r + u.row) * 2 + j) * 2, sizeof word);
-    return word;
 }
 
 static double weight_q6_i16(struct unit u, int k) {

@@ -12,7 +12,8 @@
 
 enum { HEAD_M = 6 /* rows of a register tile at the most */ };
 
-/* What a register tile fetches into L2 meanwhile: so many lines a block of activations. */
+/* What a register tile fetches into L2 meanwhile: from `at` on so many lines for each block of
+ * activations. */
 struct head_ahead {
     const uint8_t *at;
     int lines;
@@ -91,42 +92,42 @@ QN_INLINE void head_block(const enum qn_pack form, const uint8_t *unit, int b, c
 
 /* Rows [m, m + mr) of activations by the tile of weights from output n on. */
 QN_INLINE void head_tile(const enum qn_pack form, const struct qn_matmul *a, int m, int n,
-                         const int mr, struct head_ahead *ahead) {
+                         const int mr, struct head_ahead ahead) {
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
     const uint8_t *unit = (const uint8_t *)a->w + (size_t)(n / QN_R) * tile_size;
     const int8_t *x = (const int8_t *)a->x + (size_t)m * a->x_ld;
     const char *by = (const char *)qn_i16_scales(x, a->k);
-    const int unit_k = qn_pack_unit_k(form), lines = ahead->lines;
-    const uint8_t *at = ahead->at;
+    const int unit_k = qn_pack_unit_k(form);
     lanes_f y[HEAD_M];
     QN_UNROLL for (int i = 0; i < mr; i++) y[i] = f_zero();
     for (int k = 0; k < a->k; k += unit_k, unit += qn_pack_unit_bytes(form) * QN_R)
         for (int b = 0; b < unit_k / QN_I16_BLOCK; b++) {
-            for (int line = 0; line < lines; line++, at += 64) __builtin_prefetch(at, 0, 2);
+            for (int line = 0; line < ahead.lines; line++, ahead.at += 64)
+                __builtin_prefetch(ahead.at, 0, 2);
             head_block(form, unit, b, x, a->x_ld, by, mr, y);
             x += QN_I16_BLOCK * 2;
             by += sizeof(float);
         }
-    ahead->at = at;
     finish_tiles(a, m, n, y, 1, mr, 1);
 }
 
-typedef void head_tile_fn(const struct qn_matmul *a, int m, int n, struct head_ahead *ahead);
+typedef void head_tile_fn(const struct qn_matmul *a, int m, int n, struct head_ahead ahead);
 
-/* Rows [m0, m0 + rows) in even strips, by all outputs. The strips fetch the next tile in equal
- * parts: all of it by the first would be more than comes from memory in its time. */
-QN_INLINE void head_pass(const enum qn_pack form, const struct qn_matmul *a, int m0, int rows,
+/* All rows in even strips, by all outputs. The strips fetch the next tile in equal parts: all of it
+ * by the first would be more than comes from memory in its time. */
+QN_INLINE void head_pass(const enum qn_pack form, const struct qn_matmul *a,
                          head_tile_fn *const tiles[HEAD_M]) {
     const size_t tile_size = qn_pack_form_tile_size(form, QN_R, a->k);
-    const int n_strips = (rows + HEAD_M - 1) / HEAD_M, n_lines = (int)(tile_size / 64);
-    const int n_blocks = n_strips * qn_i16_blocks(a->k);
+    const int n_strips = (a->m + HEAD_M - 1) / HEAD_M, blocks = qn_i16_blocks(a->k);
+    const int n_blocks = n_strips * blocks;
+    const int lines = ((int)(tile_size / 64) + n_blocks - 1) / n_blocks;
     for (int n = a->n0; n < a->n1; n += QN_R) {
-        struct head_ahead ahead = {.at = (const uint8_t *)a->w + (size_t)(n / QN_R + 1) * tile_size,
-                                   .lines =
-                                       a->n1 - n > QN_R ? (n_lines + n_blocks - 1) / n_blocks : 0};
+        const uint8_t *const next = (const uint8_t *)a->w + (size_t)(n / QN_R + 1) * tile_size;
         for (int i = 0; i < n_strips; i++) {
-            const int m = rows * i / n_strips, end = rows * (i + 1) / n_strips;
-            tiles[end - m - 1](a, m0 + m, n, &ahead);
+            const int m = a->m * i / n_strips, end = a->m * (i + 1) / n_strips;
+            const struct head_ahead ahead = {next + (size_t)i * (size_t)(blocks * lines) * 64,
+                                             a->n1 - n > QN_R ? lines : 0};
+            tiles[end - m - 1](a, m, n, ahead);
         }
     }
 }
@@ -135,13 +136,15 @@ QN_INLINE void head_pass(const enum qn_pack form, const struct qn_matmul *a, int
 QN_INLINE void head_matmul(const enum qn_pack form, const struct qn_matmul *a,
                            head_tile_fn *const tiles[HEAD_M]) {
     check_matmul(a);
-    for (int m = 0; m < a->m; m += QN_BF16_M)
-        head_pass(form, a, m, a->m - m < QN_BF16_M ? a->m - m : QN_BF16_M, tiles);
+    for (int m = 0; m < a->m; m += QN_BF16_M) {
+        const struct qn_matmul pass = some_rows(a, m, QN_BF16_M);
+        head_pass(form, &pass, tiles);
+    }
 }
 
 #define HEAD_TILE(name, form, mr)                                                                  \
     static void head_##name##_##mr(const struct qn_matmul *a, int m, int n,                        \
-                                   struct head_ahead *ahead) {                                     \
+                                   struct head_ahead ahead) {                                      \
         head_tile(form, a, m, n, mr, ahead);                                                       \
     }
 #define HEAD_KERNELS(name, form)                                                                   \

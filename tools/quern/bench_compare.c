@@ -274,7 +274,7 @@ static bool compare_pairs(const struct compare_args *args, const struct pairs *p
                           json_t *rows, struct totals *totals) {
     json_t *const common = common_notes(pairs);
     bool done = true;
-    for (size_t i = 0; i < json_array_size(pairs->a) && done; i++) {
+    for (size_t i = 0; i < json_array_size(pairs->a); i++) {
         if (pairs->of_a[i] == ALONE) continue;
         struct qn_comparison c;
         const json_t *const test = json_array_get(pairs->a, i);
